@@ -1,0 +1,518 @@
+//! The live table: every sampled block that is not freed yet. It is the truth about what is live.
+//!
+//! Each address has two candidate buckets of eight keys (one cache line each) in every segment; no probe chains, no
+//! tombstones, so the worst case is bounded and churn leaves no scars. When both buckets of all segments are full
+//! the next segment, twice as large, is opened by one atomic store: the address space is reserved at the start in a
+//! sparse file, and pages cost only once they are touched.
+//!
+//! ```text
+//!   key:    generation (16) | address (47, bits 3-46 of it) | flags (3)      0 = empty
+//!   value:  size | birth_ms (48) interval code (16) | stack (32) epoch (32)
+//! ```
+//! Flags: `RESERVED` while a value is being written, or read by whoever has just taken the entry; `BUSY` while a
+//! realloc of the block is under way. The generation tells a reader that a slot was emptied and filled again with the
+//! same address between its two looks.
+//!
+//! Rules that keep it true:
+//! - an entry leaves **before** the real free, or another thread may be handed the address, and insert it, first.
+//! - a busy entry never matches an address. The old block may be handed out and inserted again while the busy entry
+//!   stands, so [`LiveTable::drop_busy`] and [`LiveTable::restore`] act on the slot.
+//! - an address that is inserted while an entry of it stands means that a free bypassed us: the entry is replaced,
+//!   and the caller counts a missed free.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// Keys in a bucket: one cache line.
+pub const BUCKET: usize = 8;
+/// Words of a value.
+pub const VALUE_WORDS: usize = 3;
+/// Most segments of a table.
+pub const MAX_SEGMENTS: usize = 12;
+
+const RESERVED: u64 = 1;
+const BUSY: u64 = 2;
+const FLAGS: u64 = 7;
+const ADDRESS: u64 = ((1 << 47) - 1) & !FLAGS;
+const GENERATION_SHIFT: u32 = 48;
+
+/// A sampled live block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// Requested size, bytes.
+    pub size: u64,
+    /// Birth, milliseconds since recording started.
+    pub birth_ms: u64,
+    /// Which sampling interval was in force when it was drawn: an index into the header's table.
+    pub interval: u16,
+    /// Id of its stack in the depot.
+    pub stack: u32,
+    /// Epoch of its birth.
+    pub epoch: u32,
+}
+
+impl Entry {
+    fn pack(&self) -> [u64; VALUE_WORDS] {
+        [self.size, self.birth_ms << 16 | u64::from(self.interval), u64::from(self.stack) << 32 | u64::from(self.epoch)]
+    }
+
+    fn unpack(words: [u64; VALUE_WORDS]) -> Self {
+        Self {
+            size: words[0],
+            birth_ms: words[1] >> 16,
+            interval: words[1] as u16,
+            stack: (words[2] >> 32) as u32,
+            epoch: words[2] as u32,
+        }
+    }
+}
+
+/// One segment: keys and values of a power of two of buckets.
+#[derive(Clone, Copy)]
+pub struct Segment<'a> {
+    keys: &'a [AtomicU64],
+    values: &'a [AtomicU64],
+    mask: u64,
+}
+
+impl<'a> Segment<'a> {
+    /// A view; `keys.len()` is `BUCKET` times a power of two, `values.len()` is `VALUE_WORDS` times that.
+    pub fn new(keys: &'a [AtomicU64], values: &'a [AtomicU64]) -> Self {
+        let buckets = keys.len() / BUCKET;
+        let mask = if buckets == 0 { 0 } else { (1u64 << buckets.ilog2()) - 1 };
+        Self { keys, values, mask }
+    }
+
+    /// Index of the first slot of each candidate bucket.
+    #[inline]
+    fn candidates(&self, address: u64) -> [usize; 2] {
+        let h = (address >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let first = (h >> 32) & self.mask;
+        let second = (h >> 11) & self.mask;
+        // One bucket twice would halve the room of this address.
+        let second = if second == first { (second + 1) & self.mask } else { second };
+        [first as usize * BUCKET, second as usize * BUCKET]
+    }
+
+    #[inline]
+    fn bucket(&self, start: usize) -> &'a [AtomicU64] {
+        self.keys.get(start..start.wrapping_add(BUCKET)).unwrap_or(&[])
+    }
+
+    fn find(&self, address: u64) -> Option<(usize, u64)> {
+        for start in self.candidates(address) {
+            for (i, key) in self.bucket(start).iter().enumerate() {
+                // Acquire: pairs with the Release store that published the entry.
+                let word = key.load(Ordering::Acquire);
+                if word & (ADDRESS | FLAGS) == address {
+                    return Some((start + i, word));
+                }
+            }
+        }
+        None
+    }
+
+    fn write(&self, slot: usize, entry: &Entry) {
+        let start = slot.wrapping_mul(VALUE_WORDS);
+        let words = self.values.get(start..start.wrapping_add(VALUE_WORDS)).unwrap_or(&[]);
+        for (word, value) in words.iter().zip(entry.pack()) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self, slot: usize) -> Entry {
+        let start = slot.wrapping_mul(VALUE_WORDS);
+        let words = self.values.get(start..start.wrapping_add(VALUE_WORDS)).unwrap_or(&[]);
+        let mut packed = [0; VALUE_WORDS];
+        for (value, word) in packed.iter_mut().zip(words) {
+            *value = word.load(Ordering::Relaxed);
+        }
+        Entry::unpack(packed)
+    }
+}
+
+/// A view of the live table.
+#[derive(Clone, Copy)]
+pub struct LiveTable<'a> {
+    segments: [Option<Segment<'a>>; MAX_SEGMENTS],
+    open: &'a AtomicU32,
+    generation: &'a AtomicU64,
+}
+
+/// What [`LiveTable::insert`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// A new entry.
+    Fresh,
+    /// An entry of the same address stood there: its free bypassed us. Here it is.
+    Replaced(Entry),
+    /// No room in any segment, or an address that does not fit a key.
+    Full,
+}
+
+/// An entry whose block is being reallocated; see [`LiveTable::mark_busy`].
+#[derive(Debug)]
+#[must_use = "a busy entry must be dropped or restored"]
+pub struct Busy {
+    segment: usize,
+    slot: usize,
+    key: u64,
+    /// The entry itself.
+    pub entry: Entry,
+}
+
+impl<'a> LiveTable<'a> {
+    /// A view over `segments` (the first `None` ends them), the count of open segments (at least 1 is used), and the
+    /// generation counter.
+    pub fn new(segments: [Option<Segment<'a>>; MAX_SEGMENTS], open: &'a AtomicU32, generation: &'a AtomicU64) -> Self {
+        Self { segments, open, generation }
+    }
+
+    /// Whether `address` can be a key: aligned to 8 and in the lower half of the address space.
+    pub fn fits(address: usize) -> bool {
+        address != 0 && address as u64 & !ADDRESS == 0
+    }
+
+    /// Enters a block. Must happen before the allocation call returns its address.
+    ///
+    /// # Hot path
+    /// Sampled calls only. No allocation, lock, system call or panic; safe in signal handlers.
+    pub fn insert(&self, address: usize, entry: &Entry) -> Inserted {
+        let address = address as u64;
+        if address == 0 || address & !ADDRESS != 0 {
+            return Inserted::Full;
+        }
+        if let Some(old) = self.replace(address, entry) {
+            return Inserted::Replaced(old);
+        }
+        loop {
+            let open = self.open_segments();
+            for segment in self.segments.iter().take(open).rev().flatten() {
+                if self.insert_into(segment, address, entry) {
+                    return Inserted::Fresh;
+                }
+            }
+            if !self.open_next(open) {
+                return Inserted::Full;
+            }
+        }
+    }
+
+    /// Takes the entry of `address` out; exactly one caller gets it.
+    ///
+    /// # Hot path
+    /// Frees that pass the filter. No allocation, lock, system call or panic; safe in signal handlers.
+    pub fn take(&self, address: usize) -> Option<Entry> {
+        let (segment, slot, entry) = self.claim(address as u64, RESERVED)?;
+        self.clear(segment, slot);
+        Some(entry)
+    }
+
+    /// Marks the entry of `address` busy: its block is about to be reallocated.
+    pub fn mark_busy(&self, address: usize) -> Option<Busy> {
+        let address = address as u64;
+        let (index, segment, slot, key) = self.find(address)?;
+        // Acquire: as in `find`. AcqRel because the entry is read after it.
+        segment.keys.get(slot)?.compare_exchange(key, key | BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        Some(Busy { segment: index, slot, key, entry: segment.read(slot) })
+    }
+
+    /// The reallocation succeeded: the old block is gone.
+    pub fn drop_busy(&self, busy: &Busy) {
+        if let Some(segment) = self.segment(busy.segment) {
+            self.clear(segment, busy.slot);
+        }
+    }
+
+    /// The reallocation failed: the old block lives on.
+    pub fn restore(&self, busy: Busy) {
+        if let Some(key) = self.segment(busy.segment).and_then(|s| s.keys.get(busy.slot)) {
+            // Release: pairs with the Acquire loads in `find` and `scan`.
+            key.store(busy.key, Ordering::Release);
+        }
+    }
+
+    /// Segments in use.
+    pub fn open_segments(&self) -> usize {
+        (self.open.load(Ordering::Acquire) as usize).clamp(1, MAX_SEGMENTS)
+    }
+
+    /// Slots of the open segments.
+    pub fn capacity(&self) -> usize {
+        self.segments.iter().take(self.open_segments()).flatten().map(|s| s.keys.len()).sum()
+    }
+
+    /// Calls `visit` for each live entry, while the target goes on inserting and taking. An entry that is live
+    /// during the whole scan is visited once; one that comes or goes meanwhile at most once. Busy entries are live.
+    /// For readers, which believe nothing: an entry whose slot changed under the read is tried again, then left out.
+    pub fn scan(&self, mut visit: impl FnMut(u64, Entry)) {
+        for segment in self.segments.iter().take(self.open_segments()).flatten() {
+            for slot in 0..segment.keys.len() {
+                if let Some((address, entry)) = read_stable(segment, slot) {
+                    visit(address, entry);
+                }
+            }
+        }
+    }
+
+    fn segment(&self, index: usize) -> Option<&Segment<'a>> {
+        self.segments.get(index)?.as_ref()
+    }
+
+    fn find(&self, address: u64) -> Option<(usize, &Segment<'a>, usize, u64)> {
+        // The newest segment first: it is the largest.
+        for index in (0..self.open_segments()).rev() {
+            let Some(segment) = self.segment(index) else { continue };
+            if let Some((slot, key)) = segment.find(address) {
+                return Some((index, segment, slot, key));
+            }
+        }
+        None
+    }
+
+    /// Wins the entry of `address` by setting `flag`, and reads it.
+    fn claim(&self, address: u64, flag: u64) -> Option<(&Segment<'a>, usize, Entry)> {
+        if address == 0 || address & !ADDRESS != 0 {
+            return None;
+        }
+        let (_, segment, slot, key) = self.find(address)?;
+        segment.keys.get(slot)?.compare_exchange(key, key | flag, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        Some((segment, slot, segment.read(slot)))
+    }
+
+    fn replace(&self, address: u64, entry: &Entry) -> Option<Entry> {
+        let (segment, slot, old) = self.claim(address, RESERVED)?;
+        self.fill(segment, slot, address, entry);
+        Some(old)
+    }
+
+    fn insert_into(&self, segment: &Segment<'a>, address: u64, entry: &Entry) -> bool {
+        let [a, b] = segment.candidates(address);
+        let order = if vacancies(segment.bucket(a)) >= vacancies(segment.bucket(b)) { [a, b] } else { [b, a] };
+        for start in order {
+            for (i, key) in segment.bucket(start).iter().enumerate() {
+                if key.load(Ordering::Relaxed) == 0
+                    // Acquire: pairs with the Release in `clear`: the last owner has finished reading the value.
+                    && key.compare_exchange(0, address | RESERVED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+                {
+                    self.fill(segment, start + i, address, entry);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Writes the value of a slot that we hold RESERVED, and publishes it.
+    fn fill(&self, segment: &Segment<'a>, slot: usize, address: u64, entry: &Entry) {
+        // Release fence: a reader that sees any of the new words below also sees the RESERVED key; pairs with the
+        // Acquire fence in `read_stable`.
+        fence(Ordering::Release);
+        segment.write(slot, entry);
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed);
+        if let Some(key) = segment.keys.get(slot) {
+            // Release: pairs with the Acquire loads in `Segment::find` and `read_stable`.
+            key.store(address | generation << GENERATION_SHIFT, Ordering::Release);
+        }
+    }
+
+    fn clear(&self, segment: &Segment<'a>, slot: usize) {
+        if let Some(key) = segment.keys.get(slot) {
+            // Release: pairs with the Acquire of the next `insert_into`.
+            key.store(0, Ordering::Release);
+        }
+    }
+
+    /// Opens the segment after the `open` ones; `false` if there is none.
+    fn open_next(&self, open: usize) -> bool {
+        if self.segments.get(open).is_none_or(|s| s.is_none()) {
+            return false;
+        }
+        // Another thread may have opened it: then there is room as well.
+        let _ = self.open.compare_exchange(open as u32, open as u32 + 1, Ordering::AcqRel, Ordering::Acquire);
+        true
+    }
+}
+
+fn vacancies(bucket: &[AtomicU64]) -> usize {
+    bucket.iter().filter(|key| key.load(Ordering::Relaxed) == 0).count()
+}
+
+fn read_stable(segment: &Segment<'_>, slot: usize) -> Option<(u64, Entry)> {
+    let key = segment.keys.get(slot)?;
+    for _ in 0..4 {
+        let before = key.load(Ordering::Acquire);
+        if before & ADDRESS == 0 || before & RESERVED != 0 {
+            return None;
+        }
+        let entry = segment.read(slot);
+        // Acquire fence: pairs with the Release fence in `fill`.
+        fence(Ordering::Acquire);
+        let after = key.load(Ordering::Relaxed);
+        if before & !BUSY == after & !BUSY {
+            return Some((before & ADDRESS, entry));
+        }
+    }
+    None
+}
+
+#[cfg(all(test, not(leakscope_loom)))]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    struct Memory {
+        open: AtomicU32,
+        generation: AtomicU64,
+        segments: Vec<(Vec<AtomicU64>, Vec<AtomicU64>)>,
+    }
+
+    impl Memory {
+        fn new(first_buckets: usize, segments: usize) -> Self {
+            let zeros = |n: usize| (0..n).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
+            let segments = (0..segments)
+                .map(|i| {
+                    let slots = (first_buckets << i) * BUCKET;
+                    (zeros(slots), zeros(slots * VALUE_WORDS))
+                })
+                .collect();
+            Self { open: AtomicU32::new(1), generation: AtomicU64::new(0), segments }
+        }
+        fn table(&self) -> LiveTable<'_> {
+            let mut segments = [None; MAX_SEGMENTS];
+            for (view, (keys, values)) in segments.iter_mut().zip(&self.segments) {
+                *view = Some(Segment::new(keys, values));
+            }
+            LiveTable::new(segments, &self.open, &self.generation)
+        }
+    }
+
+    fn entry(size: u64) -> Entry {
+        Entry { size, birth_ms: size * 3, interval: (size % 7) as u16, stack: size as u32 ^ 0xABCD, epoch: 9 }
+    }
+
+    #[test]
+    fn agrees_with_a_map_over_random_histories() {
+        let memory = Memory::new(4, 8);
+        let table = memory.table();
+        let mut model: HashMap<usize, Entry> = HashMap::new();
+        let mut state = 42u64;
+        let mut random = move || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state >> 33
+        };
+        for step in 0..200_000u64 {
+            let address = 0x7f00_0000_0000 + (random() as usize % 3_000) * 16;
+            match random() % 8 {
+                0..4 => {
+                    let new = entry(step);
+                    let was = model.insert(address, new);
+                    match (table.insert(address, &new), was) {
+                        (Inserted::Fresh, None) => {}
+                        (Inserted::Replaced(old), Some(was)) => assert_eq!(old, was),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                4 => {
+                    if let Some(busy) = table.mark_busy(address) {
+                        assert_eq!(Some(&busy.entry), model.get(&address));
+                        assert_eq!(table.take(address), None, "a busy entry never matches");
+                        if random() % 2 == 0 {
+                            table.restore(busy);
+                        } else {
+                            table.drop_busy(&busy);
+                            model.remove(&address);
+                        }
+                    } else {
+                        assert!(!model.contains_key(&address));
+                    }
+                }
+                _ => assert_eq!(table.take(address), model.remove(&address)),
+            }
+        }
+        let mut seen = HashMap::new();
+        table.scan(|address, entry| assert!(seen.insert(address as usize, entry).is_none()));
+        assert_eq!(seen, model);
+    }
+
+    #[test]
+    fn grows_by_segments_and_says_when_it_is_full() {
+        let memory = Memory::new(2, 3);
+        let table = memory.table();
+        let slots = (2 + 4 + 8) * BUCKET;
+        let mut entered = 0;
+        for i in 0..slots * 2 {
+            if table.insert(0x1000 + i * 16, &entry(i as u64)) == Inserted::Fresh {
+                entered += 1;
+            }
+        }
+        assert_eq!(table.open_segments(), 3);
+        assert!(entered > slots * 6 / 10, "{entered} of {slots}");
+        let mut scanned = 0;
+        table.scan(|_, _| scanned += 1);
+        assert_eq!(scanned, entered);
+    }
+
+    /// The design's figure: buckets first overflow at load 0.68-0.78.
+    #[test]
+    fn a_segment_takes_two_thirds_before_the_next_is_opened() {
+        let memory = Memory::new(512, 2);
+        let table = memory.table();
+        let mut i = 0;
+        while table.open_segments() == 1 {
+            i += 1;
+            table.insert(0x7f00_0000_0000 + i * 4096, &entry(1));
+        }
+        assert!(i > 512 * BUCKET * 60 / 100, "first overflow at {i}");
+    }
+
+    #[test]
+    fn a_busy_entry_stands_beside_its_successor_of_the_same_address() {
+        let memory = Memory::new(2, 1);
+        let table = memory.table();
+        table.insert(0x1000, &entry(1));
+        let busy = table.mark_busy(0x1000).unwrap();
+        // The real realloc moved the block and another thread was given the old address.
+        assert_eq!(table.insert(0x1000, &entry(2)), Inserted::Fresh);
+        table.drop_busy(&busy);
+        assert_eq!(table.take(0x1000), Some(entry(2)));
+    }
+
+    #[test]
+    fn strange_addresses_are_refused() {
+        let memory = Memory::new(2, 1);
+        let table = memory.table();
+        for address in [0, 0x1001, 0x1004, 1 << 47, usize::MAX] {
+            assert!(!LiveTable::fits(address));
+            assert_eq!(table.insert(address, &entry(1)), Inserted::Full);
+            assert_eq!(table.take(address), None);
+        }
+        assert!(LiveTable::fits(0x1008));
+    }
+
+    /// A reader beside four writers: each entry it sees must be one that some writer wrote whole.
+    #[test]
+    fn a_scan_beside_writers_never_sees_a_torn_entry() {
+        let memory = Memory::new(8, 2);
+        let table = memory.table();
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..4usize)
+                .map(|t| {
+                    scope.spawn(move || {
+                        for i in 0..100_000usize {
+                            let address = 0x10_0000 + t * 0x1000 + (i % 7) * 16;
+                            let size = (i as u64) << 3 | t as u64;
+                            assert_eq!(table.insert(address, &entry(size)), Inserted::Fresh);
+                            assert_eq!(table.take(address), Some(entry(size)));
+                        }
+                    })
+                })
+                .collect();
+            while writers.iter().any(|w| !w.is_finished()) {
+                table.scan(|address, e| {
+                    assert_eq!(e, entry(e.size));
+                    assert_eq!((address >> 12) & 0xF, e.size & 7);
+                });
+            }
+        });
+    }
+}
