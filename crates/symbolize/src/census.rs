@@ -1,0 +1,215 @@
+//! A count of what `addr2line` would build from a file's DWARF, before it may build it.
+//!
+//! DWARF shares by reference: many functions may point to one list of address ranges, many units to one table of
+//! abbreviations, many file names to one string. A reader that copies per reference can be made to take memory
+//! quadratic in the size of the file, one that recurses per nested inlined function to overflow its stack, which no
+//! `catch_unwind` catches. Real files share little, so everything that would be copied is added up, and a file whose
+//! sum is out of proportion to its size is refused.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use addr2line::gimli::{
+    self, AttributeValue, EndianSlice, LittleEndian, Reader as _, Section as _, UnitHeader, UnitRef,
+};
+
+use crate::dwarf::Slice;
+
+/// Deepest nesting of inlined functions; the reader recurses once for each. Real code reaches about 50.
+const MAX_INLINED_DEPTH: usize = 256;
+/// Bytes that may be built of each byte of debug information, and what even a small file may use.
+const PROPORTION: u64 = 8;
+const FREE_BYTES: u64 = 32 << 20;
+/// Rough size of a range in memory.
+const RANGE_LEN: u64 = 24;
+/// Rough size of an entry of a line program's file or directory table in memory.
+const FILE_LEN: u64 = 32;
+
+/// Counts a file (with its supplementary one, if set); an error says why it is refused.
+///
+/// `size` is the number of bytes of all its debug sections.
+pub(crate) fn check(dwarf: &gimli::Dwarf<Slice<'_>>, size: u64, deadline: Instant) -> Result<(), String> {
+    let mut census = Census {
+        left: FREE_BYTES.saturating_add(size.saturating_mul(PROPORTION)),
+        deadline,
+        abbreviations: HashMap::new(),
+        ranges: HashMap::new(),
+    };
+    if let Some(supplementary) = dwarf.sup() {
+        census.abbreviation_tables(supplementary)?;
+        census.abbreviations.clear();
+    }
+    census.abbreviation_tables(dwarf)?;
+    census.units(dwarf)
+}
+
+struct Census {
+    left: u64,
+    deadline: Instant,
+    /// Bytes of the table of abbreviations at an offset.
+    abbreviations: HashMap<usize, u64>,
+    /// Entries of the range list at an offset.
+    ranges: HashMap<usize, u64>,
+}
+
+impl Census {
+    fn spend(&mut self, bytes: u64) -> Result<(), String> {
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err("its debug information would take memory out of proportion; ignored".to_owned()),
+        }
+    }
+
+    fn check_time(&self) -> Result<(), String> {
+        if Instant::now() >= self.deadline {
+            return Err("reading its debug information took too long; given up".to_owned());
+        }
+        Ok(())
+    }
+
+    fn abbreviation_tables(&mut self, dwarf: &gimli::Dwarf<Slice<'_>>) -> Result<(), String> {
+        let table = dwarf.debug_abbrev.reader().slice();
+        let mut headers = dwarf.units();
+        while let Ok(Some(header)) = headers.next() {
+            let offset = header.debug_abbrev_offset().0;
+            let len = *self
+                .abbreviations
+                .entry(offset)
+                .or_insert_with(|| abbreviations_len(table.get(offset..).unwrap_or_default()));
+            // An abbreviation takes more room in memory than in the file.
+            self.spend(len.saturating_mul(4))?;
+            self.check_time()?;
+        }
+        Ok(())
+    }
+
+    fn units(&mut self, dwarf: &gimli::Dwarf<Slice<'_>>) -> Result<(), String> {
+        let mut headers = dwarf.units();
+        while let Ok(Some(header)) = headers.next() {
+            self.check_time()?;
+            self.unit(dwarf, header)?;
+        }
+        Ok(())
+    }
+
+    fn unit<'a>(&mut self, dwarf: &gimli::Dwarf<Slice<'a>>, header: UnitHeader<Slice<'a>>) -> Result<(), String> {
+        // A unit that cannot be read costs nothing: the reader stops at the same place.
+        let Ok(unit) = dwarf.unit(header) else {
+            return Ok(());
+        };
+        let unit = unit.unit_ref(dwarf);
+        self.line_program(&unit)?;
+        let Ok(mut entries) = unit.entries_raw(None) else {
+            return Ok(());
+        };
+        // Depths of the inlined functions that enclose the present entry.
+        let mut inlined: Vec<isize> = Vec::new();
+        while !entries.is_empty() {
+            let depth = entries.next_depth();
+            let Ok(abbreviation) = entries.read_abbreviation() else {
+                break;
+            };
+            let Some(abbreviation) = abbreviation else {
+                continue;
+            };
+            while inlined.last().is_some_and(|&outer| outer >= depth) {
+                inlined.pop();
+            }
+            if abbreviation.tag() == gimli::DW_TAG_inlined_subroutine {
+                inlined.push(depth);
+                if inlined.len() > MAX_INLINED_DEPTH {
+                    return Err("its debug information is nested too deeply; ignored".to_owned());
+                }
+            }
+            let specs = abbreviation.attributes();
+            if !specs.iter().any(|spec| spec.name() == gimli::DW_AT_ranges) {
+                if entries.skip_attributes(specs).is_err() {
+                    break;
+                }
+                continue;
+            }
+            for spec in specs {
+                match entries.read_attribute(*spec) {
+                    Ok(attribute) if attribute.name() == gimli::DW_AT_ranges => {
+                        self.range_list(&unit, attribute.value())?;
+                    }
+                    Ok(_) => {}
+                    Err(_) => return Ok(()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn range_list<'a>(&mut self, unit: &UnitRef<Slice<'a>>, value: AttributeValue<Slice<'a>>) -> Result<(), String> {
+        let Ok(Some(offset)) = unit.attr_ranges_offset(value) else {
+            return Ok(());
+        };
+        let count = match self.ranges.get(&offset.0) {
+            Some(&count) => count,
+            None => {
+                let mut count = 0;
+                if let Ok(mut ranges) = unit.ranges(offset) {
+                    while let Ok(Some(_)) = ranges.next() {
+                        count += 1;
+                        // Lists may overlap, so that each is counted for the first time.
+                        self.spend(1)?;
+                    }
+                }
+                self.ranges.insert(offset.0, count);
+                count
+            }
+        };
+        self.spend(count * RANGE_LEN)
+    }
+
+    fn line_program<'a>(&mut self, unit: &UnitRef<Slice<'a>>) -> Result<(), String> {
+        let Some(program) = &unit.line_program else {
+            return Ok(());
+        };
+        let header = program.header();
+        self.spend(header.raw_program_buf().len() as u64)?;
+        let comp_dir = unit.comp_dir.as_ref().map_or(0, |dir| dir.len() as u64);
+        let len = |value: AttributeValue<Slice<'a>>| {
+            let text = unit.attr_string(value);
+            text.map_or(0, |text| text.len() as u64)
+        };
+        for file in header.file_names() {
+            // The reader makes the string directory + directory + name for each.
+            let directory = file.directory(header).map_or(0, len);
+            self.spend(FILE_LEN + comp_dir + directory + len(file.path_name()))?;
+        }
+        let directories = header.include_directories().len() as u64;
+        self.spend(directories * FILE_LEN)?;
+        Ok(())
+    }
+}
+
+/// Bytes of a table of abbreviations: (code, tag, has children, (name, form)..., 0, 0)..., 0.
+fn abbreviations_len(table: &[u8]) -> u64 {
+    let mut rest = EndianSlice::new(table, LittleEndian);
+    // An error is the end of what can be read.
+    let _ = skip_abbreviations(&mut rest);
+    (table.len() - rest.len()) as u64
+}
+
+fn skip_abbreviations(rest: &mut Slice<'_>) -> gimli::Result<()> {
+    const IMPLICIT_CONST: u64 = 0x21;
+    while rest.read_uleb128()? != 0 {
+        rest.read_uleb128()?;
+        rest.read_u8()?;
+        loop {
+            let (name, form) = (rest.read_uleb128()?, rest.read_uleb128()?);
+            if form == IMPLICIT_CONST {
+                rest.read_sleb128()?;
+            }
+            if name == 0 && form == 0 {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
