@@ -1,3 +1,43 @@
-//! (essay to be written) The profile model and its pprof file format.
+//! The profile model and its pprof file format.
+//!
+//! [`model`] is the one data type that both halves of the desk share. `collect` fills it through
+//! [`ProfileBuilder`] and stores it with [`save`]; `symbolize`, `analyze` and `report` get it back from [`load`].
+//! The file is gzipped pprof, so `go tool pprof`, speedscope, Pyroscope and Parca open it; what pprof has no
+//! field for travels in one private field that they skip. docs/profile-format.md describes it field by field.
+//!
+//! ```text
+//! collectors -> ProfileBuilder -> Profile -> check -> encode -> gzip -> file
+//! file -> gunzip -> wire (census) -> decode | foreign -> check -> Profile
+//! ```
+//!
+//! What this crate does not do: estimate, compare or judge (`analyze`), find symbols (`symbolize`), or decide how
+//! likely a block was to be sampled (`sampling`; the builder is told).
+//!
+//! A file is hostile until proven otherwise: whatever the bytes, reading ends in a [`Profile`] that passes
+//! [`Profile::check`] or in a [`ReadError`], within the memory that [`Limits`] states, and never in a panic.
 #![forbid(unsafe_code)]
+
+mod builder;
+mod check;
+mod decode;
+mod encode;
+mod error;
+mod extension;
+mod file;
+mod foreign;
+mod labels;
 pub mod model;
+mod proto;
+mod redact;
+mod save;
+mod strings;
+mod unsymbolized;
+mod wire;
+
+pub use builder::{Block, ProfileBuilder};
+pub use error::{Inconsistent, ReadError, WriteError};
+pub use file::{Limits, load, read, read_with, write};
+pub use labels::{Age, FreedBy};
+pub use model::*;
+pub use redact::redact;
+pub use save::save;

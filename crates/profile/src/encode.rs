@@ -1,0 +1,294 @@
+//! A profile as pprof messages: first half of writing.
+//!
+//! Frame i becomes location i+1, function i function i+1, module i mapping i+1, so ids are dense and reading needs no
+//! search. Each stack becomes one sample with what was ever allocated from it, then one for each kind and age of
+//! what is live. What was allocated has no age, so it bears no such label; and it is counted once.
+
+use prost::Message;
+
+use crate::error::Inconsistent;
+use crate::extension::{self, Extension, frame_code};
+use crate::labels::{Age, FreedBy};
+use crate::model::{Code, Exit, Kind, Profile, Row, StackId};
+use crate::proto;
+use crate::strings::Interner;
+
+/// Go's four sample types in Go's order; the last is the default of pprof and speedscope.
+pub(crate) const SAMPLE_TYPES: [(&str, &str); 4] =
+    [("alloc_objects", "count"), ("alloc_space", "bytes"), ("inuse_objects", "count"), ("inuse_space", "bytes")];
+
+/// The path of the module of Java code. The bracket tells pprof not to look for a file of that name.
+pub(crate) const JVM: &str = "[jvm]";
+
+const DOC_URL: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/docs/reading-reports.md");
+
+/// Lays a profile out as pprof.
+///
+/// # Errors
+/// The profile contradicts itself.
+pub(crate) fn encode(profile: &Profile) -> Result<proto::Profile, Inconsistent> {
+    profile.check()?;
+    let mut strings = Interner::new();
+    let sample_type = SAMPLE_TYPES.map(|(kind, unit)| value_type(&mut strings, kind, unit)).to_vec();
+    let period_type = Some(value_type(&mut strings, "space", "bytes"));
+    let (mapping, jvm) = mappings(profile, &mut strings);
+    let location = profile.frames.iter().zip(1..).map(|(frame, id)| location(frame, id, jvm)).collect();
+    let function = functions(profile, &mut strings);
+    let (sample, stack_sample) = samples(profile, &mut strings);
+    let comment = comments(profile).iter().map(|line| strings.index(line)).collect();
+    Ok(proto::Profile {
+        sample_type,
+        sample,
+        mapping,
+        location,
+        function,
+        drop_frames: 0,
+        keep_frames: 0,
+        time_nanos: profile.snapshot.time_unix_ns,
+        // Parca files anything with a duration as a delta series.
+        duration_nanos: 0,
+        period_type,
+        period: i64::try_from(profile.settings.interval_bytes).unwrap_or(i64::MAX),
+        comment,
+        default_sample_type: strings.index("inuse_space"),
+        doc_url: strings.index(DOC_URL),
+        extension: Some(extension(profile, stack_sample).encode_to_vec()),
+        string_table: strings.into_list(),
+    })
+}
+
+fn value_type(strings: &mut Interner, kind: &str, unit: &str) -> proto::ValueType {
+    proto::ValueType { kind: strings.index(kind), unit: strings.index(unit) }
+}
+
+/// The mappings, one for each module and those that only pprof needs, and the id of the one of Java code (0 if none).
+fn mappings(profile: &Profile, strings: &mut Interner) -> (Vec<proto::Mapping>, u64) {
+    let mut mappings: Vec<proto::Mapping> = profile
+        .modules
+        .iter()
+        .zip(1..)
+        .map(|(module, id)| proto::Mapping {
+            id,
+            memory_start: module.start,
+            memory_limit: module.end,
+            file_offset: module.offset,
+            filename: strings.index(&module.path),
+            build_id: strings.index(&module.build_id),
+            ..proto::Mapping::default()
+        })
+        .collect();
+    describe(profile, &mut mappings);
+    let mut made_up = |path: &str| {
+        let id = mappings.len() as u64 + 1;
+        mappings.push(proto::Mapping { id, filename: strings.index(path), ..proto::Mapping::default() });
+        id
+    };
+    if profile.modules.is_empty() && !profile.target.exe.is_empty() {
+        made_up(&profile.target.exe);
+    }
+    let java = profile.frames.iter().any(|frame| frame.code == Code::Java);
+    let known = profile.modules.iter().position(|module| module.path == JVM);
+    let jvm = match known {
+        Some(index) => index as u64 + 1,
+        None if java => made_up(JVM),
+        None => 0,
+    };
+    if let Some(mapping) = mappings.get_mut((jvm as usize).wrapping_sub(1)) {
+        (mapping.has_functions, mapping.has_filenames, mapping.has_line_numbers) = (true, true, true);
+    }
+    (mappings, jvm)
+}
+
+/// Sets what each mapping has. Where pprof reads that all functions are there it never looks for symbols itself, so
+/// one location without a symbol is enough to leave it unset.
+fn describe(profile: &Profile, mappings: &mut [proto::Mapping]) {
+    let of = |code: Code| match code {
+        Code::Native { module: Some(module), .. } => Some(module.0 as usize),
+        _ => None,
+    };
+    for frame in &profile.frames {
+        if let Some(mapping) = of(frame.code).and_then(|module| mappings.get_mut(module)) {
+            (mapping.has_functions, mapping.has_filenames, mapping.has_line_numbers) = (true, true, true);
+        }
+    }
+    for frame in &profile.frames {
+        if let Some(mapping) = of(frame.code).and_then(|module| mappings.get_mut(module)) {
+            let function = &profile.functions[frame.function.0 as usize];
+            mapping.has_functions &= function.is_symbolized();
+            mapping.has_filenames &= !function.file.is_empty();
+            mapping.has_line_numbers &= frame.line != 0;
+            mapping.has_inline_frames |= frame.inlined;
+        }
+    }
+}
+
+fn location(frame: &crate::model::Frame, id: u64, jvm: u64) -> proto::Location {
+    let (mapping_id, address) = match frame.code {
+        // A return address, one back: pprof wants an address inside the call.
+        Code::Native { module, address } => (module.map_or(0, |module| u64::from(module.0) + 1), address - 1),
+        Code::Java => (jvm, 0),
+        Code::Marker => (0, 0),
+    };
+    let line = proto::Line { function_id: u64::from(frame.function.0) + 1, line: i64::from(frame.line) };
+    proto::Location { id, mapping_id, address, line: vec![line] }
+}
+
+fn functions(profile: &Profile, strings: &mut Interner) -> Vec<proto::Function> {
+    let functions = profile.functions.iter().zip(1..);
+    functions
+        .map(|(function, id)| proto::Function {
+            id,
+            name: strings.index(&function.name),
+            system_name: strings.index(&function.system_name),
+            filename: strings.index(&function.file),
+        })
+        .collect()
+}
+
+/// The samples, and for each stack the index of its first one.
+fn samples(profile: &Profile, strings: &mut Interner) -> (Vec<proto::Sample>, Vec<u32>) {
+    let age = |row: &Row| Age::of_ms(profile.snapshot.uptime_ms.saturating_sub(row.oldest_ms));
+    let mut rows: Vec<&Row> = profile.rows.iter().collect();
+    rows.sort_by_key(|row| (row.stack, row.kind, age(row)));
+    let mut rows = rows.as_slice();
+    let mut labels = Labels::new(strings, profile.snapshot.session != [0; 16]);
+    let mut samples = Vec::with_capacity(profile.stacks.len() * 2);
+    let mut first = Vec::with_capacity(profile.stacks.len());
+    for (stack, id) in profile.stacks.iter().zip(0..) {
+        let (here, rest) = rows.split_at(rows.partition_point(|row| row.stack == StackId(id)));
+        rows = rest;
+        let location_id: Vec<u64> = stack.frames.iter().map(|frame| u64::from(frame.0) + 1).collect();
+        let freed_by = FreedBy::of(&stack.totals);
+        let kind = match here {
+            [] => None,
+            [one, others @ ..] => others.iter().all(|row| row.kind == one.kind).then_some(one.kind),
+        };
+        let (objects, bytes) = (stack.totals.objects, stack.totals.bytes);
+        first.push(samples.len() as u32);
+        samples.push(proto::Sample {
+            location_id: location_id.clone(),
+            value: vec![objects.round() as i64, bytes.round() as i64, 0, 0],
+            label: labels.of(kind, freed_by, None, bytes / objects),
+        });
+        for group in here.chunk_by(|a, b| (a.kind, age(a)) == (b.kind, age(b))) {
+            let objects: f64 = group.iter().map(|row| row.objects).sum();
+            let bytes: f64 = group.iter().map(|row| row.bytes).sum();
+            samples.push(proto::Sample {
+                location_id: location_id.clone(),
+                value: vec![0, 0, objects.round() as i64, bytes.round() as i64],
+                label: labels.of(Some(group[0].kind), freed_by, Some(age(group[0])), bytes / objects),
+            });
+        }
+    }
+    (samples, first)
+}
+
+/// Makes the labels of samples.
+struct Labels<'a> {
+    strings: &'a mut Interner,
+    /// Whether leakscope recorded this: a profile of another tool knows neither ages nor who frees.
+    recorded: bool,
+}
+
+impl<'a> Labels<'a> {
+    fn new(strings: &'a mut Interner, recorded: bool) -> Self {
+        Self { strings, recorded }
+    }
+
+    fn of(&mut self, kind: Option<Kind>, freed_by: FreedBy, age: Option<Age>, mean_bytes: f64) -> Vec<proto::Label> {
+        let texts = [
+            ("kind", kind.map(Kind::as_str)),
+            ("freed_by", self.recorded.then(|| freed_by.as_str())),
+            ("age", age.filter(|_| self.recorded).map(Age::as_str)),
+        ];
+        let mut labels = Vec::with_capacity(texts.len() + 1);
+        for (key, value) in texts {
+            if let Some(value) = value {
+                let (key, str) = (self.strings.index(key), self.strings.index(value));
+                labels.push(proto::Label { key, str, ..proto::Label::default() });
+            }
+        }
+        if mean_bytes.is_finite() && mean_bytes >= 0.5 {
+            let (key, num) = (self.strings.index("bytes"), mean_bytes.round() as i64);
+            labels.push(proto::Label { key, num, num_unit: key, ..proto::Label::default() });
+        }
+        labels
+    }
+}
+
+/// What `pprof -comments` shows: one to three lines for people, nothing for machines.
+fn comments(profile: &Profile) -> Vec<String> {
+    let mut lines = vec![format!("leakscope {}", profile.settings.version).trim_end().to_owned()];
+    if profile.target.pid != 0 {
+        lines.push(format!("pid {} {}", profile.target.pid, profile.target.command.join(" ")).trim_end().to_owned());
+    }
+    let bytes: f64 = profile.rows.iter().map(|row| row.bytes).sum();
+    let error = profile.rows.iter().map(|row| row.bytes_variance).sum::<f64>().sqrt() * 1.96;
+    let mut live = format!("tracked live {}", gib(bytes));
+    if error > 0.0 {
+        live += &format!(" ± {:.1} %", 100.0 * error / bytes);
+    }
+    if profile.memory.rss_bytes > 0 {
+        live = format!("RSS {}, {live}", gib(profile.memory.rss_bytes as f64));
+    }
+    lines.push(live);
+    lines
+}
+
+/// A number of bytes for people: `1.31 GiB`, `512 bytes`.
+fn gib(bytes: f64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024.0 {
+        return format!("{bytes:.0} bytes");
+    }
+    let power = ((bytes.log2() / 10.0) as usize).clamp(1, UNITS.len());
+    format!("{:.2} {}", bytes / 1024f64.powi(power as i32), UNITS[power - 1])
+}
+
+fn extension(profile: &Profile, stack_sample: Vec<u32>) -> Extension {
+    let snapshot = &profile.snapshot;
+    let settings = &profile.settings;
+    let target = &profile.target;
+    let (exit, exit_value) = match target.exit {
+        None => (0, 0),
+        Some(Exit::Code(code)) => (1, code),
+        Some(Exit::Signal(signal)) => (2, signal),
+        Some(Exit::Unknown) => (3, 0),
+    };
+    Extension {
+        version: extension::VERSION,
+        snapshot: Some(extension::Snapshot {
+            session: snapshot.session.to_vec(),
+            index: snapshot.index,
+            epoch: snapshot.epoch,
+            uptime_ms: snapshot.uptime_ms,
+            reason: snapshot.reason.clone(),
+        }),
+        settings: Some(extension::Settings {
+            interval_bytes: settings.interval_bytes,
+            native_depth: settings.native_depth,
+            java_depth: settings.java_depth,
+            version: settings.version.clone(),
+        }),
+        target: Some(extension::Target {
+            pid: target.pid,
+            name: target.name.clone(),
+            command: target.command.clone(),
+            exe: target.exe.clone(),
+            exit,
+            exit_value,
+            jvm: target.jvm.clone(),
+        }),
+        memory: Some(extension::Memory {
+            rss_bytes: profile.memory.rss_bytes,
+            limit_bytes: profile.memory.limit_bytes,
+            cgroup_bytes: profile.memory.cgroup_bytes,
+        }),
+        losses: profile.losses.clone(),
+        module_bias: profile.modules.iter().map(|module| module.bias).collect(),
+        frame_code: profile.frames.iter().map(frame_code).collect(),
+        stack_sample,
+        totals: Some(extension::Totals::of(&profile.stacks)),
+        rows: Some(extension::Rows::of(&profile.rows)),
+    }
+}

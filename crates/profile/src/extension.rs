@@ -1,0 +1,308 @@
+//! The private field: everything in the model that pprof has no field for.
+//!
+//! Rows and totals are stored by column, not by row: a column of equal or small numbers all but vanishes under
+//! gzip, and a hostile file cannot make a few bytes of input into a large structure.
+//!
+//! Within a [`VERSION`] fields are only added, and a reader takes an absent field as zero. Whatever an older reader
+//! would misunderstand needs a new version, which older readers refuse by name.
+
+use std::collections::BTreeMap;
+
+use crate::error::Inconsistent;
+use crate::model;
+
+/// Version of the extension that this crate writes, and the newest that it reads.
+pub(crate) const VERSION: u32 = 1;
+
+/// Just the version: what is decoded first.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(crate) struct Version {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+}
+
+/// The extension.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Extension {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(message, optional, tag = "2")]
+    pub snapshot: Option<Snapshot>,
+    #[prost(message, optional, tag = "3")]
+    pub settings: Option<Settings>,
+    #[prost(message, optional, tag = "4")]
+    pub target: Option<Target>,
+    #[prost(message, optional, tag = "5")]
+    pub memory: Option<Memory>,
+    #[prost(btree_map = "string, uint64", tag = "6")]
+    pub losses: BTreeMap<String, u64>,
+    /// One for each module. Mappings after these are made up for pprof and are no modules.
+    #[prost(uint64, repeated, tag = "7")]
+    pub module_bias: Vec<u64>,
+    /// One for each `Location`: see [`frame_code`].
+    #[prost(uint32, repeated, tag = "8")]
+    pub frame_code: Vec<u32>,
+    /// One for each stack: index of the `Sample` that holds its frames. Strictly increasing.
+    #[prost(uint32, repeated, tag = "9")]
+    pub stack_sample: Vec<u32>,
+    #[prost(message, optional, tag = "10")]
+    pub totals: Option<Totals>,
+    #[prost(message, optional, tag = "11")]
+    pub rows: Option<Rows>,
+}
+
+/// [`model::Snapshot`] but for the time, which is in `Profile.time_nanos`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct Snapshot {
+    #[prost(bytes = "vec", tag = "1")]
+    pub session: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub index: u32,
+    #[prost(uint32, tag = "3")]
+    pub epoch: u32,
+    #[prost(uint64, tag = "4")]
+    pub uptime_ms: u64,
+    #[prost(string, tag = "5")]
+    pub reason: String,
+}
+
+/// [`model::Settings`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct Settings {
+    #[prost(uint64, tag = "1")]
+    pub interval_bytes: u64,
+    #[prost(uint32, tag = "2")]
+    pub native_depth: u32,
+    #[prost(uint32, tag = "3")]
+    pub java_depth: u32,
+    #[prost(string, tag = "4")]
+    pub version: String,
+}
+
+/// [`model::Target`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct Target {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, repeated, tag = "3")]
+    pub command: Vec<String>,
+    #[prost(string, tag = "4")]
+    pub exe: String,
+    /// 0 not ended, 1 exit code, 2 signal, 3 unknown.
+    #[prost(uint32, tag = "5")]
+    pub exit: u32,
+    #[prost(sint32, tag = "6")]
+    pub exit_value: i32,
+    #[prost(string, tag = "7")]
+    pub jvm: String,
+}
+
+/// [`model::Memory`].
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(crate) struct Memory {
+    #[prost(uint64, tag = "1")]
+    pub rss_bytes: u64,
+    #[prost(uint64, tag = "2")]
+    pub limit_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub cgroup_bytes: u64,
+}
+
+/// [`model::Totals`] of all stacks, by column.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Totals {
+    #[prost(uint64, repeated, tag = "1")]
+    pub samples: Vec<u64>,
+    #[prost(double, repeated, tag = "2")]
+    pub bytes: Vec<f64>,
+    #[prost(double, repeated, tag = "3")]
+    pub bytes_variance: Vec<f64>,
+    #[prost(uint64, repeated, tag = "4")]
+    pub bytes_observed: Vec<u64>,
+    #[prost(double, repeated, tag = "5")]
+    pub objects: Vec<f64>,
+    #[prost(double, repeated, tag = "6")]
+    pub freed_by_app: Vec<f64>,
+    #[prost(double, repeated, tag = "7")]
+    pub freed_by_gc: Vec<f64>,
+    #[prost(uint64, repeated, tag = "8")]
+    pub frees_app: Vec<u64>,
+    #[prost(uint64, repeated, tag = "9")]
+    pub frees_gc: Vec<u64>,
+}
+
+/// [`model::Row`]s, by column.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Rows {
+    #[prost(uint32, repeated, tag = "1")]
+    pub stack: Vec<u32>,
+    /// See [`kind_code`].
+    #[prost(uint32, repeated, tag = "2")]
+    pub kind: Vec<u32>,
+    #[prost(uint32, repeated, tag = "3")]
+    pub epoch: Vec<u32>,
+    #[prost(uint64, repeated, tag = "4")]
+    pub interval_bytes: Vec<u64>,
+    #[prost(uint64, repeated, tag = "5")]
+    pub samples: Vec<u64>,
+    #[prost(double, repeated, tag = "6")]
+    pub bytes: Vec<f64>,
+    #[prost(double, repeated, tag = "7")]
+    pub bytes_variance: Vec<f64>,
+    #[prost(uint64, repeated, tag = "8")]
+    pub bytes_observed: Vec<u64>,
+    #[prost(double, repeated, tag = "9")]
+    pub objects: Vec<f64>,
+    #[prost(double, repeated, tag = "10")]
+    pub objects_variance: Vec<f64>,
+    #[prost(uint64, repeated, tag = "11")]
+    pub smallest_bytes: Vec<u64>,
+    #[prost(uint64, repeated, tag = "12")]
+    pub oldest_ms: Vec<u64>,
+}
+
+/// What a `Location` cannot say of a frame: 0 native, 1 Java, 2 marker; plus 4 if inlined.
+pub(crate) fn frame_code(frame: &model::Frame) -> u32 {
+    let code = match frame.code {
+        model::Code::Native { .. } => 0,
+        model::Code::Java => 1,
+        model::Code::Marker => 2,
+    };
+    code | u32::from(frame.inlined) << 2
+}
+
+const KINDS: [model::Kind; 4] =
+    [model::Kind::Malloc, model::Kind::MmapAnon, model::Kind::MmapFile, model::Kind::Thread];
+
+/// The number of a kind: its position in [`KINDS`].
+pub(crate) fn kind_code(kind: model::Kind) -> u32 {
+    match kind {
+        model::Kind::Malloc => 0,
+        model::Kind::MmapAnon => 1,
+        model::Kind::MmapFile => 2,
+        model::Kind::Thread => 3,
+    }
+}
+
+fn kind(code: u32) -> Result<model::Kind, Inconsistent> {
+    KINDS.get(code as usize).copied().ok_or_else(|| Inconsistent::new(format!("unknown kind of memory {code}")))
+}
+
+impl Totals {
+    /// Lays the totals of all stacks out by column.
+    pub(crate) fn of(stacks: &[model::Stack]) -> Self {
+        let totals = || stacks.iter().map(|stack| stack.totals);
+        Self {
+            samples: totals().map(|t| t.samples).collect(),
+            bytes: totals().map(|t| t.bytes).collect(),
+            bytes_variance: totals().map(|t| t.bytes_variance).collect(),
+            bytes_observed: totals().map(|t| t.bytes_observed).collect(),
+            objects: totals().map(|t| t.objects).collect(),
+            freed_by_app: totals().map(|t| t.freed_by_app).collect(),
+            freed_by_gc: totals().map(|t| t.freed_by_gc).collect(),
+            frees_app: totals().map(|t| t.frees_app).collect(),
+            frees_gc: totals().map(|t| t.frees_gc).collect(),
+        }
+    }
+
+    /// The totals of `count` stacks.
+    ///
+    /// # Errors
+    /// A column of another length.
+    pub(crate) fn into_totals(self, count: usize) -> Result<Vec<model::Totals>, Inconsistent> {
+        let floats = [&self.bytes, &self.bytes_variance, &self.objects, &self.freed_by_app, &self.freed_by_gc];
+        let whole = [&self.samples, &self.bytes_observed, &self.frees_app, &self.frees_gc];
+        if floats.iter().any(|c| c.len() != count) || whole.iter().any(|c| c.len() != count) {
+            return Err(Inconsistent::new(format!("a column of totals has not one entry for each of {count} stacks")));
+        }
+        let totals = |i: usize| model::Totals {
+            samples: self.samples[i],
+            bytes: self.bytes[i],
+            bytes_variance: self.bytes_variance[i],
+            bytes_observed: self.bytes_observed[i],
+            objects: self.objects[i],
+            freed_by_app: self.freed_by_app[i],
+            freed_by_gc: self.freed_by_gc[i],
+            frees_app: self.frees_app[i],
+            frees_gc: self.frees_gc[i],
+        };
+        Ok((0..count).map(totals).collect())
+    }
+}
+
+impl Rows {
+    /// Lays rows out by column.
+    pub(crate) fn of(rows: &[model::Row]) -> Self {
+        let rows = || rows.iter();
+        Self {
+            stack: rows().map(|r| r.stack.0).collect(),
+            kind: rows().map(|r| kind_code(r.kind)).collect(),
+            epoch: rows().map(|r| r.epoch).collect(),
+            interval_bytes: rows().map(|r| r.interval_bytes).collect(),
+            samples: rows().map(|r| r.samples).collect(),
+            bytes: rows().map(|r| r.bytes).collect(),
+            bytes_variance: rows().map(|r| r.bytes_variance).collect(),
+            bytes_observed: rows().map(|r| r.bytes_observed).collect(),
+            objects: rows().map(|r| r.objects).collect(),
+            objects_variance: rows().map(|r| r.objects_variance).collect(),
+            smallest_bytes: rows().map(|r| r.smallest_bytes).collect(),
+            oldest_ms: rows().map(|r| r.oldest_ms).collect(),
+        }
+    }
+
+    /// The rows again.
+    ///
+    /// # Errors
+    /// Columns of different lengths; an unknown kind.
+    pub(crate) fn into_rows(self) -> Result<Vec<model::Row>, Inconsistent> {
+        let count = self.stack.len();
+        let small = [&self.kind, &self.epoch];
+        let whole = [&self.interval_bytes, &self.samples, &self.bytes_observed, &self.smallest_bytes, &self.oldest_ms];
+        let floats = [&self.bytes, &self.bytes_variance, &self.objects, &self.objects_variance];
+        if small.iter().any(|c| c.len() != count)
+            || whole.iter().any(|c| c.len() != count)
+            || floats.iter().any(|c| c.len() != count)
+        {
+            return Err(Inconsistent::new(format!("a column has not one entry for each of {count} rows")));
+        }
+        let row = |i: usize| {
+            Ok(model::Row {
+                stack: model::StackId(self.stack[i]),
+                kind: kind(self.kind[i])?,
+                epoch: self.epoch[i],
+                interval_bytes: self.interval_bytes[i],
+                samples: self.samples[i],
+                bytes: self.bytes[i],
+                bytes_variance: self.bytes_variance[i],
+                bytes_observed: self.bytes_observed[i],
+                objects: self.objects[i],
+                objects_variance: self.objects_variance[i],
+                smallest_bytes: self.smallest_bytes[i],
+                oldest_ms: self.oldest_ms[i],
+            })
+        };
+        (0..count).map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_number_of_its_own() {
+        for wanted in KINDS {
+            assert_eq!(kind(kind_code(wanted)), Ok(wanted));
+        }
+        assert!(kind(4).is_err());
+    }
+
+    #[test]
+    fn a_short_column_is_refused() {
+        let rows = Rows { stack: vec![0, 0], kind: vec![0], ..Rows::default() };
+        assert!(rows.into_rows().is_err());
+        assert!(Totals::default().into_totals(1).is_err());
+    }
+}

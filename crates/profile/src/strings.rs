@@ -1,0 +1,125 @@
+//! pprof's string table, from both sides.
+
+use std::collections::HashMap;
+
+use crate::error::{Inconsistent, ReadError};
+
+/// The string table of a file being written: every text once, the empty one first.
+pub(crate) struct Interner {
+    index: HashMap<String, i64>,
+    list: Vec<Vec<u8>>,
+}
+
+impl Interner {
+    pub(crate) fn new() -> Self {
+        Self { index: HashMap::from([(String::new(), 0)]), list: vec![Vec::new()] }
+    }
+
+    /// The index of a text.
+    pub(crate) fn index(&mut self, text: &str) -> i64 {
+        if let Some(&index) = self.index.get(text) {
+            return index;
+        }
+        let index = self.list.len() as i64;
+        self.list.push(text.as_bytes().to_vec());
+        self.index.insert(text.to_owned(), index);
+        index
+    }
+
+    /// The table as the file holds it.
+    pub(crate) fn into_list(self) -> Vec<Vec<u8>> {
+        self.list
+    }
+}
+
+/// The string table of a file being read.
+///
+/// The model owns its texts, so each use is a copy. A hostile file could name one long string a million times:
+/// copies are paid for from an allowance.
+pub(crate) struct Strings {
+    list: Vec<String>,
+    allowance: u64,
+    limit: u64,
+}
+
+impl Strings {
+    /// Takes over the table of a file; bytes that are not UTF-8 are replaced.
+    ///
+    /// # Errors
+    /// A table without the empty string in front is no table.
+    pub(crate) fn new(table: Vec<Vec<u8>>, limit_bytes: u64) -> Result<Self, ReadError> {
+        if table.first().is_none_or(|first| !first.is_empty()) {
+            return Err(Inconsistent::new("the string table does not begin with the empty string").into());
+        }
+        let text = |bytes| match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        };
+        Ok(Self { list: table.into_iter().map(text).collect(), allowance: limit_bytes, limit: limit_bytes })
+    }
+
+    /// The text at an index.
+    ///
+    /// # Errors
+    /// An index outside the table.
+    pub(crate) fn get(&self, index: i64) -> Result<&str, Inconsistent> {
+        let text = usize::try_from(index).ok().and_then(|index| self.list.get(index));
+        text.map(String::as_str).ok_or_else(|| Inconsistent::new(format!("no string {index} in the table")))
+    }
+
+    /// A copy of the text at an index.
+    ///
+    /// # Errors
+    /// An index outside the table, or more text copied than a profile can have.
+    pub(crate) fn copy(&mut self, index: i64) -> Result<String, ReadError> {
+        let text = self.get(index)?.to_owned();
+        self.pay(text.len())?;
+        Ok(text)
+    }
+
+    /// Pays for text that the model will own.
+    ///
+    /// # Errors
+    /// The allowance is used up.
+    pub(crate) fn pay(&mut self, bytes: usize) -> Result<(), ReadError> {
+        let left = self.allowance.checked_sub(bytes as u64);
+        self.allowance = left.ok_or(ReadError::TooLarge { what: "its text", limit_bytes: self.limit })?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_kept_once_and_the_empty_one_is_zero() {
+        let mut interner = Interner::new();
+        assert_eq!(interner.index(""), 0);
+        assert_eq!(interner.index("a"), 1);
+        assert_eq!(interner.index("b"), 2);
+        assert_eq!(interner.index("a"), 1);
+        assert_eq!(interner.into_list(), [b"".to_vec(), b"a".to_vec(), b"b".to_vec()]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_stays_readable() {
+        let strings = Strings::new(vec![vec![], vec![b'a', 0xff]], 10).unwrap();
+        assert_eq!(strings.get(1), Ok("a\u{fffd}"));
+        assert!(strings.get(2).is_err());
+        assert!(strings.get(-1).is_err());
+    }
+
+    #[test]
+    fn copies_are_paid_for() {
+        let mut strings = Strings::new(vec![vec![], vec![b'x'; 6]], 10).unwrap();
+        assert!(strings.copy(1).is_ok());
+        assert!(matches!(strings.copy(1), Err(ReadError::TooLarge { limit_bytes: 10, .. })));
+    }
+
+    #[test]
+    fn a_table_begins_with_the_empty_string() {
+        assert!(Strings::new(vec![], 10).is_err());
+        assert!(Strings::new(vec![b"a".to_vec()], 10).is_err());
+    }
+}
