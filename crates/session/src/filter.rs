@@ -16,7 +16,11 @@
 
 use crate::sync::{AtomicU64, Ordering};
 
+/// Lines of the filter; a model has one, since loom pays for each atomic.
+#[cfg(not(leakscope_loom))]
 const LINES: u64 = 1024;
+#[cfg(leakscope_loom)]
+const LINES: u64 = 1;
 const WORDS_PER_LINE: u64 = 8;
 /// 64-bit words that hold the counters.
 pub const WORDS: usize = (LINES * WORDS_PER_LINE) as usize;
@@ -49,6 +53,12 @@ impl Filter {
     #[cfg(not(leakscope_loom))]
     pub const fn new() -> Self {
         Self { words: [const { AtomicU64::new(0) }; WORDS] }
+    }
+
+    /// An empty filter of one line, of loom's atomics.
+    #[cfg(leakscope_loom)]
+    pub fn for_model() -> Self {
+        Self { words: core::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
     /// Whether `address` may be a live sample. `false` is certain.

@@ -21,6 +21,7 @@
 //!   and the caller counts a missed free.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use core::ops::Range;
 
 /// Keys in a bucket: one cache line.
 pub const BUCKET: usize = 8;
@@ -245,13 +246,25 @@ impl<'a> LiveTable<'a> {
     /// during the whole scan is visited once; one that comes or goes meanwhile at most once. Busy entries are live.
     /// For readers, which believe nothing: an entry whose slot changed under the read is tried again, then left out.
     pub fn scan(&self, mut visit: impl FnMut(u64, Entry)) {
-        for segment in self.segments.iter().take(self.open_segments()).flatten() {
-            for slot in 0..segment.keys.len() {
-                if let Some((address, entry)) = read_stable(segment, slot) {
-                    visit(address, entry);
-                }
+        for segment in 0..self.open_segments() {
+            self.scan_slots(segment, 0..usize::MAX, &mut visit);
+        }
+    }
+
+    /// As [`LiveTable::scan`], for some slots of one segment: a reader of a large table gives its pages back in
+    /// between. Slots beyond the segment are passed over.
+    pub fn scan_slots(&self, segment: usize, slots: Range<usize>, mut visit: impl FnMut(u64, Entry)) {
+        let Some(segment) = self.segment(segment) else { return };
+        for slot in slots.start..slots.end.min(segment.keys.len()) {
+            if let Some((address, entry)) = read_stable(segment, slot) {
+                visit(address, entry);
             }
         }
+    }
+
+    /// The keys of a segment, for readers that skip those which lie in a hole of the file; empty if there is none.
+    pub fn keys(&self, segment: usize) -> &'a [AtomicU64] {
+        self.segment(segment).map_or(&[], |segment| segment.keys)
     }
 
     fn segment(&self, index: usize) -> Option<&Segment<'a>> {
