@@ -1,1 +1,35 @@
-//! (to be written)
+//! Numbers only: what is live and what grew, by site, each with its interval.
+//!
+//! Stands between the profile and the report. [`sites`] is the arithmetic of `leakscope report`, [`diff`] that of
+//! `leakscope diff`; what they return holds every figure that is printed, so that the report computes nothing.
+//!
+//! ```text
+//! Row* > Sums > Estimate              estimate.rs, gamma.rs      the interval of a sum
+//! Stack > SiteFrame* > Place          names, frames, site.rs     which stacks are one place
+//! Sums A, Sums B > Change > Status    change, discovery, diff.rs what grew, and whether that is chance
+//! ```
+//!
+//! Deliberately absent: files, clocks, text beyond the words of the model, unsafe code. The inclusion probability
+//! itself is in `leakscope-sampling`, where the target uses the same function.
+#![forbid(unsafe_code)]
+
+mod application;
+mod change;
+mod diff;
+mod discovery;
+mod estimate;
+mod frames;
+mod gamma;
+mod hash;
+mod names;
+mod site;
+mod sites;
+
+pub use application::FRAMEWORK_PACKAGES;
+pub use change::{Change, Direction, FEWEST_SAMPLES};
+pub use diff::{Diff, DiffOptions, Growth, Status, diff};
+pub use estimate::{ERROR_RATE, Estimate, Missable, Sums};
+pub use frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
+pub use names::{java_name, key_name, library_name, native_name};
+pub use site::{By, Grouping, Place, SiteId};
+pub use sites::{Amounts, Freed, Site, Sites, sites};

@@ -1,0 +1,214 @@
+//! Which frame of a stack is the reader's own code: the one that a report names first.
+//!
+//! In order: the first frame from the leaf that matches the configured packages; the first Java frame whose class
+//! belongs to neither the JDK nor a known framework; the first Java frame; the first native frame that is neither
+//! an allocator wrapper nor of the C or C++ run-time; the leaf.
+
+use crate::frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
+
+/// Packages of the JDK, of JVM languages and of frameworks whose frames say where memory is allocated from, hardly
+/// ever why. Libraries that own native memory themselves (RocksDB, Chronicle) are listed too: the reader's line is
+/// the one that called them. Configuring `app.packages` overrides the guess.
+pub const FRAMEWORK_PACKAGES: [&str; 52] = [
+    "java.",
+    "javax.",
+    "jdk.",
+    "sun.",
+    "com.sun.",
+    "kotlin.",
+    "kotlinx.",
+    "scala.",
+    "groovy.",
+    "clojure.",
+    "jakarta.",
+    "akka.",
+    "ch.qos.logback.",
+    "com.fasterxml.",
+    "com.github.luben.zstd.",
+    "com.google.common.",
+    "com.google.protobuf.",
+    "com.mysql.",
+    "com.ning.compress.",
+    "com.zaxxer.hikari.",
+    "io.grpc.",
+    "io.micrometer.",
+    "io.micronaut.",
+    "io.netty.",
+    "io.quarkus.",
+    "io.undertow.",
+    "io.vertx.",
+    "net.bytebuddy.",
+    "net.jpountz.",
+    "net.openhft.",
+    "okhttp3.",
+    "okio.",
+    "org.apache.arrow.",
+    "org.apache.catalina.",
+    "org.apache.commons.",
+    "org.apache.coyote.",
+    "org.apache.flink.",
+    "org.apache.hadoop.",
+    "org.apache.http.",
+    "org.apache.kafka.",
+    "org.apache.logging.",
+    "org.apache.lucene.",
+    "org.apache.spark.",
+    "org.apache.tomcat.",
+    "org.eclipse.jetty.",
+    "org.hibernate.",
+    "org.lwjgl.",
+    "org.postgresql.",
+    "org.rocksdb.",
+    "org.slf4j.",
+    "org.springframework.",
+    "reactor.",
+];
+
+/// Libraries that allocate on somebody else's behalf.
+const RUNTIME_LIBRARIES: [&str; 10] = [
+    "libc.so",
+    "libc-",
+    "ld-linux",
+    "ld-musl",
+    "libpthread",
+    "libstdc++",
+    "libc++",
+    "libgcc_s",
+    "libjemalloc",
+    "libleakscope",
+];
+
+/// Functions that allocate on somebody else's behalf, wherever they are linked.
+const WRAPPERS: [&str; 16] = [
+    "operator new",
+    "std::",
+    "__gnu_cxx::",
+    "void std::",
+    "alloc::",
+    "core::",
+    "<alloc::",
+    "<core::",
+    "__rust_",
+    "__rdl_",
+    "__rg_",
+    "os::malloc",
+    "os::realloc",
+    "AllocateHeap",
+    "AnyObj::operator new",
+    "CHeapObj",
+];
+
+/// Answers which frame is the application's.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Application<'a> {
+    pub packages: &'a [String],
+}
+
+impl Application<'_> {
+    /// Index of the application frame in a stack (leaf first); `None` for an empty stack.
+    pub(crate) fn frame(&self, table: &FrameTable, stack: &[SiteFrameId]) -> Option<usize> {
+        let first = |test: &dyn Fn(&SiteFrame) -> bool| stack.iter().position(|id| test(table.get(*id)));
+        first(&|f| self.is_configured(f))
+            .or_else(|| first(&|f| f.kind == FrameKind::Java && !is_framework(&f.function)))
+            .or_else(|| first(&|f| f.kind == FrameKind::Java))
+            .or_else(|| first(&|f| f.kind == FrameKind::Native && !is_runtime(f)))
+            .or_else(|| first(&|f| f.kind != FrameKind::Marker))
+            .or(if stack.is_empty() { None } else { Some(0) })
+    }
+
+    fn is_configured(&self, frame: &SiteFrame) -> bool {
+        self.packages.iter().any(|package| !package.is_empty() && frame.function.starts_with(package.as_str()))
+    }
+}
+
+/// Index of the frame, leaf first, whose library a stack is counted under: the first outside the run-time.
+pub(crate) fn library_frame(table: &FrameTable, stack: &[SiteFrameId]) -> Option<usize> {
+    let owns = |f: &SiteFrame| match f.kind {
+        FrameKind::Java => true,
+        FrameKind::Native => !f.library.is_empty() && !is_runtime_library(&f.library),
+        FrameKind::Marker => false,
+    };
+    stack
+        .iter()
+        .position(|id| owns(table.get(*id)))
+        .or_else(|| stack.iter().position(|id| !table.get(*id).library.is_empty()))
+}
+
+fn is_framework(function: &str) -> bool {
+    FRAMEWORK_PACKAGES.iter().any(|package| function.starts_with(package))
+}
+
+fn is_runtime(frame: &SiteFrame) -> bool {
+    is_runtime_library(&frame.library) || WRAPPERS.iter().any(|wrapper| frame.function.starts_with(wrapper))
+}
+
+fn is_runtime_library(library: &str) -> bool {
+    RUNTIME_LIBRARIES.iter().any(|runtime| library.starts_with(runtime))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(table: &mut FrameTable, frames: &[(FrameKind, &str, &str)]) -> Vec<SiteFrameId> {
+        frames
+            .iter()
+            .map(|(kind, function, library)| {
+                table.intern(SiteFrame {
+                    kind: *kind,
+                    function: (*function).to_owned(),
+                    file: String::new(),
+                    line: 0,
+                    library: (*library).to_owned(),
+                    inlined: false,
+                })
+            })
+            .collect()
+    }
+
+    use FrameKind::{Java, Marker, Native};
+
+    #[test]
+    fn the_application_frame_is_the_readers_own_line() {
+        let mut table = FrameTable::default();
+        let deflater = stack(
+            &mut table,
+            &[
+                (Native, "deflateInit2_", "libz.so.1"),
+                (Java, "java.util.zip.Deflater.init", ""),
+                (Java, "io.netty.Handler.read", ""),
+                (Java, "com.acme.log.ExceptionLogger.compress", ""),
+                (Java, "com.acme.Main.main", ""),
+            ],
+        );
+        assert_eq!(Application::default().frame(&table, &deflater), Some(3));
+        let packages = ["com.acme.Main".to_owned()];
+        assert_eq!(Application { packages: &packages }.frame(&table, &deflater), Some(4));
+        assert_eq!(library_frame(&table, &deflater), Some(0));
+    }
+
+    #[test]
+    fn without_application_classes_the_first_java_frame_stands_in() {
+        let mut table = FrameTable::default();
+        let jdk = stack(&mut table, &[(Native, "os::malloc", "libjvm.so"), (Java, "java.lang.Thread.run", "")]);
+        assert_eq!(Application::default().frame(&table, &jdk), Some(1));
+    }
+
+    #[test]
+    fn native_programs_skip_wrappers_and_the_runtime() {
+        let mut table = FrameTable::default();
+        let native = stack(
+            &mut table,
+            &[
+                (Marker, "[truncated]", ""),
+                (Native, "operator new(unsigned long)", "libstdc++.so.6"),
+                (Native, "std::vector<int>::reserve(unsigned long)", "app"),
+                (Native, "Cache::fill()", "app"),
+            ],
+        );
+        assert_eq!(Application::default().frame(&table, &native), Some(3));
+        assert_eq!(library_frame(&table, &native), Some(2));
+        assert_eq!(Application::default().frame(&table, &native[..1]), Some(0));
+        assert_eq!(Application::default().frame(&table, &[]), None);
+    }
+}
