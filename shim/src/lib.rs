@@ -1,1 +1,211 @@
-//! (to be written)
+//! The shim: the C symbols that the target sees, and nothing else. Each is a few lines; the rules are in
+//! `leakscope_agent::wrap`.
+//!
+//! The entries that need the caller's registers are naked: they hand their exact rsp and rbp on, so that there is no
+//! frame of ours for the unwinder to skip. malloc subtracts from the thread's counter and tail-jumps to the real
+//! function unless the counter has run out.
+#![no_std]
+#![allow(unsafe_code)] // exported C functions
+#![allow(missing_docs)] // their documentation is the C standard's
+
+use core::arch::naked_asm;
+use core::ffi::{c_int, c_void};
+use leakscope_agent::libc_symbols::{PthreadCreate, StartRoutine};
+use leakscope_agent::real::{self, ARENA};
+use leakscope_agent::recorder::{FILTER, RECORDER};
+use leakscope_agent::wrap::{Pointer, charge};
+use leakscope_agent::{Caller, start};
+
+/// Cannot happen: a test holds that the artefact contains no panic.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn() = {
+    extern "C" fn constructor() {
+        start::constructor();
+    }
+    constructor
+};
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn malloc(size: usize) -> Pointer {
+    naked_asm!(
+        "mov rax, qword ptr [rip + leakscope_thread_block@GOTTPOFF]",
+        "mov rcx, rdi",
+        "cmp rcx, 1",
+        "adc rcx, 0", // max(size, 1)
+        "sub qword ptr fs:[rax], rcx",
+        "jle 2f",
+        "jmp qword ptr [rip + {real}]",
+        "2:",
+        "mov rsi, rsp",
+        "mov rdx, rbp",
+        "jmp {chosen}",
+        real = sym real::MALLOC,
+        chosen = sym malloc_chosen,
+    )
+}
+
+extern "C" fn malloc_chosen(size: usize, sp: usize, bp: usize) -> Pointer {
+    RECORDER.allocate(size, Caller { sp, bp }, || real::malloc(size))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn free(address: Pointer) {
+    if FILTER.may_hold(address as usize) && !RECORDER.release(&ARENA, address) {
+        return;
+    }
+    // SAFETY: passed on to our caller. So in all functions below.
+    unsafe { real::free(address) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cfree(address: Pointer) {
+    // SAFETY: as above.
+    unsafe { free(address) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn free_sized(address: Pointer, size: usize) {
+    if FILTER.may_hold(address as usize) && !RECORDER.release(&ARENA, address) {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { real::free_sized(address, size) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn free_aligned_sized(address: Pointer, align: usize, size: usize) {
+    if FILTER.may_hold(address as usize) && !RECORDER.release(&ARENA, address) {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { real::free_aligned_sized(address, align, size) }
+}
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn calloc(count: usize, size: usize) -> Pointer {
+    naked_asm!("mov rdx, rsp", "mov rcx, rbp", "jmp {body}", body = sym calloc_body)
+}
+
+extern "C" fn calloc_body(count: usize, size: usize, sp: usize, bp: usize) -> Pointer {
+    let real = || real::call_two(&real::CALLOC, count, size);
+    match count.checked_mul(size) {
+        Some(bytes) if charge(bytes) => RECORDER.allocate(bytes, Caller { sp, bp }, real),
+        _ => real(),
+    }
+}
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn realloc(address: Pointer, size: usize) -> Pointer {
+    naked_asm!("mov rdx, rsp", "mov rcx, rbp", "jmp {body}", body = sym realloc_body)
+}
+
+extern "C" fn realloc_body(address: Pointer, size: usize, sp: usize, bp: usize) -> Pointer {
+    // SAFETY: as above.
+    let real = |address, size| unsafe { real::realloc(address, size) };
+    RECORDER.reallocate(&ARENA, address, size, Caller { sp, bp }, real)
+}
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn reallocarray(address: Pointer, count: usize, size: usize) -> Pointer {
+    naked_asm!("mov rcx, rsp", "mov r8, rbp", "jmp {body}", body = sym reallocarray_body)
+}
+
+extern "C" fn reallocarray_body(address: Pointer, count: usize, size: usize, sp: usize, bp: usize) -> Pointer {
+    match count.checked_mul(size) {
+        Some(bytes) => realloc_body(address, bytes, sp, bp),
+        None => real::out_of_memory(),
+    }
+}
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn memalign(align: usize, size: usize) -> Pointer {
+    naked_asm!("mov rdx, rsp", "mov rcx, rbp", "jmp {body}", body = sym memalign_body)
+}
+
+extern "C" fn memalign_body(align: usize, size: usize, sp: usize, bp: usize) -> Pointer {
+    aligned(size, Caller { sp, bp }, || real::call_two(&real::MEMALIGN, align, size))
+}
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aligned_alloc(align: usize, size: usize) -> Pointer {
+    naked_asm!("mov rdx, rsp", "mov rcx, rbp", "jmp {body}", body = sym aligned_alloc_body)
+}
+
+extern "C" fn aligned_alloc_body(align: usize, size: usize, sp: usize, bp: usize) -> Pointer {
+    aligned(size, Caller { sp, bp }, || real::call_two(&real::ALIGNED_ALLOC, align, size))
+}
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn valloc(size: usize) -> Pointer {
+    naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {body}", body = sym valloc_body)
+}
+
+extern "C" fn valloc_body(size: usize, sp: usize, bp: usize) -> Pointer {
+    aligned(size, Caller { sp, bp }, || real::call_one(&real::VALLOC, size))
+}
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pvalloc(size: usize) -> Pointer {
+    naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {body}", body = sym pvalloc_body)
+}
+
+extern "C" fn pvalloc_body(size: usize, sp: usize, bp: usize) -> Pointer {
+    aligned(size, Caller { sp, bp }, || real::call_one(&real::PVALLOC, size))
+}
+
+fn aligned(size: usize, caller: Caller, real: impl FnOnce() -> Pointer) -> Pointer {
+    if charge(size) { RECORDER.allocate(size, caller, real) } else { real() }
+}
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn posix_memalign(out: *mut Pointer, align: usize, size: usize) -> c_int {
+    naked_asm!("mov rcx, rsp", "mov r8, rbp", "jmp {body}", body = sym posix_memalign_body)
+}
+
+extern "C" fn posix_memalign_body(out: *mut Pointer, align: usize, size: usize, sp: usize, bp: usize) -> c_int {
+    let mut result = 0;
+    aligned(size, Caller { sp, bp }, || {
+        // SAFETY: as above; on success the place holds the block.
+        unsafe {
+            result = real::posix_memalign(out, align, size);
+            if result == 0 { *out } else { core::ptr::null_mut() }
+        }
+    });
+    result
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn malloc_usable_size(address: *mut c_void) -> usize {
+    // SAFETY: as above.
+    unsafe { real::usable_size(address) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_create(
+    thread: *mut usize,
+    attributes: *const c_void,
+    body: StartRoutine,
+    argument: *mut c_void,
+) -> c_int {
+    let create: PthreadCreate = real::pthread_create();
+    start::before_thread(create);
+    // SAFETY: as above.
+    unsafe { create(thread, attributes, body, argument) }
+}

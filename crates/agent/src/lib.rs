@@ -1,2 +1,32 @@
-//! (to be written)
+//! The agent: everything in the target that can be tested without interposing.
+//!
+//! ```text
+//!   shim (C symbols) ── wrap ── sampler ── capture ── recorder ══ session
+//!                        │                  ├ unwind    │
+//!                        └ the real call    └ hotspot   └ live table, depot, ring, filter
+//!   shim (constructor, pthread_create) ── start ── handshake with the collector
+//!                                      └─ helper ── names of Java methods
+//! ```
+//! [`wrap`] holds the rules of order (what is recorded before, what after the real call); each takes the real call as
+//! a parameter, so that tests pass allocators that fail, move or hand out the same address again.
+//!
+//! The contract (DESIGN 3): never prevent, change or delay without bound an allocation call. Between `wrap` and the
+//! session nothing allocates, takes a lock, logs, panics or makes a system call, except on sampled calls the few that
+//! [`thread`] names. `errno` is preserved. Pointers are never altered.
 #![cfg_attr(not(test), no_std)]
+
+pub mod arena;
+pub mod capture;
+pub mod helper;
+mod kernel;
+pub mod libc_symbols;
+mod machine;
+mod modules;
+pub mod real;
+pub mod recorder;
+pub mod records;
+pub mod start;
+pub mod thread;
+pub mod wrap;
+
+pub use machine::Caller;

@@ -232,7 +232,7 @@ struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     fn words(&self, area: Area) -> &'a [AtomicU64] {
-        if area.start % 8 != 0 || area.start.checked_add(area.bytes).is_none_or(|end| end > self.bytes) {
+        if !area.start.is_multiple_of(8) || area.start.checked_add(area.bytes).is_none_or(|end| end > self.bytes) {
             return &[];
         }
         // SAFETY: `Session::attach` requires `bytes` bytes at `base`, page-aligned, valid for 'a and only accessed

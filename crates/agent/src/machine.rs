@@ -1,0 +1,102 @@
+//! Everything of this crate that depends on the processor: the thread block's storage, system calls, and the
+//! addresses of libc functions that may be absent.
+//!
+//! The thread block is an *initial-exec* thread-local, defined in assembly: stable Rust's `thread_local!` in a shared
+//! library compiles to a call of `__tls_get_addr`, which can itself allocate and recurse (docs/decisions.md).
+#![allow(unsafe_code)] // inline assembly is the purpose of this file
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_pointer_width = "64")))]
+compile_error!("leakscope records on Linux x86-64 only so far; another processor needs its own machine.rs");
+
+use crate::thread::ThreadBlock;
+use core::arch::{asm, global_asm};
+
+global_asm!(
+    ".section .tbss.leakscope_thread_block,\"awT\",@nobits",
+    ".balign 64",
+    ".hidden leakscope_thread_block",
+    ".globl leakscope_thread_block",
+    ".type leakscope_thread_block, @object",
+    ".size leakscope_thread_block, 128",
+    "leakscope_thread_block:",
+    ".zero 128",
+    ".text",
+);
+
+const _: () = assert!(size_of::<ThreadBlock>() <= 128 && align_of::<ThreadBlock>() <= 64);
+
+/// The calling thread's block; zeroes in a new thread.
+///
+/// # Hot path
+/// Two loads; no allocation, lock, system call or panic; safe in signal handlers.
+#[inline(always)]
+pub fn thread_block() -> *mut ThreadBlock {
+    let block: *mut ThreadBlock;
+    // SAFETY: reads the thread pointer and the link-time offset of the symbol above; touches no memory otherwise.
+    unsafe {
+        asm!(
+            "mov {block}, qword ptr fs:[0]",
+            "add {block}, qword ptr [rip + leakscope_thread_block@GOTTPOFF]",
+            block = out(reg) block,
+            options(nostack, readonly, preserves_flags)
+        );
+    }
+    block
+}
+
+/// The state of whoever called an exported function, as its naked entry saw it.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// rsp at entry: it points to the return address.
+    pub sp: usize,
+    /// rbp at entry: still the caller's own.
+    pub bp: usize,
+}
+
+impl Caller {
+    /// The caller's registers after the call has returned.
+    pub(crate) fn registers(self) -> leakscope_unwind::Registers {
+        // SAFETY: `sp` is the stack pointer at the entry of a called function, so it points to its return address,
+        // on the stack that is in use.
+        let pc = unsafe { *(self.sp as *const usize) };
+        leakscope_unwind::Registers { pc, sp: self.sp.wrapping_add(8), bp: self.bp }
+    }
+}
+
+/// A direct system call; the result is negative for an error. Does not touch errno and is no cancellation point.
+///
+/// # Safety
+/// As the system call itself: pointers in `args` must be valid for what it does.
+pub(crate) unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
+    let result: isize;
+    // SAFETY: the kernel's calling convention; the caller answers for the arguments.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
+            in("r10") args[3], in("r8") args[4], in("r9") args[5],
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack)
+        );
+    }
+    result
+}
+
+/// The address of a libc symbol, null where the program has none of that name.
+macro_rules! weak {
+    ($name:literal) => {{
+        let address: *mut core::ffi::c_void;
+        // SAFETY: loads the symbol's entry of the global offset table.
+        unsafe {
+            core::arch::asm!(
+                concat!(".weak ", $name),
+                concat!("mov {a}, qword ptr [rip + ", $name, "@GOTPCREL]"),
+                a = out(reg) address,
+                options(nostack, readonly, preserves_flags)
+            );
+        }
+        address
+    }};
+}
+pub(crate) use weak;

@@ -1,0 +1,232 @@
+//! The recorder: enters sampled blocks into the session and takes them out again.
+//!
+//! One static [`RECORDER`] serves the process. Until recording begins its flag is 0 and nothing else of it is used.
+//! The flag lies in a page that the kernel wipes in forked children, so a child reads 0 from its first instruction
+//! and can never touch its parent's tables; a vforked child shares memory with its parent and reads the live value.
+#![allow(unsafe_code)] // the session is published through a cell, the flag through a raw page
+
+use crate::capture::{Captured, FrameBuffer};
+use crate::libc_symbols::now_ms;
+use crate::thread::{Class, ThreadBlock};
+use crate::{modules, records};
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use leakscope_hotspot::Jvm;
+use leakscope_sampling::{Interval, Scaled};
+use leakscope_session::depot::Counter;
+use leakscope_session::filter::Filter;
+use leakscope_session::header::{INTERVALS, JvmState, Word};
+use leakscope_session::live::{Busy, Entry, Inserted};
+use leakscope_session::losses::Loss;
+use leakscope_session::view::Session;
+use leakscope_unwind::RuleCache;
+
+/// Which addresses of the process may be live samples. A static of its own, all zeroes: no load of a pointer on the
+/// path of every free, and no bytes in the file.
+pub static FILTER: Filter = Filter::new();
+static RULES: RuleCache = RuleCache::new();
+
+/// The process's recorder.
+pub static RECORDER: Recorder = Recorder::new(&FILTER, &RULES);
+
+/// Everything that recording needs.
+pub struct Recorder {
+    /// Which addresses may be live samples.
+    pub filter: &'static Filter,
+    /// The JVM, once there is one.
+    pub jvm: Jvm,
+    pub(crate) rules: &'static RuleCache,
+    flag: AtomicPtr<AtomicU32>,
+    published: UnsafeCell<Option<Published>>,
+    threads: AtomicU64,
+}
+
+/// What [`Recorder::begin`] publishes.
+#[derive(Clone, Copy)]
+pub struct Published {
+    /// The session.
+    pub session: Session<'static>,
+    /// Coarse monotonic milliseconds at the start.
+    pub start_ms: u64,
+    /// Seed of all threads' random numbers.
+    pub seed: u64,
+    /// Kernel name of the process's first thread.
+    pub process_name: [u8; 16],
+}
+
+static NOT_RECORDING: AtomicU32 = AtomicU32::new(0);
+
+// SAFETY: `published` is written once, before the flag is set with release, and only read after the flag was seen
+// with acquire; everything else is atomic.
+unsafe impl Sync for Recorder {}
+
+impl Recorder {
+    /// A recorder that does not record.
+    pub const fn new(filter: &'static Filter, rules: &'static RuleCache) -> Self {
+        Self {
+            filter,
+            jvm: Jvm::new(),
+            rules,
+            flag: AtomicPtr::new((&raw const NOT_RECORDING).cast_mut()),
+            published: UnsafeCell::new(None),
+            threads: AtomicU64::new(0),
+        }
+    }
+
+    /// Begins recording.
+    ///
+    /// # Safety
+    /// Called at most once, and `flag` stays valid for ever.
+    pub unsafe fn begin(&self, published: Published, flag: *const AtomicU32) {
+        // SAFETY: nobody reads the cell before the flag is set, and nobody else writes it (our contract).
+        unsafe { *self.published.get() = Some(published) };
+        if published.session.header.current_interval().0 == 1 {
+            self.filter.pass_all();
+        }
+        self.flag.store(flag.cast_mut(), Ordering::Release);
+        // SAFETY: valid for ever, by our contract.
+        unsafe { (*flag).store(1, Ordering::Release) };
+    }
+
+    /// The session, while recording.
+    ///
+    /// # Hot path
+    /// Two loads. No allocation, lock, system call or panic; safe in signal handlers and in forked children.
+    #[inline]
+    pub fn recording(&self) -> Option<&Published> {
+        let flag = self.flag.load(Ordering::Acquire);
+        // SAFETY: either the static above or the page given to `begin`.
+        if unsafe { (*flag).load(Ordering::Acquire) } == 0 {
+            return None;
+        }
+        // SAFETY: written before the flag, never again.
+        unsafe { (*self.published.get()).as_ref() }
+    }
+
+    /// Seed for the next thread that starts to sample.
+    pub(crate) fn next_seed(&self, published: &Published) -> u64 {
+        let ordinal = self.threads.fetch_add(1, Ordering::Relaxed);
+        published.seed ^ ordinal.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    /// Enters a sampled block, with its stack. The caller holds the thread's guard.
+    pub(crate) fn enter(
+        &self,
+        published: &Published,
+        thread: &ThreadBlock,
+        block: SampledBlock,
+        caller: crate::Caller,
+    ) {
+        let session = &published.session;
+        let mut frames = FrameBuffer::new();
+        let captured = self.capture(session, thread, caller, &mut frames);
+        let interned = session.depot.intern(frames.as_slice());
+        if interned.is_new {
+            modules::note(session, frames.as_slice());
+        }
+        count_losses(session, &captured, interned.stack);
+        let entry = Entry {
+            size: block.size as u64,
+            birth_ms: now_ms().wrapping_sub(published.start_ms),
+            interval: interval_code(session, block.interval),
+            stack: interned.stack,
+            epoch: session.header.get(Word::Epoch) as u32,
+        };
+        count_allocation(session, &entry, block.interval);
+        match session.live.insert(block.address, &entry) {
+            Inserted::Fresh => self.filter.add(block.address),
+            // The filter still counts the entry that stood there.
+            Inserted::Replaced(_) => session.losses.add(Loss::MissedFrees, 1),
+            Inserted::Full => {
+                session.losses.add(Loss::TableFull, 1);
+                session.losses.add(Loss::TableFullBytes, entry.size);
+            }
+        }
+        if !session.ring.push(&records::allocation(thread.tid(), block.address, &entry)) {
+            session.losses.add(Loss::RingFull, 1);
+        }
+    }
+
+    /// Takes a block out that is about to be freed; nothing happens if it is no live sample.
+    pub(crate) fn leave(&self, published: &Published, thread: &ThreadBlock, address: usize) {
+        let session = &published.session;
+        let Some(entry) = session.live.take(address) else {
+            return;
+        };
+        self.filter.remove(address);
+        let class = thread.class(&published.process_name);
+        count_free(session, &entry, class);
+        self.push_free(published, thread, class, address, &entry);
+    }
+
+    /// The reallocation of a busy block succeeded: the old block is gone. Not a free: its bytes live on elsewhere.
+    pub(crate) fn leave_busy(&self, published: &Published, thread: &ThreadBlock, address: usize, busy: &Busy) {
+        published.session.live.drop_busy(busy);
+        self.filter.remove(address);
+        self.push_free(published, thread, Class::App, address, &busy.entry);
+    }
+
+    fn push_free(&self, published: &Published, thread: &ThreadBlock, class: Class, address: usize, entry: &Entry) {
+        let now = now_ms().wrapping_sub(published.start_ms);
+        let session = &published.session;
+        if !session.ring.push(&records::free(class, thread.tid(), address, entry, now)) {
+            session.losses.add(Loss::RingFull, 1);
+        }
+    }
+}
+
+/// A block that the sampler chose.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SampledBlock {
+    pub address: usize,
+    pub size: usize,
+    /// In force when its gap was drawn.
+    pub interval: Interval,
+}
+
+fn interval_code(session: &Session<'_>, interval: Interval) -> u16 {
+    let bytes = interval.bytes();
+    (0..INTERVALS as u16).find(|&code| session.header.interval(code) == bytes).unwrap_or(0)
+}
+
+fn count_losses(session: &Session<'_>, captured: &Captured, stack: u32) {
+    let losses = &session.losses;
+    if captured.truncated {
+        losses.add(Loss::StackTruncated, 1);
+    }
+    if captured.java_refused {
+        losses.add(Loss::JavaRefused, 1);
+    }
+    if captured.java_not_ready {
+        losses.add(Loss::JavaNotReady, 1);
+    }
+    if stack == leakscope_session::depot::FULL_STACK {
+        losses.add(Loss::DepotFull, 1);
+    }
+}
+
+fn count_allocation(session: &Session<'_>, entry: &Entry, interval: Interval) {
+    let scaled = Scaled::sample(entry.size, interval);
+    let depot = &session.depot;
+    depot.count(entry.stack, Counter::Samples, 1);
+    depot.count(entry.stack, Counter::Bytes, scaled.bytes as u64);
+    depot.count(entry.stack, Counter::Variance, (scaled.bytes_variance / (1 << 20) as f64) as u64);
+    depot.count(entry.stack, Counter::Observed, entry.size);
+    depot.count(entry.stack, Counter::Objects, (scaled.objects * 65536.0) as u64);
+}
+
+fn count_free(session: &Session<'_>, entry: &Entry, class: Class) {
+    let interval = Interval::from_bytes(session.header.interval(entry.interval));
+    let bytes = Scaled::sample(entry.size, interval).bytes as u64;
+    let (frees, freed) = match class {
+        Class::App => (Counter::FreesApp, Counter::FreedApp),
+        Class::Gc => (Counter::FreesGc, Counter::FreedGc),
+    };
+    session.depot.count(entry.stack, frees, 1);
+    session.depot.count(entry.stack, freed, bytes);
+}
+
+/// Publishes how far the JVM side has come.
+pub(crate) fn publish_jvm_state(session: &Session<'_>, state: JvmState) {
+    session.header.set(Word::JvmState, state as u64);
+}

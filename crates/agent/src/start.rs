@@ -1,0 +1,257 @@
+//! How recording begins in a process: who asks, the handshake with the collector, and the session's memory.
+//!
+//! The constructor of the shim asks for the root command (the collector's own child) or where all processes are
+//! followed; pthread_create asks once a JVM is mapped. A process asks at most once. Whatever fails, the target runs
+//! on unrecorded, and the collector is told why where it can be.
+#![allow(unsafe_code)] // makes the session from a raw mapping
+
+use crate::helper;
+use crate::kernel::{self, Errno, Fd};
+use crate::libc_symbols::{KeepErrno, PthreadCreate, find_in_environment, now_ms};
+use crate::recorder::{Published, RECORDER, publish_jvm_state};
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU32, Ordering};
+use leakscope_session::handshake::{ENVIRONMENT, MESSAGE_BYTES, Message, Refusal, Settings, Why, Words};
+use leakscope_session::header::{Count, JvmState, Word};
+use leakscope_session::view::{Session, Sizes};
+
+/// How long the target waits for the collector, milliseconds: only if that is stopped or starved.
+const PATIENCE_MS: u64 = 2000;
+const LONGEST_NAME: usize = 100;
+
+/// Where the collector is, from the environment.
+struct Collector {
+    name: [u8; LONGEST_NAME],
+    name_bytes: usize,
+    pid: u64,
+    follow: bool,
+}
+
+/// The collector, written by the constructor before any thread can exist.
+struct Slot(UnsafeCell<Option<Collector>>);
+// SAFETY: written once, by the constructor, on the only thread; read-only afterwards.
+unsafe impl Sync for Slot {}
+static COLLECTOR: Slot = Slot(UnsafeCell::new(None));
+
+const NOT_ASKED: u32 = 0;
+const ASKED: u32 = 1;
+static ASKED_FOR_RECORDING: AtomicU32 = AtomicU32::new(NOT_ASKED);
+
+/// The shim's constructor: under 50 us where nothing is to be recorded.
+pub fn constructor() {
+    let _errno = KeepErrno::new();
+    crate::real::resolve();
+    let mut found = None;
+    find_in_environment(|entry| {
+        found = entry.strip_prefix(ENVIRONMENT.as_bytes()).and_then(|rest| parse(rest.strip_prefix(b"=")?));
+        found.is_some()
+    });
+    let Some(collector) = found else {
+        return;
+    };
+    let why = if kernel::parent_pid() == collector.pid {
+        Some(Why::Root)
+    } else if collector.follow {
+        Some(Why::Follow)
+    } else {
+        None
+    };
+    // SAFETY: the constructor runs once, on the only thread.
+    unsafe { *COLLECTOR.0.get() = Some(collector) };
+    if let Some(why) = why {
+        ask(why);
+    }
+}
+
+/// Called before each pthread_create of the target, by which a JVM that is being made shows itself.
+pub fn before_thread(create: PthreadCreate) {
+    // SAFETY: written by the constructor only.
+    let Some(_) = (unsafe { (*COLLECTOR.0.get()).as_ref() }) else {
+        return;
+    };
+    let _errno = KeepErrno::new();
+    if !leakscope_hotspot::libjvm_is_mapped() {
+        return;
+    }
+    ask(Why::Jvm);
+    if let Some(published) = RECORDER.recording() {
+        if JvmState::from_word(published.session.header.get(Word::JvmState)) == JvmState::Absent {
+            publish_jvm_state(&published.session, JvmState::Waiting);
+        }
+        helper::start(create);
+    }
+}
+
+/// Asks the collector to record this process, once.
+fn ask(why: Why) {
+    if ASKED_FOR_RECORDING.compare_exchange(NOT_ASKED, ASKED, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return;
+    }
+    // SAFETY: written by the constructor only.
+    let Some(collector) = (unsafe { (*COLLECTOR.0.get()).as_ref() }) else {
+        return;
+    };
+    // A failure is nothing to the target; the collector hears of it, or notices that nobody came.
+    let _ = shake_hands(collector, why);
+}
+
+/// `1:<socket name>:<pid of the collector>:<0 or 1>`.
+fn parse(text: &[u8]) -> Option<Collector> {
+    let mut parts = text.split(|&b| b == b':');
+    if parts.next()? != b"1" {
+        return None;
+    }
+    let name = parts.next()?;
+    let pid = parts.next()?.iter().try_fold(0u64, |n, &digit| {
+        let digit = u64::from(digit.checked_sub(b'0').filter(|d| *d < 10)?);
+        n.checked_mul(10)?.checked_add(digit)
+    })?;
+    let follow = parts.next()? == b"1";
+    let mut bytes = [0; LONGEST_NAME];
+    bytes.get_mut(..name.len())?.copy_from_slice(name);
+    Some(Collector { name: bytes, name_bytes: name.len(), pid, follow })
+}
+
+fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
+    let name = collector.name.get(..collector.name_bytes).unwrap_or(&[]);
+    let socket = kernel::connect_abstract(name, PATIENCE_MS)?;
+    send(&socket, Message::Hello { pid: kernel::pid(), why }, None)?;
+    let Some(Message::Answer { settings: Some(settings) }) = receive(&socket)? else {
+        return Ok(());
+    };
+    let made = match make_session(&settings) {
+        Ok(made) => made,
+        Err((reason, Errno(errno))) => return send(&socket, Message::Refused { reason: reason as u64, errno }, None),
+    };
+    send(&socket, Message::Offer { bytes: made.bytes }, Some(&made.fd))?;
+    if receive(&socket)? != Some(Message::Ack) {
+        kernel::unmap(made.base, made.bytes);
+        return Ok(());
+    }
+    let limit = kernel::soft_limit(kernel::OPEN_FILES) as usize;
+    // Both stay open: the end of the socket tells the collector that we ended or called exec, and the memfd is what
+    // `leakscope recover` opens.
+    made.fd.move_up(limit).leak();
+    socket.move_up(limit).leak();
+    let published = Published {
+        session: made.session,
+        start_ms: made.start_ms,
+        seed: settings.session_id[0],
+        process_name: kernel::thread_name(),
+    };
+    // SAFETY: `ask` lets one caller through, once; the page is never unmapped.
+    unsafe { RECORDER.begin(published, made.flag) };
+    crate::thread::current().reset();
+    Ok(())
+}
+
+fn send(socket: &Fd, message: Message, passed: Option<&Fd>) -> Result<(), Errno> {
+    let words = message.encode();
+    let mut bytes = [0; MESSAGE_BYTES];
+    for (room, word) in bytes.chunks_exact_mut(8).zip(words) {
+        room.copy_from_slice(&word.to_le_bytes());
+    }
+    kernel::send(socket, &bytes, passed)
+}
+
+fn receive(socket: &Fd) -> Result<Option<Message>, Errno> {
+    let mut bytes = [0; MESSAGE_BYTES];
+    kernel::receive(socket, &mut bytes, PATIENCE_MS)?;
+    let mut words: Words = [0; _];
+    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(chunk);
+        *word = u64::from_le_bytes(eight);
+    }
+    Ok(Message::decode(&words))
+}
+
+/// A session's memory, before recording.
+struct Made {
+    fd: Fd,
+    base: *mut u8,
+    bytes: u64,
+    session: Session<'static>,
+    start_ms: u64,
+    flag: *const AtomicU32,
+}
+
+fn make_session(settings: &Settings) -> Result<Made, (Refusal, Errno)> {
+    let wanted = if settings.interval_bytes <= 1 { Sizes::EXACT } else { Sizes::SAMPLED };
+    make_sized(settings, &wanted).or_else(|_| make_sized(settings, &Sizes::SMALL))
+}
+
+fn make_sized(settings: &Settings, sizes: &Sizes) -> Result<Made, (Refusal, Errno)> {
+    const EFBIG: Errno = Errno(27);
+    let bytes = sizes.bytes().ok_or((Refusal::NoSize, EFBIG))?;
+    // ftruncate beyond the limit would raise SIGXFSZ, which kills.
+    if bytes > kernel::soft_limit(kernel::FILE_SIZE) {
+        return Err((Refusal::NoSize, EFBIG));
+    }
+    let fd = kernel::memfd(c"leakscope").map_err(|e| (Refusal::NoMemfd, e))?;
+    kernel::set_length(&fd, bytes).map_err(|e| (Refusal::NoSize, e))?;
+    kernel::seal(&fd).map_err(|e| (Refusal::NoSeal, e))?;
+    let flag = kernel::wiped_on_fork().map_err(|e| (Refusal::NoMapping, e))?;
+    let base = kernel::map_shared(&fd, bytes).map_err(|e| {
+        kernel::unmap(flag, 4096);
+        (Refusal::NoMapping, e)
+    })?;
+    // SAFETY: a fresh mapping of that length, zeroed, page-aligned, never unmapped once recording has begun.
+    let Ok(session) = (unsafe { Session::create(base, bytes, sizes) }) else {
+        kernel::unmap(base, bytes);
+        kernel::unmap(flag, 4096);
+        return Err((Refusal::NoSize, EFBIG));
+    };
+    let start_ms = fill_header(&session, settings);
+    Ok(Made { fd, base, bytes, session, start_ms, flag: flag.cast() })
+}
+
+/// Writes the constant part of the header; gives the start in coarse milliseconds.
+fn fill_header(session: &Session<'_>, settings: &Settings) -> u64 {
+    let header = &session.header;
+    for (word, value) in [
+        (Word::Pid, kernel::pid()),
+        (Word::SessionLow, settings.session_id[0]),
+        (Word::SessionHigh, settings.session_id[1]),
+        (Word::StartMonotonicNs, kernel::clock_ns(kernel::MONOTONIC)),
+        (Word::StartUnixNs, kernel::clock_ns(kernel::REALTIME)),
+        (Word::NativeDepth, settings.native_depth),
+        (Word::JavaDepth, settings.java_depth),
+        (Word::Intervals, settings.interval_bytes.max(1)),
+        (Word::CurrentInterval, 0),
+        (Word::JvmState, JvmState::Absent as u64),
+    ] {
+        header.set(word, value);
+    }
+    if let Some(segments) = header.count(Count::LiveSegments) {
+        segments.store(1, Ordering::Release);
+    }
+    now_ms()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_is_parsed_strictly() {
+        let collector = parse(b"1:leakscope-abc:4711:1").unwrap();
+        assert_eq!(&collector.name[..collector.name_bytes], b"leakscope-abc");
+        assert_eq!((collector.pid, collector.follow), (4711, true));
+        for bad in [&b""[..], b"2:x:1:0", b"1:x", b"1:x:abc:0", b"1:x:99999999999999999999:0"] {
+            assert!(parse(bad).is_none(), "{bad:?}");
+        }
+        assert!(parse(&[b"1:", &[b'x'; 101][..], b":1:0"].concat()).is_none(), "too long");
+    }
+
+    #[test]
+    fn a_session_is_sealed_and_carries_the_settings() {
+        let settings = Settings { interval_bytes: 4096, native_depth: 50, java_depth: 60, session_id: [1, 2] };
+        let made = make_sized(&settings, &Sizes::SMALL).unwrap();
+        assert_eq!(made.session.header.current_interval(), (4096, 0));
+        assert_eq!(made.session.header.get(Word::NativeDepth), 50);
+        assert_eq!(made.session.live.open_segments(), 1);
+        assert!(kernel::set_length(&made.fd, 4096).is_err(), "sealed against shrinking");
+        assert!(kernel::seal(&made.fd).is_err(), "sealed against sealing");
+    }
+}

@@ -1,0 +1,183 @@
+//! The thread block: what each thread of the target keeps for itself, 128 bytes of initial-exec thread-local storage.
+//!
+//! It starts as zeroes: the first allocation of a new thread takes the counter below 1 and so enters the slow path,
+//! which sets the thread up. It has no destructor: it may be used until the thread's last instruction.
+#![allow(unsafe_code)] // a thread-local reached through a raw pointer
+
+use crate::kernel;
+use core::cell::Cell;
+use core::sync::atomic::{Ordering, compiler_fence};
+use leakscope_sampling::Sampler;
+use leakscope_unwind::CachedBounds;
+
+/// Bytes that a thread allocates between two looks at whether recording has begun.
+pub const IDLE_GAP_BYTES: i64 = 1 << 20;
+
+/// Who a thread is, judged by its kernel name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    /// Any thread that is none of the JVM's.
+    App = 0,
+    /// One of the JVM's reference-handling threads: what it frees was found unreachable by the garbage collector.
+    Gc = 1,
+}
+
+/// State of one thread. The sampler's counter must stay at offset 0: the naked entries subtract from it.
+#[repr(C, align(64))]
+pub struct ThreadBlock {
+    /// Counter, interval and random numbers.
+    pub sampler: Cell<Sampler>,
+    guard: Cell<u32>,
+    tid: Cell<u32>,
+    class: Cell<u8>,
+    class_looks: Cell<u8>,
+    bounds: Cell<CachedBounds>,
+}
+
+const CLASS_UNKNOWN: u8 = 0;
+/// A thread that still bears the process's name after so many looks keeps it.
+const MOST_CLASS_LOOKS: u8 = 64;
+
+/// The calling thread's block.
+///
+/// # Hot path
+/// Two loads; no allocation, lock, system call or panic; safe in signal handlers.
+#[inline(always)]
+pub fn current() -> &'static ThreadBlock {
+    // SAFETY: thread-local storage of the size and alignment asserted in `machine`, zero-initialised, for which zeroes
+    // are a valid value; it lives as long as the thread, and the reference cannot leave it (cells are not Sync).
+    unsafe { &*crate::machine::thread_block() }
+}
+
+/// While it lives, the thread is inside leakscope: nested allocations are not sampled.
+pub struct Guard(&'static ThreadBlock);
+
+impl ThreadBlock {
+    /// Enters leakscope, or `None` if the thread is inside already.
+    pub fn enter(&'static self) -> Option<Guard> {
+        if self.guard.get() != 0 {
+            return None;
+        }
+        self.guard.set(1);
+        // A signal handler on this thread must see the guard before anything that it protects.
+        compiler_fence(Ordering::SeqCst);
+        Some(Guard(self))
+    }
+
+    /// The thread belongs to leakscope: none of its allocations is sampled.
+    pub fn ignore_for_ever(&self) {
+        self.guard.set(u32::MAX);
+    }
+
+    /// Kernel id of the thread; one system call at the first use.
+    pub fn tid(&self) -> u32 {
+        if self.tid.get() == 0 {
+            self.tid.set(kernel::tid());
+        }
+        self.tid.get()
+    }
+
+    /// Class of the thread; a system call until its name is known to be its own. A new thread still bears the
+    /// process's name at its first calls, so the class is kept only once the name differs.
+    pub fn class(&self, process_name: &[u8; 16]) -> Class {
+        match self.class.get() {
+            CLASS_UNKNOWN => {}
+            known => return if known == 1 + Class::Gc as u8 { Class::Gc } else { Class::App },
+        }
+        let name = kernel::thread_name();
+        let class = class_of(&name);
+        let looks = self.class_looks.get().saturating_add(1);
+        self.class_looks.set(looks);
+        if name != *process_name || looks >= MOST_CLASS_LOOKS {
+            self.class.set(1 + class as u8);
+        }
+        class
+    }
+
+    /// Uses the thread's cached stack bounds.
+    pub fn with_bounds<R>(&self, use_them: impl FnOnce(&mut CachedBounds) -> R) -> R {
+        let mut bounds = self.bounds.get();
+        let result = use_them(&mut bounds);
+        self.bounds.set(bounds);
+        result
+    }
+
+    /// Lets the thread be set up again: after fork, in a child with a session of its own.
+    pub fn reset(&self) {
+        self.sampler.set(Sampler::UNSTARTED);
+        self.tid.set(0);
+        self.class.set(CLASS_UNKNOWN);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        if self.0.guard.get() == 1 {
+            self.0.guard.set(0);
+        }
+    }
+}
+
+fn class_of(name: &[u8; 16]) -> Class {
+    const GC: [&[u8]; 4] = [b"Reference Handl", b"Finalizer\0", b"Common-Cleaner\0", b"Cleaner-"];
+    if GC.iter().any(|prefix| name.starts_with(prefix)) { Class::Gc } else { Class::App }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_thread_is_unset_and_the_guard_nests_not() {
+        std::thread::spawn(|| {
+            let block = current();
+            assert!(!block.sampler.get().is_started());
+            let guard = block.enter().unwrap();
+            assert!(block.enter().is_none());
+            drop(guard);
+            assert!(block.enter().is_some());
+            block.ignore_for_ever();
+            assert!(block.enter().is_none());
+            drop(Guard(block));
+            assert!(block.enter().is_none(), "for ever");
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn classes_follow_the_kernel_names_of_hotspot() {
+        let pad = |s: &str| {
+            let mut name = [0u8; 16];
+            name[..s.len()].copy_from_slice(s.as_bytes());
+            name
+        };
+        for (name, class) in [
+            ("Reference Handl", Class::Gc),
+            ("Finalizer", Class::Gc),
+            ("Common-Cleaner", Class::Gc),
+            ("Cleaner-0", Class::Gc),
+            ("Finalizer-pool", Class::App),
+            ("main", Class::App),
+        ] {
+            assert_eq!(class_of(&pad(name)), class, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_class_is_kept_only_once_the_name_is_the_threads_own() {
+        std::thread::spawn(|| {
+            let block = current();
+            let process = kernel::thread_name();
+            assert_eq!(block.class(&process), Class::App);
+            kernel::set_thread_name(c"Common-Cleaner");
+            assert_eq!(block.class(&process), Class::Gc);
+            kernel::set_thread_name(c"other");
+            assert_eq!(block.class(&process), Class::Gc, "kept");
+        })
+        .join()
+        .unwrap();
+    }
+}

@@ -1,0 +1,356 @@
+//! The rules of order around each allocation call. The real call is a parameter.
+//!
+//! - An allocation is entered after the real call and before its address is returned.
+//! - An entry leaves **before** the real free: afterwards another thread may be handed the address, and enter it,
+//!   first.
+//! - A reallocation marks the entry busy before the real call, restores it on failure, and treats the result as a new
+//!   allocation of the new size.
+//! - Removal is not gated by the re-entrancy guard: a block that is freed inside leakscope is gone all the same.
+#![allow(unsafe_code)] // the counter is changed in place, as the naked entries do
+
+use crate::Caller;
+use crate::recorder::{Published, Recorder, SampledBlock};
+use crate::thread::{self, IDLE_GAP_BYTES, ThreadBlock};
+use crate::{arena::Arena, libc_symbols::KeepErrno};
+use core::ffi::c_void;
+use leakscope_sampling::{Interval, Sampler};
+use leakscope_session::losses::Loss;
+
+/// A pointer as the C functions hand it out.
+pub type Pointer = *mut c_void;
+
+/// Charges an allocation to the calling thread; true when its sampler chooses it (or the thread is new).
+///
+/// # Hot path
+/// A subtraction on the thread's own cache line. No allocation, lock, system call or panic; signal-safe.
+#[inline(always)]
+pub fn charge(size: usize) -> bool {
+    let sampler = thread::current().sampler.as_ptr();
+    // SAFETY: the thread's own sampler; no reference to it is held across this statement.
+    unsafe {
+        (*sampler).counter = (*sampler).counter.wrapping_sub(size.max(1) as i64);
+        (*sampler).counter <= 0
+    }
+}
+
+impl Recorder {
+    /// An allocation that [`charge`] (or the naked entry) chose: makes the real call and enters the block.
+    #[inline(never)]
+    pub fn allocate(&self, size: usize, caller: Caller, real: impl FnOnce() -> Pointer) -> Pointer {
+        let thread = thread::current();
+        let Some(published) = self.recording() else {
+            idle(thread);
+            return real();
+        };
+        let Some(interval) = self.choose(published, thread, size) else {
+            return real();
+        };
+        let Some(_guard) = thread.enter() else {
+            published.session.losses.add(Loss::GuardSkipped, 1);
+            return real();
+        };
+        let address = real();
+        if !address.is_null() {
+            let _errno = KeepErrno::new();
+            self.enter(published, thread, SampledBlock { address: address as usize, size, interval }, caller);
+        }
+        address
+    }
+
+    /// Whether `address` may have to be taken out before it is freed. `false` is certain.
+    #[inline(always)]
+    pub fn may_hold(&self, address: Pointer) -> bool {
+        self.filter.may_hold(address as usize)
+    }
+
+    /// Takes a block out that passed the filter; false if it must not reach the real free (an early block).
+    #[inline(never)]
+    pub fn release(&self, arena: &Arena, address: Pointer) -> bool {
+        if arena.owns(address as usize) {
+            return false;
+        }
+        if let Some(published) = self.recording() {
+            let _errno = KeepErrno::new();
+            self.leave(published, thread::current(), address as usize);
+        }
+        true
+    }
+
+    /// `realloc(address, size)`.
+    pub fn reallocate(
+        &self,
+        arena: &Arena,
+        address: Pointer,
+        size: usize,
+        caller: Caller,
+        real: impl FnOnce(Pointer, usize) -> Pointer,
+    ) -> Pointer {
+        let chosen = charge(size);
+        let held = !address.is_null() && self.may_hold(address);
+        if !chosen && !held {
+            return real(address, size);
+        }
+        if held && arena.owns(address as usize) {
+            return self.move_out(arena, address, size, real);
+        }
+        match self.recording() {
+            Some(published) => self.reallocate_recorded(published, address, size, chosen, caller, real),
+            None => {
+                if chosen {
+                    idle(thread::current());
+                }
+                real(address, size)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn reallocate_recorded(
+        &self,
+        published: &Published,
+        address: Pointer,
+        size: usize,
+        chosen: bool,
+        caller: Caller,
+        real: impl FnOnce(Pointer, usize) -> Pointer,
+    ) -> Pointer {
+        let thread = thread::current();
+        let interval = if chosen { self.choose(published, thread, size) } else { None };
+        let busy = published.session.live.mark_busy(address as usize);
+        let guard = thread.enter();
+        let result = real(address, size);
+        let _errno = KeepErrno::new();
+        if let Some(busy) = busy {
+            // With size 0 null means that the block was freed.
+            if result.is_null() && size != 0 {
+                published.session.live.restore(busy);
+            } else {
+                self.leave_busy(published, thread, address as usize, &busy);
+            }
+        }
+        match (interval, guard.is_some(), result.is_null()) {
+            (Some(interval), true, false) => {
+                self.enter(published, thread, SampledBlock { address: result as usize, size, interval }, caller);
+            }
+            (Some(_), false, _) => published.session.losses.add(Loss::GuardSkipped, 1),
+            _ => {}
+        }
+        result
+    }
+
+    /// Moves an early block to the real heap.
+    fn move_out(
+        &self,
+        arena: &Arena,
+        address: Pointer,
+        size: usize,
+        real: impl FnOnce(Pointer, usize) -> Pointer,
+    ) -> Pointer {
+        let result = real(core::ptr::null_mut(), size);
+        if !result.is_null() {
+            let bytes = arena.size_of(address as usize).min(size);
+            // SAFETY: the early block holds at least its own size, the new one at least `size`; they are apart.
+            unsafe { core::ptr::copy_nonoverlapping(address.cast::<u8>(), result.cast::<u8>(), bytes) };
+        }
+        result
+    }
+
+    /// The sampler's verdict on an allocation whose charge brought the counter below 1.
+    fn choose(&self, published: &Published, thread: &ThreadBlock, size: usize) -> Option<Interval> {
+        let current = Interval::from_bytes(published.session.header.current_interval().0);
+        let mut sampler = thread.sampler.get();
+        let chosen = if sampler.is_started() {
+            Some(sampler.after_crossing(current))
+        } else {
+            // A new thread, or one that was idle: draw first, then charge this allocation.
+            sampler.start(self.next_seed(published), current);
+            sampler.on_allocation(size as u64, current)
+        };
+        thread.sampler.set(sampler);
+        chosen
+    }
+}
+
+/// Nothing is recorded (yet): look again after some more bytes.
+fn idle(thread: &ThreadBlock) {
+    thread.sampler.set(Sampler { counter: IDLE_GAP_BYTES, ..Sampler::UNSTARTED });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leakscope_session::filter::Filter;
+    use leakscope_session::header::{Count, Word};
+    use leakscope_session::live::Entry;
+    use leakscope_session::view::{Session, Sizes};
+    use leakscope_unwind::RuleCache;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A recorder with a session of its own, leaked: the recorder keeps it for ever.
+    fn recorder(interval_bytes: u64) -> (&'static Recorder, Session<'static>) {
+        let bytes = Sizes::SMALL.bytes().unwrap();
+        let heap = std::alloc::Layout::from_size_align(bytes as usize, 4096).unwrap();
+        // SAFETY: zeroed memory of that length, page-aligned, leaked and used by nobody else.
+        let session = unsafe { Session::create(std::alloc::alloc_zeroed(heap), bytes, &Sizes::SMALL) }.ok().unwrap();
+        session.header.set(Word::Intervals, interval_bytes);
+        session.header.set(Word::NativeDepth, 32);
+        session.header.count(Count::LiveSegments).unwrap().store(1, Ordering::Relaxed);
+        let filter: &'static Filter = Box::leak(Box::new(Filter::new()));
+        let recorder = Box::leak(Box::new(Recorder::new(filter, Box::leak(Box::new(RuleCache::new())))));
+        let published = Published { session, start_ms: 0, seed: 7, process_name: [0; 16] };
+        // SAFETY: called once; the flag is leaked.
+        unsafe { recorder.begin(published, Box::leak(Box::new(AtomicU32::new(0)))) };
+        thread::current().reset();
+        (recorder, session)
+    }
+
+    static NO_ARENA: Arena = Arena::new();
+
+    /// A stack that looks like the caller's: one return address into nowhere.
+    fn with_caller<R>(call: impl FnOnce(Caller) -> R) -> R {
+        let stack = [0usize; 8];
+        call(Caller { sp: stack.as_ptr() as usize, bp: 0 })
+    }
+
+    fn live(session: &Session<'_>) -> Vec<(u64, Entry)> {
+        let mut all = Vec::new();
+        session.live.scan(|address, entry| all.push((address, entry)));
+        all.sort_by_key(|(address, _)| *address);
+        all
+    }
+
+    fn sizes(session: &Session<'_>) -> Vec<(u64, u64)> {
+        live(session).into_iter().map(|(address, entry)| (address, entry.size)).collect()
+    }
+
+    fn malloc(recorder: &Recorder, size: usize, result: usize) -> Pointer {
+        assert!(charge(size), "exact mode chooses every call");
+        with_caller(|caller| recorder.allocate(size, caller, || result as Pointer))
+    }
+
+    fn realloc(recorder: &Recorder, old: usize, size: usize, real: impl FnOnce() -> usize) -> Pointer {
+        with_caller(|caller| recorder.reallocate(&NO_ARENA, old as Pointer, size, caller, |_, _| real() as Pointer))
+    }
+
+    #[test]
+    fn an_allocation_that_fails_leaves_nothing() {
+        let (recorder, session) = recorder(1);
+        assert!(malloc(recorder, 100, 0).is_null());
+        assert_eq!(live(&session), []);
+    }
+
+    #[test]
+    fn the_entry_is_gone_before_the_real_free() {
+        let (recorder, session) = recorder(1);
+        let block = malloc(recorder, 100, 0x10_0000);
+        assert_eq!(sizes(&session), [(0x10_0000, 100)]);
+        assert!(recorder.may_hold(block));
+        assert!(recorder.release(&NO_ARENA, block));
+        assert_eq!(live(&session), [], "what the real free would see");
+        // The same address at once again, as allocators do.
+        malloc(recorder, 50, 0x10_0000);
+        assert_eq!(sizes(&session), [(0x10_0000, 50)]);
+        assert_eq!(session.losses.get(Loss::MissedFrees), 0);
+    }
+
+    #[test]
+    fn realloc_that_fails_shrinks_grows_moves_frees_or_starts_from_null() {
+        let (recorder, session) = recorder(1);
+        malloc(recorder, 100, 0x10_0000);
+        assert!(realloc(recorder, 0x10_0000, 1 << 40, || 0).is_null());
+        assert_eq!(sizes(&session), [(0x10_0000, 100)], "failed: the old block lives on");
+        realloc(recorder, 0x10_0000, 60, || 0x10_0000);
+        assert_eq!(sizes(&session), [(0x10_0000, 60)], "shrunk in place");
+        realloc(recorder, 0x10_0000, 600, || 0x10_0000);
+        assert_eq!(sizes(&session), [(0x10_0000, 600)], "grown in place");
+        realloc(recorder, 0x10_0000, 6000, || 0x20_0000);
+        assert_eq!(sizes(&session), [(0x20_0000, 6000)], "moved");
+        realloc(recorder, 0x20_0000, 0, || 0);
+        assert_eq!(sizes(&session), [], "freed by size 0");
+        realloc(recorder, 0, 77, || 0x30_0000);
+        assert_eq!(sizes(&session), [(0x30_0000, 77)], "from NULL");
+        assert_eq!(session.losses.get(Loss::MissedFrees), 0);
+    }
+
+    /// Another thread is handed the old address while realloc is still on its way back.
+    #[test]
+    fn realloc_that_moves_while_its_old_address_is_handed_out_again() {
+        let (recorder, session) = recorder(1);
+        malloc(recorder, 100, 0x10_0000);
+        realloc(recorder, 0x10_0000, 200, || {
+            std::thread::spawn(move || malloc(recorder, 300, 0x10_0000) as usize).join().unwrap();
+            0x20_0000
+        });
+        assert_eq!(sizes(&session), [(0x10_0000, 300), (0x20_0000, 200)]);
+        assert_eq!(session.losses.get(Loss::MissedFrees), 0);
+    }
+
+    #[test]
+    fn a_free_that_bypassed_us_is_counted_and_the_block_replaced() {
+        let (recorder, session) = recorder(1);
+        malloc(recorder, 100, 0x10_0000);
+        malloc(recorder, 200, 0x10_0000);
+        assert_eq!(sizes(&session), [(0x10_0000, 200)]);
+        assert_eq!(session.losses.get(Loss::MissedFrees), 1);
+    }
+
+    #[test]
+    fn inside_leakscope_nothing_is_sampled_but_frees_are_seen() {
+        let (recorder, session) = recorder(1);
+        malloc(recorder, 100, 0x10_0000);
+        let guard = thread::current().enter().unwrap();
+        malloc(recorder, 200, 0x20_0000);
+        recorder.release(&NO_ARENA, 0x10_0000 as Pointer);
+        drop(guard);
+        assert_eq!(live(&session), []);
+        assert_eq!(session.losses.get(Loss::GuardSkipped), 1);
+    }
+
+    #[test]
+    fn each_sample_keeps_the_interval_its_gap_was_drawn_with() {
+        let (recorder, session) = recorder(1);
+        malloc(recorder, 10, 0x10_0000);
+        session.header.set_at(Word::Intervals, 1, 2);
+        session.header.set(Word::CurrentInterval, 1);
+        malloc(recorder, 10, 0x20_0000);
+        let interval_of = |i: usize| session.header.interval(live(&session)[i].1.interval);
+        assert_eq!((interval_of(0), interval_of(1)), (1, 1), "drawn before the change");
+        charge(1 << 20);
+        with_caller(|caller| recorder.allocate(1 << 20, caller, || 0x30_0000 as Pointer));
+        assert_eq!(interval_of(2), 2);
+    }
+
+    #[test]
+    fn a_process_that_does_not_record_looks_again_after_a_while() {
+        let filter: &'static Filter = Box::leak(Box::new(Filter::new()));
+        let idle = Box::leak(Box::new(Recorder::new(filter, Box::leak(Box::new(RuleCache::new())))));
+        std::thread::spawn(|| {
+            assert!(charge(8), "a new thread enters the slow path");
+            with_caller(|caller| idle.allocate(8, caller, || 0x10_0000 as Pointer));
+            assert!(!charge(8));
+            assert!(charge(IDLE_GAP_BYTES as usize));
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn an_early_block_is_never_freed_and_moves_out_when_it_grows() {
+        let (recorder, _) = recorder(1);
+        let arena: &'static Arena = Box::leak(Box::new(Arena::new()));
+        let early = arena.allocate(5, 16);
+        // SAFETY: the block has five bytes.
+        unsafe { early.copy_from(b"early".as_ptr(), 5) };
+        (0..15).for_each(|_| recorder.filter.add(early as usize));
+        assert!(!recorder.release(arena, early.cast()), "must not reach the real free");
+        let mut room = [0u8; 10];
+        let moved = with_caller(|caller| {
+            recorder.reallocate(arena, early.cast(), 10, caller, |old, _| {
+                assert!(old.is_null());
+                room.as_mut_ptr().cast()
+            })
+        });
+        assert_eq!(moved, room.as_mut_ptr().cast());
+        assert_eq!(&room[..5], b"early");
+    }
+}
