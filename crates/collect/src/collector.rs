@@ -1,0 +1,209 @@
+//! One recorded process: its session, and all that has been learnt about it so far.
+
+use crate::clock;
+use crate::drain::{Churn, Drain};
+use crate::facts::ProcessFacts;
+use crate::java::JavaNames;
+use crate::modules::Modules;
+use crate::native::{NativeCache, NativeNames};
+use crate::rows::Rows;
+use crate::shared::SharedSession;
+use crate::stacks::Stacks;
+use leakscope_profile::{Code, FrameId, Function, ModuleId, Profile, ProfileBuilder, Row, Settings, Snapshot, StackId};
+use leakscope_session::frame::{Decoded, FrameWord};
+use leakscope_session::header::{JvmState, Word};
+use leakscope_session::losses::Loss;
+use std::collections::{BTreeMap, HashMap};
+
+/// Depths beyond this are not believed.
+const MOST_DEPTH: u64 = 1024;
+
+/// Which snapshot is taken, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Occasion {
+    /// Number of the snapshot in its session, from 0; `None`: the number of the epoch, where nobody has counted.
+    pub index: Option<u32>,
+    /// `interval`, `final`, `limit-80`, `limit-90`, `limit-95`, `request` or `recover`.
+    pub reason: String,
+    /// Version of leakscope.
+    pub version: String,
+    /// Losses that the caller knows of.
+    pub losses: BTreeMap<String, u64>,
+}
+
+/// The reader of one session.
+pub struct Collector {
+    shared: SharedSession,
+    drain: Drain,
+    java: JavaNames,
+    modules: Modules,
+    native: NativeCache,
+}
+
+impl Collector {
+    /// Starts reading a session.
+    pub fn new(shared: SharedSession) -> Self {
+        Self {
+            shared,
+            drain: Drain::default(),
+            java: JavaNames::default(),
+            modules: Modules::default(),
+            native: NativeCache::default(),
+        }
+    }
+
+    /// The session itself.
+    pub fn shared(&self) -> &SharedSession {
+        &self.shared
+    }
+
+    /// How far the target's Java side has come.
+    pub fn jvm_state(&self) -> JvmState {
+        JvmState::from_word(self.shared.session().header.get(Word::JvmState))
+    }
+
+    /// Empties the ring. Bounded work.
+    pub fn drain(&mut self, target_is_dead: bool) {
+        self.drain.drain(&self.shared, target_is_dead);
+    }
+
+    /// What the ring has told so far.
+    pub fn churn(&self) -> Churn {
+        self.drain.churn()
+    }
+
+    /// Opens the files of modules that are new in the session. To be called often while the target lives: a library
+    /// may be deleted right after it was loaded.
+    pub fn notice_modules(&mut self, facts: &ProcessFacts, names: &mut dyn NativeNames) {
+        self.modules.update(&self.shared.session().modules, facts, names);
+    }
+
+    /// Takes a snapshot: closes the epoch, then reads what was born in it or before and is live.
+    ///
+    /// Works the same when the target is dead. The profile passes [`Profile::check`], whatever the session holds.
+    pub fn snapshot(&mut self, facts: &ProcessFacts, names: &mut dyn NativeNames, occasion: &Occasion) -> Profile {
+        // First, so that blocks that are born during the scan are known for what they are.
+        let closed = self.shared.close_epoch();
+        let snapshot = self.describe(closed, occasion);
+        let rows = Rows::scan(&self.shared, closed);
+        let stacks = Stacks::read(&self.shared, &rows.stacks());
+        self.notice_modules(facts, names);
+        self.java.update(&self.shared.session().java);
+        self.name_native_frames(&stacks, facts, names);
+
+        let mut builder = ProfileBuilder::new(facts.target(), snapshot, self.settings(occasion));
+        let frames = self.add_frames(&mut builder, &stacks);
+        let ids = add_stacks(&mut builder, &stacks, &frames);
+        self.add_losses(&mut builder, &rows, occasion);
+        for (depot_stack, row) in rows.into_rows() {
+            if let Some(stack) = ids.get(&depot_stack) {
+                builder.add_row(Row { stack: *stack, ..row });
+            }
+        }
+        builder.memory(facts.memory());
+        self.shared.release();
+        builder.finish()
+    }
+
+    fn describe(&self, closed: u32, occasion: &Occasion) -> Snapshot {
+        let header = self.shared.session().header;
+        Snapshot {
+            session: header.session_id(),
+            index: occasion.index.unwrap_or(closed),
+            epoch: closed,
+            time_unix_ns: clock::unix_ns(),
+            uptime_ms: clock::uptime_ms(header.get(Word::StartMonotonicNs), header.get(Word::StartUnixNs)),
+            reason: occasion.reason.clone(),
+        }
+    }
+
+    fn settings(&self, occasion: &Occasion) -> Settings {
+        let header = self.shared.session().header;
+        Settings {
+            interval_bytes: header.current_interval().0,
+            native_depth: header.get(Word::NativeDepth).min(MOST_DEPTH) as u32,
+            java_depth: header.get(Word::JavaDepth).min(MOST_DEPTH) as u32,
+            version: occasion.version.clone(),
+        }
+    }
+
+    /// Asks for the names of native frames that are new, one module at a time.
+    fn name_native_frames(&mut self, stacks: &Stacks, facts: &ProcessFacts, names: &mut dyn NativeNames) {
+        let mut wanted: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+        for word in &stacks.words {
+            if let Decoded::Native(address) = word.decode()
+                && let Some(module) = self.modules.find(address)
+                && self.native.is_new(module, address)
+            {
+                wanted.entry(module).or_default().push(address);
+            }
+        }
+        for (index, addresses) in wanted {
+            if let Some(module) = self.modules.known().get(index) {
+                let mut answers = names.names(module, module.open(facts), &addresses);
+                answers.resize(addresses.len(), None);
+                for (address, name) in addresses.into_iter().zip(answers) {
+                    self.native.put(index, address, name.filter(|name| !name.name.is_empty()));
+                }
+            }
+        }
+    }
+
+    /// Adds every frame; the result is by number of the frame in `stacks`.
+    fn add_frames(&self, builder: &mut ProfileBuilder, stacks: &Stacks) -> Vec<FrameId> {
+        let modules: Vec<ModuleId> = self.modules.known().iter().map(|k| builder.module(k.module.clone())).collect();
+        let mut java = self.java.resolver(self.shared.session().java);
+        let mut add = |word: &FrameWord| match word.decode() {
+            Decoded::Native(0) => builder.marker("[damaged frame]"),
+            Decoded::Native(address) => self.add_native(builder, &modules, address),
+            Decoded::Java { .. } => {
+                let (function, line) = java.resolve(*word);
+                builder.java_frame(function, line)
+            }
+            Decoded::Marker(marker) => builder.marker(marker.text()),
+        };
+        stacks.words.iter().map(&mut add).collect()
+    }
+
+    fn add_native(&self, builder: &mut ProfileBuilder, modules: &[ModuleId], address: u64) -> FrameId {
+        let index = self.modules.find(address);
+        let module = index.and_then(|index| modules.get(index).copied());
+        match index.and_then(|index| self.native.get(index, address)) {
+            Some(name) => {
+                let function =
+                    Function { name: name.name.clone(), system_name: name.system_name.clone(), file: String::new() };
+                builder.frame(Code::Native { module, address }, function, 0, false)
+            }
+            None => builder.native_frame(module, address),
+        }
+    }
+
+    fn add_losses(&self, builder: &mut ProfileBuilder, rows: &Rows, occasion: &Occasion) {
+        let losses = self.shared.session().losses;
+        for loss in Loss::ALL {
+            builder.loss(loss.name(), losses.get(*loss));
+        }
+        let churn = self.churn();
+        builder.loss("ring_torn", churn.torn);
+        builder.loss("ring_skipped", churn.skipped);
+        builder.loss("entries_damaged", rows.damaged);
+        builder.loss("rows_full", rows.left_out);
+        for (name, count) in &occasion.losses {
+            builder.loss(name, *count);
+        }
+    }
+}
+
+/// Adds the stacks with their totals; the result is by id in the depot.
+fn add_stacks(builder: &mut ProfileBuilder, stacks: &Stacks, frames: &[FrameId]) -> HashMap<u32, StackId> {
+    let mut ids = HashMap::with_capacity(stacks.stacks.len());
+    let mut list = Vec::new();
+    for stack in &stacks.stacks {
+        list.clear();
+        list.extend(stacks.frames(stack).iter().filter_map(|number| frames.get(*number as usize)));
+        let id = builder.stack(&list);
+        builder.totals(id, &stack.totals);
+        ids.insert(stack.id, id);
+    }
+    ids
+}

@@ -1,0 +1,194 @@
+//! Java frames: from the word in the depot to a function and a line, through the session's Java table.
+//!
+//! The table only grows, so it is read on from where the last snapshot stopped. Names are made the same in every run:
+//! hidden classes lose their address (`Foo$$Lambda.0x00007f12` and `Foo$$Lambda$14/0x0800c3` are both
+//! `Foo$$Lambda`), generated accessors their number.
+
+use leakscope_profile::Function;
+use leakscope_session::frame::{Decoded, FrameWord};
+use leakscope_session::java::{JavaTable, Method, NameRef};
+use std::collections::HashMap;
+
+/// The function of a frame that the helper had no time for.
+pub(crate) const UNRESOLVED: &str = "[unresolved java method]";
+/// Lines and methods kept: four times what a session has room for.
+const MOST_ENTRIES: u32 = 1 << 20;
+/// Longest name, bytes; longer ones are cut.
+const MOST_NAME: usize = 1024;
+/// Text made in one snapshot: a bound for tables whose entries all refer to the same long name.
+const MOST_TEXT: usize = 32 << 20;
+
+/// What the Java table has told so far.
+#[derive(Default)]
+pub(crate) struct JavaNames {
+    lines_read: u32,
+    methods_read: u32,
+    /// Line and method index by frame word.
+    lines: HashMap<u64, (u32, u32)>,
+    /// Method index by jmethodID, for frames whose own line found no room.
+    methods: HashMap<u64, u32>,
+}
+
+impl JavaNames {
+    /// Reads what is new in the table.
+    pub(crate) fn update(&mut self, table: &JavaTable<'_>) {
+        for index in self.methods_read..table.method_total().min(MOST_ENTRIES) {
+            if let Some(method) = table.method(index) {
+                self.methods.insert(method.id, index);
+            }
+            self.methods_read = index + 1;
+        }
+        for index in self.lines_read..table.line_total().min(MOST_ENTRIES) {
+            if let Some(line) = table.line(index) {
+                self.lines.insert(line.frame, (line.line, line.method));
+            }
+            self.lines_read = index + 1;
+        }
+    }
+
+    /// Starts looking frames up.
+    pub(crate) fn resolver<'a>(&'a self, table: JavaTable<'a>) -> Resolver<'a> {
+        Resolver { names: self, table, functions: HashMap::new(), text_left: MOST_TEXT }
+    }
+}
+
+/// Looks frames up during one snapshot.
+pub(crate) struct Resolver<'a> {
+    names: &'a JavaNames,
+    table: JavaTable<'a>,
+    functions: HashMap<u32, Option<Function>>,
+    text_left: usize,
+}
+
+impl Resolver<'_> {
+    /// Function and line of a Java frame word.
+    pub(crate) fn resolve(&mut self, word: FrameWord) -> (Function, u32) {
+        let unresolved = || Function { name: UNRESOLVED.to_owned(), ..Function::default() };
+        let Decoded::Java { method, .. } = word.decode() else {
+            return (unresolved(), 0);
+        };
+        let by_line = self.names.lines.get(&word.0).copied();
+        let Some((line, index)) = by_line.or_else(|| Some((0, *self.names.methods.get(&method)?))) else {
+            return (unresolved(), 0);
+        };
+        if !self.functions.contains_key(&index) {
+            let function = self.table.method(index).and_then(|method| self.function(&method));
+            self.functions.insert(index, function);
+        }
+        let function = self.functions.get(&index).and_then(Clone::clone);
+        function.map_or_else(|| (unresolved(), 0), |function| (function, line))
+    }
+
+    fn function(&mut self, method: &Method) -> Option<Function> {
+        let class = self.text(method.class)?;
+        let name = self.text(method.name)?;
+        let signature = self.text(method.signature).unwrap_or_default();
+        let source = self.text(method.source).unwrap_or_default();
+        let class = class_name(&class);
+        let package = class.rsplit_once('/').map_or("", |(package, _)| package);
+        let file = match (source.is_empty(), package.is_empty()) {
+            (true, _) => String::new(),
+            (false, true) => source,
+            (false, false) => format!("{package}/{source}"),
+        };
+        let system_name = format!("{class}.{name}{signature}");
+        Some(Function { name: format!("{}.{name}", class.replace('/', ".")), system_name, file })
+    }
+
+    /// A name of the table, `None` if it is empty or the allowance is used up.
+    fn text(&mut self, name: NameRef) -> Option<String> {
+        let mut bytes = Vec::new();
+        self.table.name(name, |byte| {
+            if bytes.len() < MOST_NAME {
+                bytes.push(byte);
+            }
+        });
+        self.text_left = self.text_left.checked_sub(bytes.len())?;
+        // Modified UTF-8 differs in characters outside the basic plane only.
+        let text: String = String::from_utf8_lossy(&bytes).chars().filter(|c| !c.is_control()).collect();
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// The JVM's name of a class, from its signature, without what differs from run to run:
+/// `Ljava/util/zip/Deflater;` is `java/util/zip/Deflater`, `[[B` is `byte[][]`.
+pub fn class_name(signature: &str) -> String {
+    let dimensions = signature.bytes().take_while(|byte| *byte == b'[').count();
+    let element = signature.get(dimensions..).unwrap_or_default();
+    let name = match element {
+        "B" => "byte",
+        "C" => "char",
+        "D" => "double",
+        "F" => "float",
+        "I" => "int",
+        "J" => "long",
+        "S" => "short",
+        "Z" => "boolean",
+        _ => element.strip_prefix('L').map_or(element, |class| class.strip_suffix(';').unwrap_or(class)),
+    };
+    stable(name) + &"[]".repeat(dimensions)
+}
+
+/// A class name without addresses and counters of the run.
+fn stable(name: &str) -> String {
+    let name = without_address(name);
+    if let Some((outer, number)) = name.rsplit_once("$$Lambda$")
+        && is_digits(number)
+    {
+        return format!("{outer}$$Lambda");
+    }
+    for generated in
+        ["GeneratedMethodAccessor", "GeneratedConstructorAccessor", "GeneratedSerializationConstructorAccessor"]
+    {
+        if let Some((package, number)) = name.rsplit_once(generated)
+            && is_digits(number)
+        {
+            return format!("{package}{generated}");
+        }
+    }
+    name.to_owned()
+}
+
+/// `Foo/0x0800c3`, `Foo.0x0800c3` and `Foo+0x0800c3` are all `Foo`.
+fn without_address(name: &str) -> &str {
+    let Some((class, address)) = name.rsplit_once("0x") else {
+        return name;
+    };
+    let is_address = !address.is_empty() && address.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match class.strip_suffix(['/', '.', '+']) {
+        Some(class) if is_address && !class.is_empty() => class,
+        _ => name,
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_names_are_the_same_in_every_run() {
+        for (signature, expected) in [
+            ("Ljava/util/zip/Deflater;", "java/util/zip/Deflater"),
+            ("Lcom/acme/Map$Entry;", "com/acme/Map$Entry"),
+            ("LMain;", "Main"),
+            ("[B", "byte[]"),
+            ("[[Ljava/lang/String;", "java/lang/String[][]"),
+            ("Lcom/acme/Foo$$Lambda$14.0x0000000800c03000;", "com/acme/Foo$$Lambda"),
+            ("Lcom/acme/Foo$$Lambda$14/0x0000000800c03000;", "com/acme/Foo$$Lambda"),
+            ("Lcom/acme/Foo$$Lambda+0x00007f12a4001000;", "com/acme/Foo$$Lambda"),
+            ("Lcom/acme/Foo$$Lambda$7;", "com/acme/Foo$$Lambda"),
+            ("Ljava/lang/invoke/LambdaForm$MH.0x000001;", "java/lang/invoke/LambdaForm$MH"),
+            ("Ljdk/internal/reflect/GeneratedMethodAccessor12;", "jdk/internal/reflect/GeneratedMethodAccessor"),
+            ("Lcom/acme/Deposit0xbeef;", "com/acme/Deposit0xbeef"),
+            ("", ""),
+            ("[", "[]"),
+            ("L;", ""),
+        ] {
+            assert_eq!(class_name(signature), expected, "{signature}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Where targets and other commands knock: an abstract Unix socket with a random name, served without ever waiting.
+//!
+//! ```text
+//!   Hello  -> the caller decides -> Answer -> Offer + memfd -> Ack        then the connection stays, as a sign of life
+//!   Request (another leakscope)  -> the caller answers with Reply
+//! ```
+//! The name can be read in /proc/net/unix, so a name proves nothing: credentials do. A peer that stalls is dropped
+//! after [`PATIENCE`]; the target behind it runs on, unrecorded.
+
+use crate::peer::{Credentials, Peer, Received};
+use crate::shared::SharedSession;
+use leakscope_session::handshake::{Message, Refusal, Settings, Why};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::time::{Duration, Instant};
+
+/// Longest time for a peer's next step.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest time for a requester to take its profile.
+const REPLY_PATIENCE: Duration = Duration::from_secs(60);
+/// Connections that have not got as far as recording.
+const MOST_STRANGERS: usize = 64;
+/// Recorded processes at one time.
+const MOST_RECORDED: usize = 512;
+
+/// A connection's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(u64);
+
+/// Decides who is recorded, and how.
+pub trait Decide {
+    /// Settings for this process, or `None`: it is not recorded.
+    fn decide(&mut self, peer: Credentials, why: Why) -> Option<Settings>;
+}
+
+/// What happened at the socket.
+pub enum Event {
+    /// A target is being recorded from now on.
+    Recording {
+        /// Its connection.
+        peer: PeerId,
+        /// Who it is.
+        credentials: Credentials,
+        /// Why it asked.
+        why: Why,
+        /// Its session.
+        shared: Box<SharedSession>,
+    },
+    /// A target could not make a session, or made one that cannot be used.
+    Failed {
+        /// Who it is.
+        credentials: Credentials,
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// The connection of a recorded target was closed: it ended, it executed another program, or it closed all of
+    /// its descriptors.
+    HungUp {
+        /// Its connection.
+        peer: PeerId,
+    },
+    /// Another command wants a snapshot; to be answered with [`Reception::reply`].
+    Request {
+        /// Its connection.
+        peer: PeerId,
+        /// Who it is.
+        credentials: Credentials,
+        /// Process id that it asks for.
+        pid: u64,
+    },
+}
+
+enum Stage {
+    Stranger,
+    Offering(Why),
+    Recorded,
+    Requesting,
+    Leaving,
+}
+
+struct Connection {
+    id: PeerId,
+    peer: Peer,
+    stage: Stage,
+    deadline: Option<Instant>,
+}
+
+/// The socket and its connections.
+pub struct Reception {
+    listener: UnixListener,
+    name: String,
+    connections: Vec<Connection>,
+    next: u64,
+}
+
+impl Reception {
+    /// Opens a socket with a random name.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn open() -> io::Result<Self> {
+        let mut random = [0; 16];
+        File::open("/dev/urandom")?.read_exact(&mut random)?;
+        let name = format!("leakscope-{:032x}", u128::from_le_bytes(random));
+        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, name, connections: Vec::new(), next: 0 })
+    }
+
+    /// Name of the abstract socket, without the leading NUL.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Descriptors to wait for, and whether for room to send as well.
+    pub fn descriptors(&self) -> Vec<(RawFd, bool)> {
+        let connections = self.connections.iter().map(|c| (c.peer.descriptor(), c.peer.wants_to_send()));
+        std::iter::once((self.listener.as_raw_fd(), false)).chain(connections).collect()
+    }
+
+    /// Takes in what has come, without waiting.
+    pub fn serve(&mut self, decide: &mut dyn Decide) -> Vec<Event> {
+        self.accept();
+        let mut events = Vec::new();
+        let now = Instant::now();
+        let recorded = self.connections.iter().filter(|c| matches!(c.stage, Stage::Recorded)).count();
+        let room = recorded < MOST_RECORDED;
+        self.connections.retain_mut(|connection| connection.serve(decide, room, now, &mut events));
+        events
+    }
+
+    /// Answers a request: with a profile's bytes, or with a sentence that says why there is none.
+    pub fn reply(&mut self, peer: PeerId, answer: Result<&[u8], &str>) {
+        let Some(connection) = self.connections.iter_mut().find(|c| c.id == peer) else {
+            return;
+        };
+        let bytes = answer.unwrap_or_else(str::as_bytes);
+        connection.peer.send(&Message::Reply { ok: answer.is_ok(), text_bytes: bytes.len() as u64 });
+        connection.peer.send_bytes(bytes);
+        connection.stage = Stage::Leaving;
+        connection.deadline = Some(Instant::now() + REPLY_PATIENCE);
+    }
+
+    /// Whether an answer is still on its way.
+    pub fn is_replying(&self) -> bool {
+        self.connections.iter().any(|c| matches!(c.stage, Stage::Leaving) && c.peer.wants_to_send())
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..MOST_STRANGERS {
+            let strangers = self.connections.iter().filter(|c| !matches!(c.stage, Stage::Recorded)).count();
+            if strangers >= MOST_STRANGERS {
+                return;
+            }
+            let Ok((stream, _)) = self.listener.accept() else {
+                return;
+            };
+            if let Ok(peer) = Peer::new(stream) {
+                let id = PeerId(self.next);
+                self.next += 1;
+                let deadline = Some(Instant::now() + PATIENCE);
+                self.connections.push(Connection { id, peer, stage: Stage::Stranger, deadline });
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Goes on with this connection; `false` if it is over.
+    fn serve(&mut self, decide: &mut dyn Decide, room: bool, now: Instant, events: &mut Vec<Event>) -> bool {
+        self.peer.flush();
+        if matches!(self.stage, Stage::Leaving) && !self.peer.wants_to_send() {
+            return false;
+        }
+        let goes_on = match self.peer.receive() {
+            Received::Nothing => true,
+            Received::Message(message) => self.take(message, decide, room, events),
+            Received::Closed | Received::Garbage => {
+                if matches!(self.stage, Stage::Recorded) {
+                    events.push(Event::HungUp { peer: self.id });
+                }
+                false
+            }
+        };
+        goes_on && self.deadline.is_none_or(|deadline| now < deadline)
+    }
+
+    fn take(&mut self, message: Message, decide: &mut dyn Decide, room: bool, events: &mut Vec<Event>) -> bool {
+        let credentials = self.peer.credentials();
+        match (&self.stage, message) {
+            (Stage::Stranger, Message::Hello { why, .. }) => {
+                let settings = if room { decide.decide(credentials, why) } else { None };
+                self.peer.send(&Message::Answer { settings });
+                self.stage = if settings.is_some() { Stage::Offering(why) } else { Stage::Leaving };
+                self.deadline = Some(Instant::now() + PATIENCE);
+                true
+            }
+            (Stage::Offering(why), Message::Offer { bytes }) => {
+                let why = *why;
+                self.offered(bytes, why, events)
+            }
+            (Stage::Offering(_), Message::Refused { reason, errno }) => {
+                events.push(Event::Failed { credentials, reason: refusal(reason, errno) });
+                false
+            }
+            (Stage::Stranger, Message::Request { pid, .. }) => {
+                events.push(Event::Request { peer: self.id, credentials, pid });
+                self.stage = Stage::Requesting;
+                self.deadline = Some(Instant::now() + REPLY_PATIENCE);
+                true
+            }
+            // A recorded target has nothing more to say; what it says is not listened to.
+            (Stage::Recorded, _) => true,
+            _ => false,
+        }
+    }
+
+    fn offered(&mut self, bytes: u64, why: Why, events: &mut Vec<Event>) -> bool {
+        let credentials = self.peer.credentials();
+        let Some(descriptor) = self.peer.take_descriptor() else {
+            events.push(Event::Failed { credentials, reason: "the session's descriptor did not arrive".to_owned() });
+            return false;
+        };
+        match SharedSession::open(descriptor, Some(bytes)) {
+            Ok(shared) => {
+                self.peer.send(&Message::Ack);
+                self.stage = Stage::Recorded;
+                self.deadline = None;
+                events.push(Event::Recording { peer: self.id, credentials, why, shared: Box::new(shared) });
+                true
+            }
+            Err(error) => {
+                events.push(Event::Failed { credentials, reason: error.to_string() });
+                false
+            }
+        }
+    }
+}
+
+fn refusal(reason: u64, errno: u64) -> String {
+    let error = i32::try_from(errno)
+        .map_or_else(|_| "unknown error".to_owned(), |errno| io::Error::from_raw_os_error(errno).to_string());
+    let what = match Refusal::from_word(reason) {
+        Some(Refusal::NoMemfd) => "the target could not make a memfd",
+        Some(Refusal::NoSize) => "the target could not give its session a size (a file size limit?)",
+        Some(Refusal::NoMapping) => "the target could not map its session (an address space limit?)",
+        Some(Refusal::NoSeal) => "the target could not seal its session",
+        None => "the target could not make a session",
+    };
+    format!("{what}: {error}")
+}

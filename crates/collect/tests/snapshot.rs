@@ -1,0 +1,237 @@
+//! Snapshots of sessions that were made in the test.
+
+mod support;
+
+use leakscope_collect::{
+    Collector, KnownModule, NativeName, NativeNames, NoNames, Occasion, ProcessFacts, SharedSession,
+};
+use leakscope_profile::{Code, Profile, Row};
+use leakscope_session::depot::Counter;
+use leakscope_session::frame::{FrameWord, Marker};
+use leakscope_session::header::{Count, Word};
+use leakscope_session::java::{Line, Method, NameRef};
+use leakscope_session::losses::Loss;
+use leakscope_session::modules::Range;
+use leakscope_session::view::Sizes;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::Ordering;
+use support::{ALL_SEALS, Writer, memfd};
+
+fn facts() -> ProcessFacts {
+    ProcessFacts::gather(std::process::id())
+}
+
+fn take(collector: &mut Collector, facts: &ProcessFacts, names: &mut dyn NativeNames) -> Profile {
+    let occasion =
+        Occasion { index: Some(3), reason: "request".into(), version: "1.2.3".into(), ..Occasion::default() };
+    let profile = collector.snapshot(facts, names, &occasion);
+    profile.check().unwrap();
+    profile
+}
+
+fn names_of(profile: &Profile, row: &Row) -> Vec<String> {
+    let stack = &profile.stacks[row.stack.0 as usize];
+    let function = |frame: &leakscope_profile::FrameId| profile.frames[frame.0 as usize].function;
+    stack.frames.iter().map(|f| profile.functions[function(f).0 as usize].name.clone()).collect()
+}
+
+#[test]
+fn rows_are_sums_by_stack_epoch_and_interval() {
+    let writer = Writer::new(&Sizes::SMALL);
+    let (a, b) = ([FrameWord(0x1000)], [FrameWord(0x2000)]);
+    writer.allocate(0x7f00_0000_0010, 100, 0, &a);
+    writer.allocate(0x7f00_0000_0020, 300, 0, &a);
+    writer.allocate(0x7f00_0000_0030, 524_288, 1, &a);
+    writer.allocate(0x7f00_0000_0040, 7, 0, &b);
+    let mut collector = Collector::new(writer.shared());
+    let first = take(&mut collector, &facts(), &mut NoNames);
+    assert_eq!(writer.session().header.get(Word::Epoch), 1, "the snapshot closes epoch 0");
+    let key = |row: &Row| (row.epoch, row.interval_bytes, row.samples, row.bytes_observed, row.smallest_bytes);
+    assert_eq!(
+        first.rows.iter().map(key).collect::<Vec<_>>(),
+        [(0, 1, 2, 400, 100), (0, 524_288, 1, 524_288, 524_288), (0, 1, 1, 7, 7)]
+    );
+    assert_eq!(first.rows[0].bytes, 400.0);
+    assert!((first.rows[1].bytes / 524_288.0 - 1.582).abs() < 0.001);
+    assert_eq!(first.rows[0].oldest_ms, 100);
+    assert_eq!((first.snapshot.index, first.snapshot.epoch, first.snapshot.session[0]), (3, 0, 7));
+    assert_eq!(first.stacks[0].totals.samples, 3);
+
+    // One block dies, one is born: the second snapshot tells the epochs apart.
+    writer.session().live.take(0x7f00_0000_0010).unwrap();
+    writer.allocate(0x7f00_0000_0050, 9, 0, &a);
+    let second = take(&mut collector, &facts(), &mut NoNames);
+    assert_eq!(second.snapshot.epoch, 1);
+    let of_a: Vec<_> = second.rows.iter().filter(|r| r.stack.0 == 0 && r.interval_bytes == 1).map(key).collect();
+    assert_eq!(of_a, [(0, 1, 1, 300, 300), (1, 1, 1, 9, 9)]);
+}
+
+#[test]
+fn what_is_born_after_the_epoch_closed_is_left_out() {
+    let writer = Writer::new(&Sizes::SMALL);
+    writer.allocate(0x1000, 10, 0, &[FrameWord(1)]);
+    writer.session().header.set(Word::Epoch, 5);
+    writer.allocate(0x2000, 20, 0, &[FrameWord(1)]);
+    writer.session().header.set(Word::Epoch, 0);
+    let profile = take(&mut Collector::new(writer.shared()), &facts(), &mut NoNames);
+    assert_eq!(profile.rows.iter().map(|r| r.bytes_observed).collect::<Vec<_>>(), [10]);
+}
+
+#[test]
+fn a_stack_that_has_no_live_block_keeps_its_totals() {
+    let writer = Writer::new(&Sizes::SMALL);
+    let stack = writer.allocate(0x1000, 64, 0, &[FrameWord(1)]);
+    writer.session().live.take(0x1000).unwrap();
+    let depot = writer.session().depot;
+    depot.count(stack, Counter::Variance, 3);
+    depot.count(stack, Counter::FreesGc, 1);
+    depot.count(stack, Counter::FreedGc, 64);
+    let profile = take(&mut Collector::new(writer.shared()), &facts(), &mut NoNames);
+    assert!(profile.rows.is_empty());
+    let totals = profile.stacks[0].totals;
+    assert_eq!((totals.samples, totals.bytes, totals.objects), (1, 64.0, 1.0));
+    assert_eq!(totals.bytes_variance, 3.0 * 1_048_576.0);
+    assert_eq!((totals.frees_gc, totals.freed_by_gc, totals.frees_app), (1, 64.0, 0));
+}
+
+#[test]
+fn java_frames_get_their_names_as_the_table_grows() {
+    let writer = Writer::new(&Sizes::SMALL);
+    let (known, late) = (FrameWord::java(0x7f00_0000_1000, 5), FrameWord::java(0x7f00_0000_2000, -3));
+    writer.allocate(0x1000, 10, 0, &[known, late, FrameWord::marker(Marker::Truncated)]);
+    let java = writer.session().java;
+    let push = |class: &[u8], name: &[u8], signature: &[u8], source: &[u8], frame: FrameWord, line| {
+        let text = |t: &[u8]| if t.is_empty() { NameRef(0) } else { java.push_name(t).unwrap() };
+        let method =
+            Method { id: 1, class: text(class), name: text(name), signature: text(signature), source: text(source) };
+        let method = java.push_method(&method).unwrap();
+        assert!(java.push_line(&Line { frame: frame.0, line, method }));
+    };
+    push(b"Lcom/acme/log/ExceptionLogger;", b"compress", b"([B)V", b"ExceptionLogger.java", known, 88);
+    let mut collector = Collector::new(writer.shared());
+    let first = take(&mut collector, &facts(), &mut NoNames);
+    let names = names_of(&first, &first.rows[0]);
+    assert_eq!(names, ["com.acme.log.ExceptionLogger.compress", "[unresolved java method]", "[truncated]"]);
+    let function = &first.functions[0];
+    assert_eq!(function.system_name, "com/acme/log/ExceptionLogger.compress([B)V");
+    assert_eq!(function.file, "com/acme/log/ExceptionLogger.java");
+    assert_eq!((first.frames[0].code, first.frames[0].line), (Code::Java, 88));
+
+    push(b"Ljava/util/zip/Deflater;", b"init", b"(IIZ)J", b"", late, 0);
+    let second = take(&mut collector, &facts(), &mut NoNames);
+    assert_eq!(names_of(&second, &second.rows[0])[1], "java.util.zip.Deflater.init");
+}
+
+/// Knows one function, and counts how often it is asked.
+#[derive(Default)]
+struct OneFunction {
+    asked: Vec<u64>,
+}
+
+impl NativeNames for OneFunction {
+    fn build_id(&mut self, _: &File) -> String {
+        "abcd".into()
+    }
+    fn build_id_in_memory(&mut self, _: &File, _: u64) -> String {
+        String::new()
+    }
+    fn names(&mut self, module: &KnownModule, file: Option<File>, addresses: &[u64]) -> Vec<Option<NativeName>> {
+        assert!(file.is_some() && module.module.build_id == "abcd");
+        self.asked.extend(addresses);
+        let name = NativeName { name: "foo::bar".into(), system_name: "_ZN3foo3barEv".into() };
+        addresses.iter().map(|a| (a % 2 == 0).then(|| name.clone())).collect()
+    }
+}
+
+#[test]
+fn native_frames_are_named_once_by_module() {
+    let writer = Writer::new(&Sizes::SMALL);
+    let exe = std::fs::read_link("/proc/self/exe").unwrap();
+    let range = Range { start: 0x10_0000, end: 0x20_0000, bias: 0x10_0000 };
+    assert!(writer.session().modules.note(&range, b""));
+    writer.allocate(0x1000, 10, 0, &[FrameWord(0x10_0100), FrameWord(0x10_0101), FrameWord(0x30_0000)]);
+    let mut names = OneFunction::default();
+    let mut collector = Collector::new(writer.shared());
+    let facts = facts();
+    let file = exe.file_name().unwrap().to_str().unwrap();
+    for _ in 0..2 {
+        let profile = take(&mut collector, &facts, &mut names);
+        let found = names_of(&profile, &profile.rows[0]);
+        assert_eq!(found, ["foo::bar".to_owned(), format!("{file}+0x101"), "0x300000".to_owned()]);
+        assert_eq!(
+            (profile.modules[0].path.as_str(), profile.modules[0].build_id.as_str()),
+            (exe.to_str().unwrap(), "abcd")
+        );
+    }
+    assert_eq!(names.asked, [0x10_0100, 0x10_0101]);
+}
+
+#[test]
+fn losses_and_settings_travel() {
+    let writer = Writer::new(&Sizes::SMALL);
+    writer.session().losses.add(Loss::MissedFrees, 4);
+    writer.session().header.set(Word::CurrentInterval, 1);
+    let mut occasion = Occasion { reason: "final".into(), version: "9".into(), ..Occasion::default() };
+    occasion.losses.insert("snapshots_unwritten".into(), 2);
+    let profile = Collector::new(writer.shared()).snapshot(&facts(), &mut NoNames, &occasion);
+    assert_eq!(
+        profile.losses.into_iter().collect::<Vec<_>>(),
+        [("missed_frees".into(), 4), ("snapshots_unwritten".into(), 2)]
+    );
+    assert_eq!((profile.settings.interval_bytes, profile.settings.native_depth), (524_288, 64));
+    assert_eq!((profile.snapshot.reason.as_str(), profile.snapshot.index), ("final", 0));
+    assert!(profile.memory.rss_bytes > 0);
+}
+
+/// A read of a hole through the mapping would fill it, and the target's memory limit would pay for that.
+#[test]
+fn a_snapshot_leaves_the_holes_of_the_file_alone() {
+    let writer = Writer::new(&Sizes::EXACT);
+    for i in 0..1000usize {
+        writer.allocate(0x7f00_0000_0000 + i * 4096, 64, 0, &[FrameWord(0x1000 + i as u64 % 7)]);
+    }
+    // Segments that are open and empty.
+    writer.session().header.count(Count::LiveSegments).unwrap().store(10, Ordering::Relaxed);
+    let mut collector = Collector::new(writer.shared());
+    let before = writer.file.metadata().unwrap().blocks();
+    let profile = take(&mut collector, &facts(), &mut NoNames);
+    collector.drain(false);
+    assert_eq!(profile.rows.iter().map(|r| r.samples).sum::<u64>(), 1000);
+    let grown = (writer.file.metadata().unwrap().blocks() - before) * 512;
+    assert!(grown <= 64 << 10, "{grown} bytes of holes were filled");
+}
+
+#[test]
+fn only_sealed_memory_is_a_session() {
+    let bytes = Sizes::SMALL.bytes().unwrap();
+    let open = |file: File| SharedSession::open(file.into(), None).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(open(memfd(bytes, libc::F_SEAL_GROW)).contains("not sealed"));
+    assert!(open(memfd(bytes, ALL_SEALS)).contains("not a session"));
+    assert!(open(memfd(0, ALL_SEALS)).contains("too small"), "an empty file");
+    assert!(open(memfd(9 << 30, ALL_SEALS)).contains("more than any session"));
+    assert!(open(File::open("/proc/self/exe").unwrap()).contains("not"));
+    assert!(open(tempfile::tempfile().unwrap()).contains("not"));
+    let writer = Writer::new(&Sizes::SMALL);
+    let announced = SharedSession::open(writer.descriptor(), Some(bytes + 1)).err().unwrap();
+    assert!(announced.to_string().contains("announced"));
+}
+
+#[test]
+fn the_ring_is_drained_into_sums() {
+    let writer = Writer::new(&Sizes::SMALL);
+    let ring = writer.session().ring;
+    assert!(ring.push(&[1, 0x1000, 64, 0, 5, 0]));
+    assert!(ring.push(&[2 | 1 << 8, 0x1000, 64, 0, 25, 5]));
+    assert!(ring.push(&[2, 0x2000, 64, 0, 7, 5]));
+    let stuck = ring.reserve().unwrap();
+    assert!(ring.push(&[77, 0, 0, 0, 0, 0]));
+    let mut collector = Collector::new(writer.shared());
+    collector.drain(false);
+    let churn = collector.churn();
+    assert_eq!((churn.allocations, churn.frees, churn.frees_gc, churn.lifetimes_ms), (1, 2, 1, 22));
+    assert_eq!((churn.skipped, churn.unknown), (0, 0), "a slow producer is waited for");
+    collector.drain(true);
+    assert_eq!((collector.churn().skipped, collector.churn().unknown), (1, 1), "a dead one is not");
+    assert!(!ring.publish(stuck, &[1; 6]));
+}
