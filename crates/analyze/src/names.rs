@@ -85,10 +85,11 @@ pub fn key_name(shown: &str, is_java: bool) -> Cow<'_, str> {
         };
     }
     let mut name = shown;
-    if let Some((head, hash)) = name.rsplit_once("::h") {
-        if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
-            name = head;
-        }
+    if let Some((head, hash)) = name.rsplit_once("::h")
+        && hash.len() == 16
+        && hash.bytes().all(|b| b.is_ascii_hexdigit())
+    {
+        name = head;
     }
     for clone in [".isra.", ".constprop.", ".part.", ".lto_priv.", ".llvm.", ".cold"] {
         if let Some(at) = name.find(clone) {

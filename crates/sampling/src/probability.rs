@@ -46,12 +46,7 @@ impl Scaled {
         let p = inclusion_probability(size, interval);
         let y = size as f64;
         let objects_variance = (1.0 - p) / (p * p);
-        Scaled {
-            bytes: y / p,
-            bytes_variance: y * y * objects_variance,
-            objects: 1.0 / p,
-            objects_variance,
-        }
+        Scaled { bytes: y / p, bytes_variance: y * y * objects_variance, objects: 1.0 / p, objects_variance }
     }
 }
 
@@ -67,26 +62,14 @@ mod tests {
 
     #[test]
     fn worked_numbers_of_the_documentation() {
-        assert!(close(
-            inclusion_probability(R.bytes(), R),
-            0.632_120_558_828_557_7,
-            1e-15
-        ));
+        assert!(close(inclusion_probability(R.bytes(), R), 0.632_120_558_828_557_7, 1e-15));
         assert!(close(inclusion_probability(64, R), 0.000_122_062_86, 1e-7));
         let one = Scaled::sample(R.bytes(), R);
         assert!(close(one.bytes / R.bytes() as f64, 1.582, 1e-3));
-        assert!(close(
-            one.bytes_variance / (R.bytes() as f64).powi(2),
-            0.921,
-            1e-3
-        ));
+        assert!(close(one.bytes_variance / (R.bytes() as f64).powi(2), 0.921, 1e-3));
         let small = Scaled::sample(64, R);
         assert!(close(small.bytes, 524_320.0, 1e-6), "{}", small.bytes);
-        assert!(
-            close(small.bytes_variance, 2.749e11, 1e-3),
-            "{}",
-            small.bytes_variance
-        );
+        assert!(close(small.bytes_variance, 2.749e11, 1e-3), "{}", small.bytes_variance);
     }
 
     #[test]

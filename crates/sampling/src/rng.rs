@@ -15,9 +15,7 @@ impl Rng {
     /// threads would walk the same sequence a few steps apart.
     #[inline]
     pub const fn seeded(seed: u64) -> Rng {
-        Rng {
-            state: mix(seed ^ 0x6C65_616B_7363_6F70),
-        }
+        Rng { state: mix(seed ^ 0x6C65_616B_7363_6F70) }
     }
 
     /// 64 uniform random bits.

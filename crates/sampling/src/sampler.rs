@@ -48,11 +48,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// The state of a zeroed thread block: its first allocation crosses, which is when the thread is to be started.
-    pub const UNSTARTED: Sampler = Sampler {
-        counter: 0,
-        interval: None,
-        rng: Rng { state: 0 },
-    };
+    pub const UNSTARTED: Sampler = Sampler { counter: 0, interval: None, rng: Rng { state: 0 } };
 
     /// A sampler that has drawn its first gap.
     pub fn started(seed: u64, interval: Interval) -> Sampler {
@@ -133,10 +129,7 @@ mod tests {
     fn exact_mode_records_every_allocation_of_any_size() {
         let mut sampler = Sampler::started(1, Interval::EXACT);
         for size in [0, 1, 2, 4096, u64::MAX, 0, 1] {
-            assert_eq!(
-                sampler.on_allocation(size, Interval::EXACT),
-                Some(Interval::EXACT)
-            );
+            assert_eq!(sampler.on_allocation(size, Interval::EXACT), Some(Interval::EXACT));
         }
     }
 
@@ -147,15 +140,8 @@ mod tests {
         for _ in 0..1000 {
             assert!(draw_gap(&mut rng, wide) >= 1);
         }
-        let mut sampler = Sampler {
-            counter: i64::MIN,
-            interval: Some(wide),
-            rng,
-        };
-        assert_eq!(
-            sampler.on_allocation(u64::MAX, Interval::DEFAULT),
-            Some(wide)
-        );
+        let mut sampler = Sampler { counter: i64::MIN, interval: Some(wide), rng };
+        assert_eq!(sampler.on_allocation(u64::MAX, Interval::DEFAULT), Some(wide));
         assert!(sampler.counter > 0);
     }
 
@@ -174,10 +160,7 @@ mod tests {
     #[test]
     fn a_hook_that_subtracts_itself_agrees_with_on_allocation() {
         let interval = Interval::from_bytes(100);
-        let (mut whole, mut split) = (
-            Sampler::started(11, interval),
-            Sampler::started(11, interval),
-        );
+        let (mut whole, mut split) = (Sampler::started(11, interval), Sampler::started(11, interval));
         for size in (0..5000u64).map(|i| i * 7 % 61) {
             let expected = whole.on_allocation(size, interval);
             split.counter -= size.max(1) as i64;

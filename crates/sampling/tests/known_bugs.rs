@@ -14,10 +14,7 @@ fn deviation(values: &[f64]) -> f64 {
 
 /// Relative difference of the mean from the truth, and its five standard errors.
 fn bias(values: &[f64], truth: f64) -> (f64, f64) {
-    (
-        mean(values) / truth - 1.0,
-        5.0 * deviation(values) / (values.len() as f64).sqrt() / truth,
-    )
+    (mean(values) / truth - 1.0, 5.0 * deviation(values) / (values.len() as f64).sqrt() / truth)
 }
 
 /// DataDog's java-profiler scaled with the interval of now, not the one with which the gap was drawn.
@@ -46,19 +43,14 @@ fn weights_come_from_the_drawn_interval() {
     let (error, bound) = bias(&right, truth);
     assert!(error.abs() < bound, "{error} +- {bound}");
     let (error, bound) = bias(&wrong, truth);
-    assert!(
-        error.abs() > 2.0 * bound,
-        "the wrong way must be visible: {error} +- {bound}"
-    );
+    assert!(error.abs() > 2.0 * bound, "the wrong way must be visible: {error} +- {bound}");
 }
 
 /// jeprof sums the sampled bytes of a site and then scales the sum with the mean size.
 #[test]
 fn samples_are_scaled_before_they_are_summed() {
     let interval = Interval::from_bytes(1 << 12);
-    let sizes: Vec<u64> = (0..4000)
-        .map(|i| if i % 200 == 0 { 10 << 12 } else { 200 })
-        .collect();
+    let sizes: Vec<u64> = (0..4000).map(|i| if i % 200 == 0 { 10 << 12 } else { 200 }).collect();
     let truth = sizes.iter().sum::<u64>() as f64;
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
     for seed in 0..300 {
@@ -125,10 +117,6 @@ fn equal_leaks_in_unequal_blocks_are_reported_equal() {
         let one_run = (count as f64 * (size as f64).powi(2) * (1.0 - p) / p).sqrt();
         let bound = 5.0 * one_run / (estimates.len() as f64).sqrt();
         let error = mean(&estimates) - leak as f64;
-        assert!(
-            error.abs() <= bound.max(1.0),
-            "blocks of {size}: {} of {leak} +- {bound}",
-            mean(&estimates)
-        );
+        assert!(error.abs() <= bound.max(1.0), "blocks of {size}: {} of {leak} +- {bound}", mean(&estimates));
     }
 }
