@@ -152,13 +152,10 @@ impl Symbolizer {
         if missing.is_empty() || sources.is_none() {
             return table;
         }
-        let problems_before = self.warnings().len();
-        let found = self.resolve(opened.as_ref(), debug.as_ref(), &missing);
+        let (found, is_complete) = self.resolve(opened.as_ref(), debug.as_ref(), &missing);
         table.extend(missing.into_iter().zip(found));
         // A file that was given up on may do better next time.
-        if let (Some((cache, id)), Some(sources)) = (key, sources)
-            && self.warnings().len() == problems_before
-        {
+        if let (Some((cache, id)), Some(sources), true) = (key, sources, is_complete) {
             cache.store(id, &sources, table.clone());
         }
         table
@@ -176,6 +173,9 @@ impl Symbolizer {
             .chain([object.path.clone()])
             .filter(|path| path.is_absolute());
         candidates.extend(paths.filter_map(|path| Some((open_regular(&path)?, path))));
+        if candidates.is_empty() && !object.path.is_absolute() {
+            return None; // `[vdso]` and its like were never files
+        }
         if candidates.is_empty() {
             self.warnings.add(format!("{shown}: is not there any more"));
             return None;
@@ -210,36 +210,41 @@ impl Symbolizer {
         debug_file::find(&wanted, &self.options, &mut self.warnings)
     }
 
-    fn resolve(&mut self, opened: Option<&Opened>, debug: Option<&DebugFile>, addresses: &[u64]) -> Vec<Vec<Symbol>> {
+    /// Looks up sorted, distinct addresses; also says whether everything that is there could be read.
+    fn resolve(
+        &mut self,
+        opened: Option<&Opened>,
+        debug: Option<&DebugFile>,
+        addresses: &[u64],
+    ) -> (Vec<Vec<Symbol>>, bool) {
         let object = opened.and_then(|opened| Elf::parse(&opened.file));
         let debug_elf = debug.and_then(|debug| Elf::parse(&debug.file));
         let names = names(object.as_ref(), debug_elf.as_ref(), addresses);
-        let mut chains = vec![Vec::new(); addresses.len()];
-        if self.options.depth == Depth::Full {
-            let (elf, path) = match (&debug_elf, debug, &object, opened) {
-                (Some(elf), Some(debug), _, _) => (Some(elf), &*debug.path),
-                (_, _, Some(elf), Some(opened)) => (Some(elf), &*opened.path),
-                _ => (None, Path::new("")),
-            };
-            if let Some(elf) = elf {
-                chains = self.dwarf(elf, path, addresses);
-            }
-        }
-        names.into_iter().zip(chains).map(merge).collect()
+        let with_debug_info = match (&debug_elf, debug, &object, opened) {
+            _ if self.options.depth == Depth::Symtab => None,
+            (Some(elf), Some(debug), _, _) => Some((elf, &*debug.path)),
+            (_, _, Some(elf), Some(opened)) => Some((elf, &*opened.path)),
+            _ => None,
+        };
+        let (chains, is_complete) = with_debug_info
+            .and_then(|(elf, path)| self.dwarf(elf, path, addresses))
+            .unwrap_or_else(|| (vec![Vec::new(); addresses.len()], true));
+        (names.into_iter().zip(chains).map(merge).collect(), is_complete)
     }
 
-    fn dwarf(&mut self, elf: &Elf, path: &Path, addresses: &[u64]) -> Vec<Vec<DwarfFrame>> {
+    /// Frames from DWARF, and whether all of it could be read; `None` if there is none.
+    fn dwarf(&mut self, elf: &Elf, path: &Path, addresses: &[u64]) -> Option<(Vec<Vec<DwarfFrame>>, bool)> {
         let deadline = Instant::now() + self.options.time_limit;
-        let Some(sections) = DebugSections::read(elf) else {
-            return vec![Vec::new(); addresses.len()];
-        };
-        let supplementary = debug_file::find_supplementary(elf, path, &self.options, &mut self.warnings);
-        let supplementary = supplementary.and_then(|found| DebugSections::read(&Elf::parse(&found.file)?));
+        let sections = DebugSections::read(elf)?;
+        let is_shared = elf.has(".gnu_debugaltlink");
+        let supplementary = debug_file::find_supplementary(elf, path, &self.options, &mut self.warnings)
+            .and_then(|found| DebugSections::read(&Elf::parse(&found.file)?));
         let (chains, problem) = dwarf::lookup(&sections, supplementary.as_ref(), addresses, deadline);
+        let is_complete = problem.is_none() && is_shared == supplementary.is_some();
         if let Some(problem) = problem {
             self.warnings.add(format!("{}: {problem}", path.display()));
         }
-        chains
+        Some((chains, is_complete))
     }
 }
 
