@@ -26,8 +26,9 @@ use crate::x86_64::{self, PAGE};
 const FURTHEST_BYTES: usize = 64 << 20;
 /// Pages asked about in one mincore: 2 MiB, deeper than nearly all stacks are.
 const PAGES_AT_ONCE: usize = 512;
-/// Most pages probed in one verification; beyond that the stack counts as unknown.
-const MOST_PROBES: usize = 64;
+/// Most pages probed in one verification (0.1-0.5 us each, once for each thread): 2 MiB of a stack may be buffers that
+/// were never touched. Beyond that the stack counts as unknown.
+const MOST_PROBES: usize = 512;
 /// Largest part of an unknown stack that is used, pages.
 const UNKNOWN_PAGES: usize = 16;
 
@@ -85,8 +86,6 @@ impl Range {
 #[derive(Debug, Clone, Copy)]
 pub struct StackBounds {
     range: Range,
-    /// The thread's own stack, if `range` is a sigaltstack: where the walk goes on below the signal frame.
-    interrupted: Range,
 }
 
 impl StackBounds {
@@ -98,7 +97,7 @@ impl StackBounds {
     #[inline]
     pub fn locate(sp: usize, cached: &mut CachedBounds) -> StackBounds {
         if cached.own.contains(sp) {
-            return StackBounds { range: cached.own.above(sp), interrupted: Range::EMPTY };
+            return StackBounds { range: cached.own.above(sp) };
         }
         StackBounds::locate_anew(sp, cached)
     }
@@ -108,7 +107,7 @@ impl StackBounds {
     /// # Safety
     /// `low..high` is mapped and readable as long as walks use these bounds.
     pub const unsafe fn known(low: usize, high: usize) -> StackBounds {
-        StackBounds { range: Range { low, high }, interrupted: Range::EMPTY }
+        StackBounds { range: Range { low, high } }
     }
 
     /// First address that may be read.
@@ -126,18 +125,13 @@ impl StackBounds {
     fn locate_anew(sp: usize, cached: &mut CachedBounds) -> StackBounds {
         // First the sigaltstack: it may lie right below the thread's stack and must not be taken for a part of it.
         if cached.signal.contains(sp) || find_signal_stack(sp, cached) {
-            return StackBounds { range: cached.signal.above(sp), interrupted: cached.own };
+            return StackBounds { range: cached.signal.above(sp) };
         }
-        let tops = [x86_64::thread_pointer(), main_stack_end()];
-        for top in tops.into_iter().filter(|top| sp < *top && top.wrapping_sub(sp) <= FURTHEST_BYTES) {
-            let top = top & !7;
-            let known = if cached.own.high == top { cached.own.low } else { top };
-            if is_readable(Range { low: sp, high: known }) {
-                cached.own = Range { low: page_of(sp), high: top };
-                return StackBounds { range: cached.own.above(sp), interrupted: Range::EMPTY };
-            }
+        if let Some(own) = own_stack(sp, cached.own) {
+            cached.own = Range { low: page_of(sp), high: own.high };
+            return StackBounds { range: own };
         }
-        StackBounds { range: unknown_stack(sp), interrupted: Range::EMPTY }
+        StackBounds { range: unknown_stack(sp) }
     }
 
     /// The word at `address`; `None` if that is not aligned or not in bounds.
@@ -152,14 +146,15 @@ impl StackBounds {
         Some(unsafe { x86_64::read_word(address) })
     }
 
-    /// The bounds after a signal frame, with the interrupted sp: the same stack further up, or from a sigaltstack the
-    /// thread's own, as far as it was verified.
-    pub(crate) fn resume_at(&self, sp: usize) -> Option<StackBounds> {
-        if self.range.contains(sp) {
-            return Some(*self);
-        }
-        let range = self.interrupted.contains(sp).then(|| self.interrupted.above(sp))?;
-        Some(StackBounds { range, interrupted: Range::EMPTY })
+    /// Whether the stack goes on at `sp`.
+    pub(crate) fn contains(&self, sp: usize) -> bool {
+        self.range.contains(sp)
+    }
+
+    /// The thread's own stack from the `sp` that a signal interrupted while the walk was on a sigaltstack. Asks the
+    /// kernel: it is not known how much of that stack was verified before, and hooks hardly run in such handlers.
+    pub(crate) fn interrupted(sp: usize) -> Option<StackBounds> {
+        own_stack(sp, Range::EMPTY).map(|range| StackBounds { range })
     }
 }
 
@@ -176,6 +171,16 @@ fn main_stack_end() -> usize {
     let end = unsafe { x86_64::read_word(variable) };
     // It points at argc; the frames of `_start` end there, and the rest of that page is mapped.
     page_of(end.wrapping_add(PAGE.wrapping_sub(1)))
+}
+
+/// The part above `sp` of the stack of this thread, verified as far as `known` does not reach.
+fn own_stack(sp: usize, known: Range) -> Option<Range> {
+    let tops = [x86_64::thread_pointer() & !7, main_stack_end()];
+    let fits = |top: &usize| sp < *top && top.wrapping_sub(sp) <= FURTHEST_BYTES;
+    tops.into_iter().filter(fits).find_map(|top| {
+        let verified = if known.high == top { known.low } else { top };
+        is_readable(Range { low: sp, high: verified }).then_some(Range { low: sp, high: top })
+    })
 }
 
 /// Whether sp is on the thread's alternative signal stack; remembers it if so.

@@ -28,6 +28,9 @@ pub struct Walk {
     pub frames: usize,
     /// Why it stopped.
     pub end: End,
+    /// Whether a frame pointer had to be followed out of code without tables. Frames may be missing at that place, if
+    /// code there did not keep the frame pointer; those listed are return addresses nevertheless.
+    pub guessed: bool,
 }
 
 /// Why a walk stopped.
@@ -76,7 +79,14 @@ pub fn walk_with(
     cache: &RuleCache,
     out: &mut [usize],
 ) -> Walk {
-    let mut walker = Walker { registers: start, stack, modules: RecentModules::new(source), within: Within::Call };
+    let mut walker = Walker {
+        registers: start,
+        stack,
+        modules: RecentModules::new(source),
+        within: Within::Call,
+        left_signal_stack: false,
+        guessed: false,
+    };
     let mut frames = 0;
     let end = loop {
         let pc = walker.registers.pc;
@@ -93,7 +103,7 @@ pub fn walk_with(
             break end;
         }
     };
-    Walk { frames, end }
+    Walk { frames, end, guessed: walker.guessed }
 }
 
 /// Which byte tells the function that a pc is in.
@@ -120,6 +130,8 @@ struct Walker {
     stack: StackBounds,
     modules: RecentModules,
     within: Within,
+    left_signal_stack: bool,
+    guessed: bool,
 }
 
 impl Walker {
@@ -168,12 +180,15 @@ impl Walker {
         let context = self.registers.sp;
         let word = |offset: usize| self.stack.word(context.wrapping_add(offset));
         let interrupted = Registers { pc: word(UCONTEXT_PC)?, sp: word(UCONTEXT_SP)?, bp: word(UCONTEXT_BP)? };
-        let stack = self.stack.resume_at(interrupted.sp)?;
-        // On one stack it lies further up; from a sigaltstack to the thread's own this happens only once.
-        if stack.high() == self.stack.high() && interrupted.sp <= context {
+        if !self.stack.contains(interrupted.sp) {
+            // From a sigaltstack back to the thread's own stack, once: a loop of signal frames is nonsense.
+            if core::mem::replace(&mut self.left_signal_stack, true) {
+                return None;
+            }
+            self.stack = StackBounds::interrupted(interrupted.sp)?;
+        } else if interrupted.sp <= context {
             return None;
         }
-        self.stack = stack;
         self.registers = interrupted;
         self.within = Within::Interrupted;
         Some(())
@@ -193,6 +208,7 @@ impl Walker {
             return None;
         }
         self.registers = Registers { pc, sp: bp.wrapping_add(16), bp: saved };
+        self.guessed = true;
         self.within = Within::Call;
         Some(())
     }
