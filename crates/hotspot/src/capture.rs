@@ -28,13 +28,18 @@ pub enum Capture {
     NotJavaThread,
     /// The frames are in the buffer.
     Frames {
-        /// How many, leaf first; 0 on a Java thread that runs no Java code, such as a compiler thread.
+        /// How many, leaf first; 0 on a Java thread that runs no Java code.
         count: usize,
         /// The buffer is full, there may be more.
         truncated: bool,
     },
-    /// AsyncGetCallTrace refused with this code (negative): -2 = GC is running, -5 = the thread runs Java code whose
-    /// frame cannot be found from here, ...
+    /// AsyncGetCallTrace refused with this code (`forte.cpp`): -2 a GC is running, -3 the thread has no anchor that
+    /// can be walked, -4 and -6 its frames cannot be walked, -5 it runs Java code whose frame cannot be found from
+    /// here, -7 its state is unknown (a virtual thread that is being mounted), -8 it is ending, -9 deoptimization.
+    ///
+    /// -3 has two meanings, which the native stack tells apart: compiler threads and threads that are just starting
+    /// have no Java frames (the native stack reaches the thread's start); the interpreter's own runtime calls, such
+    /// as resolving a class, have some that cannot be had (the native stack ends in code of no file).
     Refused(i32),
 }
 

@@ -83,6 +83,16 @@ impl Jvm {
         self.tally.method_ids.get()
     }
 
+    /// Forgets everything: for a forked child, which has none of its parent's threads, neither the JVM's nor our helper.
+    ///
+    /// To be called while the child has a single thread, before it captures anything. The counters stay.
+    pub fn after_fork(&self) {
+        self.close();
+        self.farewell.reset();
+        self.state.set(State::Absent);
+        self.is_served.store(false, Ordering::SeqCst);
+    }
+
     /// Opens the gate, unless the JVM is dying already.
     pub(crate) fn open(&self, vm: *mut c_void, call_trace: *mut c_void) {
         self.call_trace.store(call_trace, Ordering::Relaxed);
@@ -158,6 +168,11 @@ impl Farewell {
         self.step(SERVING, GAVE_UP)
     }
 
+    /// Back to the beginning, in a forked child.
+    fn reset(&self) {
+        self.0.store(SERVING, Ordering::SeqCst);
+    }
+
     fn step(&self, from: u32, to: u32) -> bool {
         self.0.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
@@ -196,6 +211,19 @@ mod tests {
         assert!(jvm.farewell.give_up());
         assert!(!jvm.farewell.begin());
         assert_ne!(jvm.state(), State::Dead);
+    }
+
+    #[test]
+    fn a_forked_child_starts_anew() {
+        let jvm = Jvm::new();
+        let vm = core::ptr::without_provenance_mut(8);
+        jvm.is_served.store(true, Ordering::SeqCst);
+        jvm.open(vm, vm);
+        assert!(jvm.farewell.begin());
+        jvm.after_fork();
+        assert!(jvm.gate.load(Ordering::Acquire).is_null());
+        assert!(!jvm.is_served.load(Ordering::SeqCst));
+        assert_eq!(jvm.state(), State::Absent);
     }
 
     #[test]
