@@ -5,7 +5,7 @@
 //! rows born up to i. That is what pairing by sample would give (`tests/pairing.rs`). Two sessions are *unpaired*:
 //! everything in B is new, everything in A gone, and the variances add up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use leakscope_profile::model::{Profile, Row};
 
@@ -37,6 +37,9 @@ pub struct Diff {
     pub reversed: bool,
     /// From the baseline to the candidate, milliseconds, negative when reversed; `None` unless paired.
     pub elapsed_ms: Option<i64>,
+    /// Data that either recording did not get, by name. The counters run on within a session, so for a pair they
+    /// are the later profile's.
+    pub losses: BTreeMap<String, u64>,
     /// Change of everything together.
     pub growth_bytes: Estimate,
     /// Live bytes of the baseline.
@@ -207,10 +210,22 @@ pub fn diff(a: &Profile, b: &Profile, options: &DiffOptions) -> Diff {
         paired: pairing.paired,
         reversed: pairing.reversed,
         elapsed_ms: pairing.paired.then_some(elapsed),
+        losses: losses(a, b, &pairing),
         growth_bytes: total_change.bytes_estimate(ERROR_RATE),
         baseline_bytes: total.baseline.bytes_estimate(ERROR_RATE),
         candidate_bytes: total.candidate.bytes_estimate(ERROR_RATE),
     }
+}
+
+fn losses(a: &Profile, b: &Profile, pairing: &Pairing) -> BTreeMap<String, u64> {
+    let mut losses = if pairing.paired && pairing.reversed { a.losses.clone() } else { b.losses.clone() };
+    if !pairing.paired {
+        for (name, count) in &a.losses {
+            let sum = losses.entry(name.clone()).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+    }
+    losses
 }
 
 /// Puts sites of two builds together whose lines have moved: those of one key, if not one of them was found in both

@@ -49,6 +49,13 @@ impl Estimate {
         (self.high - self.low) / 2.0
     }
 
+    /// The half width, where the interval is close enough to symmetric that `estimate +- half width` describes it:
+    /// neither side more than a quarter longer than the other. `None`: print the ends.
+    pub fn plus_minus(&self) -> Option<f64> {
+        let (below, above) = (self.estimate - self.low, self.high - self.estimate);
+        (below.max(above) <= 1.25 * below.min(above)).then(|| self.half_width())
+    }
+
     /// Half the width of the interval as a part of the estimate; `None` where the estimate is 0.
     pub fn relative_error(&self) -> Option<f64> {
         (self.estimate != 0.0).then(|| (self.half_width() / self.estimate).abs())
@@ -288,6 +295,15 @@ mod tests {
         a.add_sample(100, R);
         let gone = a.without(&b);
         assert_eq!((gone.samples, gone.bytes_observed), (1, 100));
+    }
+
+    #[test]
+    fn plus_minus_is_only_said_of_what_is_nearly_symmetric() {
+        let of = |low, high| Estimate { estimate: 10.0, low, high }.plus_minus();
+        assert_eq!(of(8.0, 12.0), Some(2.0));
+        assert_eq!(of(9.0, 11.2), Some(1.0999999999999996));
+        assert_eq!(of(9.5, 20.0), None);
+        assert_eq!(Estimate::exact(3.0).plus_minus(), Some(0.0));
     }
 
     #[test]

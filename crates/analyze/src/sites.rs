@@ -27,8 +27,8 @@ pub struct Site {
     pub amounts: Amounts,
     /// Its part of all live bytes, 0 to 1, by the estimates.
     pub share: f64,
-    /// Birth of the oldest live block, milliseconds since recording started; `None` if nothing is live.
-    pub oldest_ms: Option<u64>,
+    /// Age of the oldest sampled live block at the snapshot, milliseconds; `None` if nothing is live.
+    pub oldest_age_ms: Option<u64>,
 }
 
 /// How much memory.
@@ -147,7 +147,7 @@ pub fn sites(profile: &Profile, grouping: &Grouping) -> Sites {
         let place = stacks.place(&mut places, StackId(index as u32), kind);
         at(&mut gathered, place).add_totals(&stack.totals, widest);
     }
-    finish(places, &gathered)
+    finish(places, &gathered, profile.snapshot.uptime_ms)
 }
 
 fn at(gathered: &mut Vec<Gathered>, place: usize) -> &mut Gathered {
@@ -157,7 +157,7 @@ fn at(gathered: &mut Vec<Gathered>, place: usize) -> &mut Gathered {
     &mut gathered[place]
 }
 
-fn finish(places: Places<'_>, gathered: &[Gathered]) -> Sites {
+fn finish(places: Places<'_>, gathered: &[Gathered], uptime_ms: u64) -> Sites {
     let mut everything = Gathered::default();
     gathered.iter().for_each(|g| everything.add(g));
     let all_bytes = everything.live.bytes;
@@ -169,7 +169,7 @@ fn finish(places: Places<'_>, gathered: &[Gathered]) -> Sites {
             place,
             amounts: gathered.amounts(),
             share: if all_bytes > 0.0 { gathered.live.bytes / all_bytes } else { 0.0 },
-            oldest_ms: gathered.oldest_ms,
+            oldest_age_ms: gathered.oldest_ms.map(|born| uptime_ms.saturating_sub(born)),
         })
         .collect();
     sites.sort_by(|a, b| {
