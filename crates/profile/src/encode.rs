@@ -224,19 +224,19 @@ fn comments(profile: &Profile) -> Vec<String> {
     }
     let bytes: f64 = profile.rows.iter().map(|row| row.bytes).sum();
     let error = profile.rows.iter().map(|row| row.bytes_variance).sum::<f64>().sqrt() * 1.96;
-    let mut live = format!("tracked live {}", gib(bytes));
+    let mut live = format!("tracked live {}", binary(bytes));
     if error > 0.0 {
         live += &format!(" ± {:.1} %", 100.0 * error / bytes);
     }
     if profile.memory.rss_bytes > 0 {
-        live = format!("RSS {}, {live}", gib(profile.memory.rss_bytes as f64));
+        live = format!("RSS {}, {live}", binary(profile.memory.rss_bytes as f64));
     }
     lines.push(live);
     lines
 }
 
 /// A number of bytes for people: `1.31 GiB`, `512 bytes`.
-fn gib(bytes: f64) -> String {
+fn binary(bytes: f64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024.0 {
         return format!("{bytes:.0} bytes");
@@ -290,5 +290,91 @@ fn extension(profile: &Profile, stack_sample: Vec<u32>) -> Extension {
         stack_sample,
         totals: Some(extension::Totals::of(&profile.stacks)),
         rows: Some(extension::Rows::of(&profile.rows)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::{Block, ProfileBuilder};
+    use crate::model::{Function, Module, Settings, Snapshot, Target};
+
+    fn java(session: [u8; 16], module: Option<&str>) -> proto::Profile {
+        let target = Target { exe: "/bin/java".to_owned(), ..Target::default() };
+        let snapshot = Snapshot { session, ..Snapshot::default() };
+        let mut builder = ProfileBuilder::new(target, snapshot, Settings::default());
+        let module = module.map(|path| builder.module(Module { path: path.to_owned(), ..Module::default() }));
+        let native = builder.native_frame(module, 0x1000);
+        let java = builder.java_frame(Function { name: "a.B.c".to_owned(), ..Function::default() }, 7);
+        let stack = builder.stack(&[native, java]);
+        builder.add_block(&Block {
+            stack,
+            kind: Kind::Malloc,
+            epoch: 0,
+            interval_bytes: 1,
+            size_bytes: 64,
+            probability: 1.0,
+            birth_ms: 0,
+        });
+        encode(&builder.finish()).expect("sound")
+    }
+
+    fn text(file: &proto::Profile, index: i64) -> &str {
+        std::str::from_utf8(&file.string_table[index as usize]).expect("utf-8")
+    }
+
+    fn keys(file: &proto::Profile, sample: usize) -> Vec<&str> {
+        file.sample[sample].label.iter().map(|label| text(file, label.key)).collect()
+    }
+
+    #[test]
+    fn the_executable_is_the_first_mapping_and_java_has_one_of_its_own() {
+        for (module, expected) in [
+            (None, vec!["/bin/java", "[jvm]"]),
+            (Some("/lib/libc.so.6"), vec!["/bin/java", "/lib/libc.so.6", "[jvm]"]),
+            (Some("[jvm]"), vec!["/bin/java", "[jvm]"]),
+        ] {
+            let file = java([1; 16], module);
+            let paths: Vec<_> = file.mapping.iter().map(|mapping| text(&file, mapping.filename)).collect();
+            assert_eq!(paths, expected);
+            let last = file.mapping.last().expect("two");
+            assert_eq!((file.location[1].mapping_id, file.location[1].address), (last.id, 0));
+            assert!(last.has_functions && last.has_filenames && last.has_line_numbers);
+        }
+    }
+
+    #[test]
+    fn what_other_tools_insist_on() {
+        let file = java([1; 16], Some("/lib/libc.so.6"));
+        assert_eq!(file.string_table[0], b"");
+        assert_eq!(file.duration_nanos, 0);
+        assert_eq!(text(&file, file.default_sample_type), "inuse_space");
+        let url = text(&file, file.doc_url);
+        assert!(url.starts_with("https://") && url.ends_with("/docs/reading-reports.md"), "{url}");
+        assert!(file.mapping.iter().map(|mapping| mapping.id).eq(1..=3));
+        assert!(file.location.iter().map(|location| location.id).eq(1..=2));
+        assert!(file.location.iter().all(|location| location.line.len() == 1));
+        assert_eq!(file.location[0].address, 0xfff, "inside the call, not the return address");
+        assert!(file.function.iter().map(|function| function.id).eq(1..=2));
+        assert!((1..=3).contains(&file.comment.len()));
+    }
+
+    #[test]
+    fn labels_say_only_what_is_known() {
+        let file = java([1; 16], None);
+        assert_eq!(keys(&file, 0), ["kind", "freed_by"], "what was allocated has no age");
+        assert_eq!(keys(&file, 1), ["kind", "freed_by", "age", "bytes"]);
+        assert_eq!(
+            (file.sample[0].value.as_slice(), file.sample[1].value.as_slice()),
+            (&[0; 4][..], &[0, 0, 1, 64][..])
+        );
+        let foreign = java([0; 16], None);
+        assert_eq!(keys(&foreign, 1), ["kind", "bytes"], "another tool's profile has neither ages nor frees");
+    }
+
+    #[test]
+    fn bytes_are_told_in_binary_units() {
+        let shown = [0.0, 1023.0, 1024.0, 1.5 * 1024.0 * 1024.0, 3e15].map(binary);
+        assert_eq!(shown, ["0 bytes", "1023 bytes", "1.00 KiB", "1.50 MiB", "2728.48 TiB"]);
     }
 }
