@@ -1,20 +1,23 @@
 //! The rule cache: one word for each pc that was walked through before, shared by all threads without locks.
 //!
-//! A word is a packed rule and a tag. Index and tag are cut from one hash of the pc and its module's identity:
+//! A word is a packed rule and a tag, which together with the word's index stands for the pc:
 //!
 //! ```text
-//! hash = (pc + identity) * odd constant     index = hash 63..48     tag = hash 47..19
+//! key = pc + identity of its module      index = key 15..0      tag = (key * odd constant) 63..35
 //! ```
+//!
+//! The index is as simple as that because the walk waits for it: the next pc depends on the word found. The tag is
+//! compared while the processor already runs ahead.
 //!
 //! A word is written and read whole, so a torn entry cannot exist and every ordering may be relaxed: a reader sees
 //! either nothing, or another pc's word (the tag differs), or the rule. The identity makes entries of a closed library
-//! worthless: another one at the same address has another identity, so its pcs give other indices and tags. Within one
-//! module the product is one to one, so two of its pcs never share index and tag unless they are 2^19 apart *after*
-//! the multiplication; between modules the chance of a false match is 2^-29 for each pair that shares an index.
+//! worthless: another one at the same address has another identity, so its pcs have other indices and tags. Within a
+//! module of up to 32 MiB no two pcs share index and tag (a test tries them); between modules the chance of a
+//! false match is 2^-29 for each pair that shares an index.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::rule::{Rule, TAG_BITS, TAG_SHIFT};
+use crate::rule::{Rule, TAG_MASK};
 
 /// Words in the cache.
 const WORDS: usize = 1 << 16;
@@ -33,31 +36,32 @@ impl RuleCache {
         RuleCache { words: [const { AtomicU64::new(0) }; WORDS] }
     }
 
-    /// The rule stored for `pc` in the module with this identity.
+    /// The word stored for `pc` in the module with this identity, 0 if there is none.
     ///
     /// # Hot path
     /// One load. No allocation, lock, system call or panic; signal-safe.
     #[inline(always)]
-    pub(crate) fn get(&self, pc: usize, identity: u64) -> Option<Rule> {
+    pub(crate) fn get(&self, pc: usize, identity: u64) -> u64 {
         let (index, tag) = place(pc, identity);
-        let word = self.words.get(index)?.load(Relaxed);
-        if word >> TAG_SHIFT == tag { Rule::unpack(word) } else { None }
+        let word = self.words.get(index).map_or(0, |word| word.load(Relaxed));
+        if word & TAG_MASK == tag { word } else { 0 }
     }
 
     /// Stores a rule over whatever was in its place; does nothing if it cannot be packed.
     pub(crate) fn put(&self, pc: usize, identity: u64, rule: Rule) {
         let (index, tag) = place(pc, identity);
         if let (Some(packed), Some(word)) = (rule.pack(), self.words.get(index)) {
-            word.store(packed | tag << TAG_SHIFT, Relaxed);
+            word.store(packed | tag, Relaxed);
         }
     }
 }
 
+/// Index, and the tag where it lies in a word.
 #[inline(always)]
 fn place(pc: usize, identity: u64) -> (usize, u64) {
-    const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
-    let hash = (pc as u64).wrapping_add(identity).wrapping_mul(SPREAD);
-    ((hash >> 48) as usize, (hash >> (48 - TAG_BITS)) & TAG_MASK)
+    let key = (pc as u64).wrapping_add(identity);
+    let tag = key.wrapping_mul(SPREAD).wrapping_shr(TAG_MASK.count_zeros() - TAG_MASK.trailing_zeros());
+    (usize::from(key as u16), tag & TAG_MASK)
 }
 
 #[cfg(test)]
@@ -72,8 +76,8 @@ mod tests {
         let rule = |n: i32| Rule::Frame { base: Base::Sp, offset: n * 8, bp: Bp::Same };
         for n in 1..2000 {
             CACHE.put(0x40_0000 + n as usize, 7, rule(n));
-            assert_eq!(CACHE.get(0x40_0000 + n as usize, 7), Some(rule(n)));
-            assert_eq!(CACHE.get(0x40_0000 + n as usize, 8), None);
+            assert_eq!(Rule::unpack(CACHE.get(0x40_0000 + n as usize, 7)), Some(rule(n)));
+            assert_eq!(CACHE.get(0x40_0000 + n as usize, 0xdead_beef_1234), 0);
         }
     }
 

@@ -76,7 +76,8 @@ pub struct LoadedModule {
 enum Name {
     /// Address of the zero-terminated `l_name`.
     LinkMap(usize),
-    Snapshot(Found),
+    /// In the snapshot's table; and what the first page looked like then.
+    Snapshot { first_page: u64 },
 }
 
 /// `struct dl_find_object` of glibc (x86-64: without the optional fields).
@@ -139,7 +140,7 @@ impl LoadedModule {
             bias: found.bias,
             eh_frame_hdr: found.eh_frame_hdr,
             identity: words.iter().fold(found.start as u64, |hash, word| identity::mix(hash, *word)),
-            name: Name::Snapshot(found),
+            name: Name::Snapshot { first_page: found.first_page },
         }
     }
 
@@ -156,7 +157,7 @@ impl LoadedModule {
     pub fn copy_path(&self, into: &mut [u8]) -> usize {
         let name = match self.name {
             Name::LinkMap(name) => core::ptr::with_exposed_provenance::<u8>(name),
-            Name::Snapshot(_) => return snapshot::copy_path(self.start, into),
+            Name::Snapshot { .. } => return snapshot::copy_path(self.start, into),
         };
         if name.is_null() {
             return 0;
@@ -177,9 +178,9 @@ impl LoadedModule {
     /// Whether the file is still loaded, as far as that can be doubted: the loader's word is never in doubt, that of
     /// a snapshot may be old.
     pub(crate) fn is_current(&self) -> bool {
-        match &self.name {
+        match self.name {
             Name::LinkMap(_) => true,
-            Name::Snapshot(found) => found.is_current(),
+            Name::Snapshot { first_page } => snapshot::is_current(self.start, first_page),
         }
     }
 

@@ -1,9 +1,11 @@
 //! How to step from one frame to its caller: a row of the unwind table reduced to what fits into one word.
 //!
 //! ```text
-//! 63      35 34      24 23        6 5  4 3  0
-//! |  tag   |  bp at/8  |  cfa at/8 | bp |kind|     tag: the cache's; offsets are signed and in units of 8 bytes
+//! 63     46 45     35 34      6 5  4 3  0
+//! | cfa at/8 | bp at/8 |   tag   | bp |kind|     tag: the cache's; offsets are signed and in units of 8 bytes
 //! ```
+//!
+//! The offset that the walk waits for lies on top, where one shift gets it.
 //!
 //! Rows that do not fit (frames above 1 MiB) are used but not cached. DWARF expressions are not evaluated: the shapes
 //! that compilers, linkers and OpenSSL emit at call sites are recognised, the rest gives [`Rule::Unknown`]:
@@ -66,15 +68,43 @@ pub enum Bp {
     Lost,
 }
 
-/// Bits of the tag that a cache may keep above a packed rule.
-pub const TAG_BITS: u32 = 29;
-/// Where the tag starts.
-pub const TAG_SHIFT: u32 = 64 - TAG_BITS;
+/// Bits of a packed rule that are left to the cache for its tag.
+pub const TAG_MASK: u64 = ((1 << (BP_SHIFT - TAG_SHIFT)) - 1) << TAG_SHIFT;
 
-const CFA_SHIFT: u32 = 6;
-const CFA_BITS: u32 = 18;
-const BP_SHIFT: u32 = CFA_SHIFT + CFA_BITS;
+const BP_KIND_SHIFT: u32 = 4;
+const TAG_SHIFT: u32 = 6;
+const BP_SHIFT: u32 = 35;
 const BP_BITS: u32 = 11;
+const CFA_SHIFT: u32 = 46;
+const CFA_BITS: u32 = 18;
+
+/// The commonest rules, as they are taken from a word in the hot loop: the CFA is sp or bp + offset, and rbp is
+/// unchanged or stored at CFA + offset.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainFrame(u64);
+
+impl PlainFrame {
+    /// The rule in a word, if it is of this kind.
+    #[inline(always)]
+    pub fn unpack(word: u64) -> Option<PlainFrame> {
+        // Kind 1 or 2, and the high bit of rbp's kind not set.
+        ((word & 0x2f).wrapping_sub(1) < 2).then_some(PlainFrame(word))
+    }
+
+    /// The canonical frame address.
+    #[inline(always)]
+    pub fn cfa(self, sp: usize, bp: usize) -> usize {
+        let base = if self.0 & 1 != 0 { sp } else { bp };
+        base.wrapping_add_signed(self.0.cast_signed().wrapping_shr(CFA_SHIFT).wrapping_shl(3) as isize)
+    }
+
+    /// Where rbp is stored, relative to the CFA; `None` if it is unchanged.
+    #[inline(always)]
+    pub fn bp_offset(self) -> Option<isize> {
+        let is_stored = self.0 & (1 << BP_KIND_SHIFT) != 0;
+        is_stored.then_some(unfield(self.0, BP_SHIFT, BP_BITS) as isize)
+    }
+}
 
 impl Rule {
     /// Reduces the row that holds at `pc`.
@@ -97,20 +127,20 @@ impl Rule {
         Rule::Frame { base, offset, bp: Bp::from_saved(&row.bp) }
     }
 
-    /// The rule as the low [`TAG_SHIFT`] bits of a word, never 0. `None` if it does not fit.
+    /// The rule as a word, never 0, with no bit of [`TAG_MASK`] set. `None` if it does not fit.
     pub fn pack(self) -> Option<u64> {
         let (base, offset, bp) = match self {
             Rule::Frame { base, offset, bp } => (base, offset, bp),
-            Rule::Signal => return Some(6),
-            Rule::Outermost => return Some(7),
-            Rule::Unknown => return Some(8),
+            Rule::Signal => return Some(7),
+            Rule::Outermost => return Some(8),
+            Rule::Unknown => return Some(9),
         };
         let kind = match base {
             Base::Sp => 1,
             Base::Bp => 2,
-            Base::WordAtSp => 3,
-            Base::WordAtSpPlus8 => 4,
-            Base::WordAtBp => 5,
+            Base::WordAtSp => 4,
+            Base::WordAtSpPlus8 => 5,
+            Base::WordAtBp => 6,
         };
         let (bp_kind, bp_offset) = match bp {
             Bp::Same => (0, 0),
@@ -119,25 +149,24 @@ impl Rule {
             Bp::Lost => (3, 0),
         };
         let offsets = field(offset, CFA_BITS)? << CFA_SHIFT | field(bp_offset, BP_BITS)? << BP_SHIFT;
-        Some(offsets | bp_kind << 4 | kind)
+        Some(offsets | bp_kind << BP_KIND_SHIFT | kind)
     }
 
-    /// The rule in the low [`TAG_SHIFT`] bits of a word; `None` if there is none.
-    #[inline(always)]
+    /// The rule in a word, whatever its tag; `None` if there is none.
     pub fn unpack(word: u64) -> Option<Rule> {
         let base = match word & 15 {
             1 => Base::Sp,
             2 => Base::Bp,
-            3 => Base::WordAtSp,
-            4 => Base::WordAtSpPlus8,
-            5 => Base::WordAtBp,
-            6 => return Some(Rule::Signal),
-            7 => return Some(Rule::Outermost),
-            8 => return Some(Rule::Unknown),
+            4 => Base::WordAtSp,
+            5 => Base::WordAtSpPlus8,
+            6 => Base::WordAtBp,
+            7 => return Some(Rule::Signal),
+            8 => return Some(Rule::Outermost),
+            9 => return Some(Rule::Unknown),
             _ => return None,
         };
         let bp_offset = unfield(word, BP_SHIFT, BP_BITS);
-        let bp = match (word >> 4) & 3 {
+        let bp = match (word >> BP_KIND_SHIFT) & 3 {
             0 => Bp::Same,
             1 => Bp::AtCfa(bp_offset),
             2 => Bp::AtBp(bp_offset),
@@ -254,10 +283,23 @@ mod tests {
         for rule in rules {
             let word = rule.pack().unwrap();
             assert_ne!(word, 0);
-            assert_eq!(word >> TAG_SHIFT, 0, "{rule:?} reaches into the tag");
-            assert_eq!(Rule::unpack(word | u64::MAX << TAG_SHIFT), Some(rule));
+            assert_eq!(word & TAG_MASK, 0, "{rule:?} reaches into the tag");
+            assert_eq!(Rule::unpack(word | TAG_MASK), Some(rule));
+            let plain = PlainFrame::unpack(word | TAG_MASK);
+            match rule {
+                Rule::Frame { base: Base::Sp, offset, bp: bp @ (Bp::Same | Bp::AtCfa(_)) } => {
+                    assert_eq!(plain.unwrap().cfa(1 << 40, 0), (1_usize << 40).wrapping_add_signed(offset as isize));
+                    let at = if let Bp::AtCfa(at) = bp { Some(at as isize) } else { None };
+                    assert_eq!(plain.unwrap().bp_offset(), at);
+                }
+                Rule::Frame { base: Base::Bp, offset, bp: Bp::Same | Bp::AtCfa(_) } => {
+                    assert_eq!(plain.unwrap().cfa(0, 1 << 40), (1_usize << 40).wrapping_add_signed(offset as isize));
+                }
+                _ => assert!(plain.is_none(), "{rule:?}"),
+            }
         }
         assert_eq!(Rule::unpack(0), None);
+        assert!(PlainFrame::unpack(0).is_none());
     }
 
     #[test]

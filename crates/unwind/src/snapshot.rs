@@ -10,7 +10,7 @@
 //! ```
 //!
 //! All cells are atomics, so a race is a retry and never undefined behaviour. A library that was closed since the last
-//! refresh is still listed; [`Found::is_current`] finds out before its tables are believed.
+//! refresh is still listed; [`is_current`] finds out before its tables are believed.
 
 #![allow(unsafe_code)] // `is_current` reads the first page of a module
 
@@ -228,17 +228,16 @@ pub struct Found {
     pub first_page: u64,
 }
 
-impl Found {
-    /// Whether the same file is still mapped there. Costs a system call, so only for a pc seen for the first time.
-    pub fn is_current(&self) -> bool {
-        if !x86_64::is_readable(self.start) {
-            return false;
-        }
-        // SAFETY: just found readable. A library closed between that and here has no code on the walked stack; the
-        // pc would have to be a guess which the guess's own checks had let through.
-        let page = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(self.start), PAGE) };
-        identity::of_first_page(page) == self.first_page
+/// Whether the file whose first page had this hash is still mapped at `start`. Costs a system call, so only for a pc
+/// seen for the first time.
+pub fn is_current(start: usize, first_page: u64) -> bool {
+    if !x86_64::is_readable(start) {
+        return false;
     }
+    // SAFETY: just found readable. A library closed between that and here has no code on the walked stack; the pc
+    // would have to be a guess which the guess's own checks had let through.
+    let page = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(start), PAGE) };
+    identity::of_first_page(page) == first_page
 }
 
 /// The module of the current table that contains `pc`.

@@ -5,7 +5,7 @@
 use crate::cache::RuleCache;
 use crate::learn;
 use crate::module::{LoadedModule, ModuleSource};
-use crate::rule::{Base, Bp, Rule};
+use crate::rule::{Base, Bp, PlainFrame, Rule};
 use crate::stack::StackBounds;
 use crate::x86_64::{UCONTEXT_BP, UCONTEXT_PC, UCONTEXT_SP};
 
@@ -79,76 +79,81 @@ pub fn walk_with(
     cache: &RuleCache,
     out: &mut [usize],
 ) -> Walk {
-    let mut walker = Walker {
-        registers: start,
-        stack,
-        modules: RecentModules::new(source),
-        within: Within::Call,
-        left_signal_stack: false,
-        guessed: false,
-    };
+    let mut modules = RecentModules::new(source);
+    let mut at = Position { registers: start, stack, behind: 1, left_signal_stack: false, guessed: false };
+    let mut module = Span { start: 0, bytes: 0, identity: 0 };
     let mut frames = 0;
     let end = loop {
-        let pc = walker.registers.pc;
-        let within = walker.within.address(pc);
-        let Some(module) = walker.modules.find(within) else { break End::LeftModules };
+        let Registers { pc, sp, bp } = at.registers;
+        let within = pc.wrapping_sub(at.behind);
+        if !module.contains(within) {
+            let Some(found) = modules.find(within) else { break End::LeftModules };
+            module = found;
+        }
         let Some(room) = out.get_mut(frames) else { break End::DepthLimit };
         *room = pc;
         frames = frames.wrapping_add(1);
-        let rule = match cache.get(within, module.identity) {
-            Some(rule) => rule,
-            None => learn::learn(module, pc, within, cache),
+        let word = cache.get(within, module.identity);
+        let Some(rule) = PlainFrame::unpack(word) else {
+            match at.take_slow_step(word, cache, &mut modules) {
+                Ok(next) => at = next,
+                Err(end) => break end,
+            }
+            continue;
         };
-        if let Err(end) = walker.step(rule) {
-            break end;
+        let cfa = rule.cfa(sp, bp);
+        // The stack only gets emptier towards the root: this ends every walk.
+        if cfa <= sp {
+            break End::BadCfa;
+        }
+        let Some(caller) = at.stack.word(cfa.wrapping_sub(8)) else { break End::BadCfa };
+        if let Some(offset) = rule.bp_offset() {
+            let Some(saved) = at.stack.word(cfa.wrapping_add_signed(offset)) else { break End::BadCfa };
+            at.registers.bp = saved;
+        }
+        at.registers.sp = cfa;
+        at.registers.pc = caller;
+        at.behind = 1;
+        if caller == 0 {
+            break End::Outermost;
         }
     };
-    Walk { frames, end, guessed: walker.guessed }
+    Walk { frames, end, guessed: at.guessed }
 }
 
-/// Which byte tells the function that a pc is in.
+/// Where a walk is. Passed by value, so that the hot loop keeps it in registers.
 #[derive(Clone, Copy)]
-enum Within {
-    /// The byte before it: a return address follows the call, which may be the last instruction of a function.
-    Call,
-    /// The pc itself: a signal interrupted it.
-    Interrupted,
-}
-
-impl Within {
-    #[inline(always)]
-    fn address(self, pc: usize) -> usize {
-        match self {
-            Within::Call => pc.wrapping_sub(1),
-            Within::Interrupted => pc,
-        }
-    }
-}
-
-struct Walker {
+struct Position {
     registers: Registers,
     stack: StackBounds,
-    modules: RecentModules,
-    within: Within,
+    /// How far before the pc the byte lies that tells its function: 1 for a return address, since the call may be the
+    /// last instruction of a function, 0 for what a signal interrupted.
+    behind: usize,
     left_signal_stack: bool,
     guessed: bool,
 }
 
-impl Walker {
-    /// Goes on to the caller.
-    #[inline(always)]
-    fn step(&mut self, rule: Rule) -> Result<(), End> {
-        match rule {
+impl Position {
+    /// The caller's position, by a rule that is not in the cache or not plain. `word` is what the cache had.
+    #[inline(never)]
+    fn take_slow_step(self, word: u64, cache: &RuleCache, modules: &mut RecentModules) -> Result<Position, End> {
+        let Registers { pc, .. } = self.registers;
+        let within = pc.wrapping_sub(self.behind);
+        let rule = match (Rule::unpack(word), modules.loaded(within)) {
+            (Some(rule), _) => rule,
+            (None, Some(module)) => learn::learn(module, pc, within, cache),
+            (None, None) => Rule::Unknown,
+        };
+        let next = match rule {
             Rule::Frame { base, offset, bp } => self.leave_frame(base, offset, bp).ok_or(End::BadCfa)?,
             Rule::Signal => self.leave_signal_frame().ok_or(End::BadCfa)?,
             Rule::Outermost => return Err(End::Outermost),
-            Rule::Unknown => self.follow_frame_pointer().ok_or(End::NoRule)?,
-        }
-        if self.registers.pc == 0 { Err(End::Outermost) } else { Ok(()) }
+            Rule::Unknown => self.follow_frame_pointer(modules).ok_or(End::NoRule)?,
+        };
+        if next.registers.pc == 0 { Err(End::Outermost) } else { Ok(next) }
     }
 
-    #[inline(always)]
-    fn leave_frame(&mut self, base: Base, offset: i32, bp: Bp) -> Option<()> {
+    fn leave_frame(self, base: Base, offset: i32, bp: Bp) -> Option<Position> {
         let Registers { sp, bp: old_bp, .. } = self.registers;
         let offset = offset as isize;
         let cfa = match base {
@@ -158,7 +163,6 @@ impl Walker {
             Base::WordAtSpPlus8 => self.stack.word(sp.wrapping_add_signed(offset))?.wrapping_add(8),
             Base::WordAtBp => self.stack.word(old_bp.wrapping_add_signed(offset))?,
         };
-        // The stack only gets emptier towards the root: this ends every walk.
         if cfa <= sp {
             return None;
         }
@@ -169,71 +173,87 @@ impl Walker {
             Bp::AtBp(offset) => self.stack.word(old_bp.wrapping_add_signed(offset as isize))?,
             Bp::Lost => 0,
         };
-        self.registers = Registers { pc, sp: cfa, bp };
-        self.within = Within::Call;
-        Some(())
+        Some(Position { registers: Registers { pc, sp: cfa, bp }, behind: 1, ..self })
     }
 
     /// From a signal trampoline to what the signal interrupted, through the ucontext that the kernel left at sp.
-    #[cold]
-    fn leave_signal_frame(&mut self) -> Option<()> {
+    fn leave_signal_frame(self) -> Option<Position> {
         let context = self.registers.sp;
         let word = |offset: usize| self.stack.word(context.wrapping_add(offset));
-        let interrupted = Registers { pc: word(UCONTEXT_PC)?, sp: word(UCONTEXT_SP)?, bp: word(UCONTEXT_BP)? };
-        if !self.stack.contains(interrupted.sp) {
-            // From a sigaltstack back to the thread's own stack, once: a loop of signal frames is nonsense.
-            if core::mem::replace(&mut self.left_signal_stack, true) {
-                return None;
-            }
-            self.stack = StackBounds::interrupted(interrupted.sp)?;
-        } else if interrupted.sp <= context {
+        let registers = Registers { pc: word(UCONTEXT_PC)?, sp: word(UCONTEXT_SP)?, bp: word(UCONTEXT_BP)? };
+        let next = Position { registers, behind: 0, ..self };
+        if self.stack.contains(registers.sp) {
+            return (registers.sp > context).then_some(next);
+        }
+        // From a sigaltstack back to the thread's own stack, once: a loop of signal frames is nonsense.
+        if self.left_signal_stack {
             return None;
         }
-        self.registers = interrupted;
-        self.within = Within::Interrupted;
-        Some(())
+        Some(Position { stack: StackBounds::interrupted(registers.sp)?, left_signal_stack: true, ..next })
     }
 
     /// Last resort in code without tables: the frame pointer, if it leads up this stack to a return address that
     /// follows a call in a loaded module.
-    #[cold]
-    fn follow_frame_pointer(&mut self) -> Option<()> {
+    fn follow_frame_pointer(self, modules: &mut RecentModules) -> Option<Position> {
         let Registers { sp, bp, .. } = self.registers;
         if bp < sp {
             return None;
         }
         let (saved, pc) = (self.stack.word(bp)?, self.stack.word(bp.wrapping_add(8))?);
-        let module = self.modules.find(pc.wrapping_sub(1))?;
-        if !learn::follows_call(module, pc) {
+        if !learn::follows_call(modules.loaded(pc.wrapping_sub(1))?, pc) {
             return None;
         }
-        self.registers = Registers { pc, sp: bp.wrapping_add(16), bp: saved };
-        self.guessed = true;
-        self.within = Within::Call;
-        Some(())
+        let registers = Registers { pc, sp: bp.wrapping_add(16), bp: saved };
+        Some(Position { registers, behind: 1, guessed: true, ..self })
     }
 }
 
-/// The two modules last seen: neighbouring frames mostly share one, and callbacks alternate between two.
+/// What the hot loop needs to know of a module.
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    bytes: usize,
+    identity: u64,
+}
+
+impl Span {
+    #[inline(always)]
+    fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.start) < self.bytes
+    }
+}
+
+/// The modules last seen: neighbouring frames mostly share one, and callbacks alternate between two.
 struct RecentModules {
     source: ModuleSource,
-    last: Option<LoadedModule>,
-    before: Option<LoadedModule>,
+    seen: [Option<LoadedModule>; 4],
+    /// Which of `seen` gives way to the next new one.
+    oldest: usize,
 }
 
 impl RecentModules {
     fn new(source: ModuleSource) -> RecentModules {
-        RecentModules { source, last: None, before: None }
+        RecentModules { source, seen: [None; 4], oldest: 0 }
     }
 
-    #[inline(always)]
-    fn find(&mut self, address: usize) -> Option<&LoadedModule> {
-        if !self.last.as_ref().is_some_and(|module| module.contains(address)) {
-            core::mem::swap(&mut self.last, &mut self.before);
-            if !self.last.as_ref().is_some_and(|module| module.contains(address)) {
-                self.last = Some(self.source.find(address)?);
+    #[inline]
+    fn find(&mut self, address: usize) -> Option<Span> {
+        let LoadedModule { start, end, identity, .. } = *self.loaded(address)?;
+        Some(Span { start, bytes: end.wrapping_sub(start), identity })
+    }
+
+    #[inline]
+    fn loaded(&mut self, address: usize) -> Option<&LoadedModule> {
+        let known = self.seen.iter().position(|module| module.is_some_and(|module| module.contains(address)));
+        let slot = match known {
+            Some(slot) => slot,
+            None => {
+                let slot = self.oldest;
+                *self.seen.get_mut(slot)? = Some(self.source.find(address)?);
+                self.oldest = slot.wrapping_add(1) & 3;
+                slot
             }
-        }
-        self.last.as_ref()
+        };
+        self.seen.get(slot)?.as_ref()
     }
 }

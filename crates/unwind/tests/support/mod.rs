@@ -15,6 +15,7 @@ pub static CACHE: RuleCache = RuleCache::new();
 std::arch::global_asm!(
     // void with_registers(void (*callback)(const Registers *, void *), void *argument)
     ".pushsection .text",
+    ".globl with_registers", // other codegen units refer to it
     ".type with_registers, @function",
     "with_registers:",
     ".cfi_startproc",
