@@ -1,1 +1,32 @@
-//! (to be written)
+//! Words and pictures only: what `leakscope report`, `diff` and `flame` show. No arithmetic: every figure comes from
+//! `leakscope-analyze`, and is only rounded here.
+//!
+//! | file | makes |
+//! |---|---|
+//! | `text_report.rs`, `text_diff.rs` | text for a terminal |
+//! | `json.rs` | JSON, documented in docs/json.md |
+//! | `folded.rs`, `flame.rs` | folded stacks, flame graphs |
+//! | `words.rs`, `units.rs`, `table.rs`, `style.rs` | phrases, numbers, columns, colour |
+//! | `printable.rs` | names that cannot steer a terminal |
+//!
+//! Two rules: an estimate is never printed without its error, and a change that may be chance is called "not
+//! significant".
+#![forbid(unsafe_code)]
+
+mod flame;
+mod folded;
+mod json;
+mod printable;
+mod style;
+mod table;
+mod text_diff;
+mod text_report;
+mod units;
+mod words;
+
+pub use flame::{flame, flame_growth};
+pub use folded::{Measure, folded, folded_growth};
+pub use json::{json_diff, json_report};
+pub use style::TextOptions;
+pub use text_diff::text_diff;
+pub use text_report::text_report;

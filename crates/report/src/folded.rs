@@ -1,0 +1,88 @@
+//! Stacks as lines, root first: `main;run;malloc 4096`. What inferno and speedscope read, and what `flame` draws.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use leakscope_analyze::{Diff, FrameTable, Place, SiteFrame, Sites};
+
+use crate::printable::printable;
+
+/// Which bytes are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Measure {
+    /// Live now.
+    #[default]
+    Live,
+    /// Allocated since recording started.
+    Allocated,
+}
+
+impl Measure {
+    /// The word used in options.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Measure::Live => "live",
+            Measure::Allocated => "alloc",
+        }
+    }
+}
+
+/// Folded stacks and whole bytes, sorted; stacks without bytes are left out.
+pub fn folded(sites: &Sites, measure: Measure) -> String {
+    let mut stacks: BTreeMap<String, f64> = BTreeMap::new();
+    for site in &sites.sites {
+        let amount = match measure {
+            Measure::Live => site.amounts.live_bytes.estimate,
+            Measure::Allocated => site.amounts.allocated_bytes.estimate,
+        };
+        *stacks.entry(stack(&sites.frames, &site.place)).or_default() += amount;
+    }
+    let mut text = String::new();
+    for (stack, amount) in stacks {
+        if amount.round() > 0.0 {
+            let _ = writeln!(text, "{stack} {amount:.0}");
+        }
+    }
+    text
+}
+
+/// Folded stacks with bytes before and after, sorted: the differential form.
+pub fn folded_growth(diff: &Diff) -> String {
+    let mut stacks: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for growth in &diff.sites {
+        let sums = stacks.entry(stack(&diff.frames, &growth.place)).or_default();
+        sums.0 += growth.baseline_bytes.estimate;
+        sums.1 += growth.candidate_bytes.estimate;
+    }
+    let mut text = String::new();
+    for (stack, (before, after)) in stacks {
+        let _ = writeln!(text, "{stack} {before:.0} {after:.0}");
+    }
+    text
+}
+
+fn stack(table: &FrameTable, place: &Place) -> String {
+    if place.frames.is_empty() {
+        return format!("[{}]", place.kind.as_str());
+    }
+    let mut names: Vec<String> = table.resolve(&place.frames).map(frame_name).collect();
+    names.reverse();
+    names.join(";")
+}
+
+/// A frame's name without what the format gives a meaning to: `;` separates frames, a number after a space is the
+/// value, and `# ` begins a comment.
+pub(crate) fn frame_name(frame: &SiteFrame) -> String {
+    let mut name = printable(&frame.function).replace(';', ",");
+    if name.starts_with('#') {
+        name.insert(0, '_');
+    }
+    let is_number = |word: &str| word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    while let Some(at) = name.rfind(' ').filter(|at| is_number(&name[at + 1..])) {
+        name.replace_range(at..=at, "_");
+    }
+    match name.trim() {
+        "" => "[unnamed]".to_owned(),
+        trimmed => trimmed.to_owned(),
+    }
+}
