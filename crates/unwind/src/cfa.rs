@@ -11,9 +11,9 @@ use crate::reader::Reader;
 use crate::x86_64::DWARF_BP;
 
 /// Most opcodes run for one row. The longest program seen in libjvm, libLLVM and libcrypto has a few thousand.
-const MOST_OPCODES: usize = 1 << 16;
+pub const MOST_OPCODES: usize = 1 << 16;
 /// Most rows remembered at once by DW_CFA_remember_state; compilers nest them once or twice.
-const REMEMBERED_ROWS: usize = 8;
+pub const REMEMBERED_ROWS: usize = 8;
 
 /// Why there is no row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
