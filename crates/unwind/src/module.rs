@@ -49,9 +49,10 @@ pub fn find_module(pc: usize) -> Option<LoadedModule> {
 }
 
 /// Takes a new snapshot of the modules. To be called at start, at `pthread_create` and now and then by a helper
-/// thread, never in a hook: it reads `/proc/self/maps` and takes 10 KiB of stack. Needed only where the loader does not answer, see
-/// [`ModuleSource::current`]; there, frames of libraries loaded since the last call end a walk as if a JIT compiler
-/// had made them.
+/// thread, never in a hook: it reads `/proc/self/maps` and takes 10 KiB of stack.
+///
+/// Needed only where the loader does not answer, see [`ModuleSource::current`]. There, frames of libraries loaded
+/// since the last call end a walk as if a JIT compiler had made them.
 pub fn refresh_modules() -> Refresh {
     snapshot::refresh()
 }
