@@ -44,6 +44,11 @@ impl Estimate {
         self.low == self.high
     }
 
+    /// Whether the interval leaves it open if there is anything at all: of a change, that it is not significant.
+    pub fn may_be_zero(&self) -> bool {
+        self.low <= 0.0 && self.high >= 0.0
+    }
+
     /// Half the width of the interval.
     pub fn half_width(&self) -> f64 {
         (self.high - self.low) / 2.0

@@ -44,7 +44,7 @@ fn head(a: &Profile, b: &Profile, diff: &Diff, options: &TextOptions) -> String 
     let glyphs = options.glyphs();
     let mut text = String::new();
     if diff.reversed {
-        let warning = "warning: the candidate is older than the baseline; growth is shown as shrinking";
+        let warning = "warning: AFTER is older than BEFORE: what grew is shown as shrinking; swap the two";
         let _ = writeln!(text, "{}", options.paint(Ink::Bad, warning));
     }
     let separator = format!(" {} ", glyphs.dot);
@@ -64,7 +64,12 @@ fn head(a: &Profile, b: &Profile, diff: &Diff, options: &TextOptions) -> String 
         ];
         let _ = writeln!(text, "{side}  {}", parts.join(&separator));
     }
-    let net = format!("net {}", bytes_change(&diff.growth_bytes, glyphs));
+    let change = &diff.growth_bytes;
+    let chance = match (change.is_exact(), change.may_be_zero()) {
+        (false, true) => " (not significant)",
+        _ => "",
+    };
+    let net = format!("net {}{chance}", bytes_change(change, glyphs));
     let pairing = match diff.paired {
         true => "one process: blocks that live through both cancel",
         false => "two recordings: the errors of both add up",

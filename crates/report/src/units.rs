@@ -17,32 +17,42 @@ pub(crate) fn bytes(value: f64) -> String {
 /// An estimate of bytes with its error: `1.24 GiB ±0.03`, or `1.20 MiB (31.0 KiB to 5.60 MiB)` where the interval
 /// leans to one side.
 pub(crate) fn bytes_estimate(e: &Estimate, glyphs: &Glyphs) -> String {
-    let Some(error) = e.plus_minus() else {
-        return format!("{} ({} to {})", bytes(e.estimate), bytes(e.low), bytes(e.high));
-    };
-    format!("{} {}", bytes(e.estimate), bytes_error(e.estimate, error, glyphs))
+    match e.plus_minus() {
+        Some(error) => format!("{} {}", bytes(e.estimate), bytes_error(e.estimate, error, glyphs)),
+        None => format!("{} {}", bytes(e.estimate), bytes_range(e, bytes)),
+    }
 }
 
 /// The same with a plus sign where it grew: `+1.05 GiB ±0.03`.
 pub(crate) fn bytes_change(e: &Estimate, glyphs: &Glyphs) -> String {
-    let Some(error) = e.plus_minus() else {
-        return format!("{} ({} to {})", signed(e.estimate), signed(e.low), signed(e.high));
-    };
-    format!("{} {}", signed(e.estimate), bytes_error(e.estimate, error, glyphs))
+    match e.plus_minus() {
+        Some(error) => format!("{} {}", signed(e.estimate), bytes_error(e.estimate, error, glyphs)),
+        None => format!("{} {}", signed(e.estimate), bytes_range(e, signed)),
+    }
+}
+
+/// Both ends; where the unit is that of the estimate it is not repeated.
+fn bytes_range(e: &Estimate, show: fn(f64) -> String) -> String {
+    let unit = unit_of(e.estimate);
+    if unit_of(e.low) != unit || unit_of(e.high) != unit {
+        return format!("({} to {})", show(e.low), show(e.high));
+    }
+    let bare = |value: f64| show(value).trim_end_matches(UNITS[unit]).trim_end().to_owned();
+    format!("({} to {})", bare(e.low), bare(e.high))
 }
 
 fn signed(value: f64) -> String {
     if value.round() > 0.0 { format!("+{}", bytes(value)) } else { bytes(value) }
 }
 
-/// In the estimate's unit, unless nothing would be left of the error.
+/// In the estimate's unit, unless the error is too small or too large for it.
 fn bytes_error(estimate: f64, error: f64, glyphs: &Glyphs) -> String {
     let unit = unit_of(estimate);
     let shown = in_unit(error, unit, decimals(estimate, unit));
     if error == 0.0 {
         return format!("{}0", glyphs.plus_minus);
     }
-    if shown.bytes().all(|b| matches!(b, b'0' | b'.')) {
+    if unit_of(error) > unit || shown.bytes().all(|b| matches!(b, b'0' | b'.')) {
         return format!("{}{}", glyphs.plus_minus, bytes(error));
     }
     format!("{}{shown}", glyphs.plus_minus)
@@ -182,6 +192,8 @@ mod tests {
         };
         assert_eq!(bytes_estimate(&e(1269.76, 1239.0, 1300.5), glyphs), "1.24 GiB ±0.03");
         assert_eq!(bytes_estimate(&e(1.2, 0.03, 5.6), glyphs), "1.20 MiB (30.7 KiB to 5.60 MiB)");
+        assert_eq!(bytes_estimate(&e(7.53, 4.23, 12.4), glyphs), "7.53 MiB (4.23 to 12.4)");
+        assert_eq!(bytes_change(&e(0.0, -1.8, 1.8), glyphs), "0 B ±1.80 MiB");
         assert_eq!(bytes_estimate(&e(412.0, 412.0, 412.0), glyphs), "412 MiB ±0");
         assert_eq!(bytes_estimate(&e(1269.76, 1269.75, 1269.77), glyphs), "1.24 GiB ±10.2 KiB");
         assert_eq!(bytes_change(&e(1.0, 0.9, 1.1), &Glyphs::ASCII), "+1.00 MiB +-0.10");

@@ -1,0 +1,113 @@
+//! What people see, word for word: text, JSON, folded stacks and flame graphs of the sample against tests/golden/.
+//!
+//! A difference fails and says how to bless: `LEAKSCOPE_BLESS=1 cargo test -p leakscope-report --test golden`, then
+//! read the diff before it is committed. A missing golden fails too.
+
+mod sample;
+
+use std::path::PathBuf;
+
+use leakscope_analyze::{By, DiffOptions, Grouping, diff, sites};
+use leakscope_report::{
+    Measure, TextOptions, flame, flame_growth, folded, folded_growth, json_diff, json_report, text_diff, text_report,
+};
+
+fn check(name: &str, got: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("LEAKSCOPE_BLESS").is_some() {
+        std::fs::write(&path, got).expect("the golden directory is writable");
+        return;
+    }
+    let bless = "if it is meant to be so: LEAKSCOPE_BLESS=1 cargo test -p leakscope-report --test golden";
+    let Ok(expected) = std::fs::read_to_string(&path) else { panic!("{name} is missing; {bless}") };
+    if let Some((at, (old, new))) = expected.lines().zip(got.lines()).enumerate().find(|(_, (old, new))| old != new) {
+        panic!("{name}, line {}:\n  golden {old}\n  now    {new}\n{bless}", at + 1);
+    }
+    assert_eq!(expected.len(), got.len(), "{name}: another length; {bless}");
+}
+
+fn options() -> TextOptions {
+    let next = ["leakscope diff A B", "leakscope flame B -o live.svg"].map(str::to_owned).to_vec();
+    TextOptions { stacks: 3, next, ..TextOptions::default() }
+}
+
+#[test]
+fn report_text() {
+    let (_, b) = sample::snapshots();
+    let by_stack = sites(&b, &Grouping::default());
+    check("report.txt", &text_report(&b, &by_stack, &options()));
+    let ascii = TextOptions { ascii: true, sites: 2, stacks: 1, ..options() };
+    let text = text_report(&b, &by_stack, &ascii);
+    assert!(text.is_ascii());
+    check("report-ascii.txt", &text);
+    for by in [By::Java, By::Library, By::Kind] {
+        let grouped = sites(&b, &Grouping { by, packages: Vec::new() });
+        let short = TextOptions { stacks: 0, ..options() };
+        check(&format!("report-by-{}.txt", by.as_str()), &text_report(&b, &grouped, &short));
+    }
+}
+
+#[test]
+fn diff_text() {
+    let (a, b) = sample::snapshots();
+    let paired = diff(&a, &b, &DiffOptions::default());
+    check("diff.txt", &text_diff(&a, &b, &paired, &options()));
+    let all = TextOptions { sites: usize::MAX, color: true, ..options() };
+    check("diff-all-color.txt", &text_diff(&a, &b, &paired, &all));
+    check("diff-reversed.txt", &text_diff(&b, &a, &diff(&b, &a, &DiffOptions::default()), &options()));
+    let mut other = b.clone();
+    other.snapshot.session = [8; 16];
+    other.target.pid = 77;
+    check("diff-unpaired.txt", &text_diff(&a, &other, &diff(&a, &other, &DiffOptions::default()), &options()));
+    check("diff-same.txt", &text_diff(&a, &a, &diff(&a, &a, &DiffOptions::default()), &options()));
+}
+
+#[test]
+fn json() {
+    let (a, b) = sample::snapshots();
+    let pretty = |text: &str| {
+        let value: serde_json::Value = serde_json::from_str(text).expect("valid JSON");
+        serde_json::to_string_pretty(&value).expect("prints") + "\n"
+    };
+    check("report.json", &pretty(&json_report(&b, &sites(&b, &Grouping::default()))));
+    check("diff.json", &pretty(&json_diff(&a, &b, &diff(&a, &b, &DiffOptions::default()))));
+}
+
+#[test]
+fn folded_stacks() {
+    let (a, b) = sample::snapshots();
+    let sites = sites(&b, &Grouping::default());
+    check("live.folded", &folded(&sites, Measure::Live));
+    check("alloc.folded", &folded(&sites, Measure::Allocated));
+    check("growth.folded", &folded_growth(&diff(&a, &b, &DiffOptions::default())));
+}
+
+/// The drawn part only: the script and style in front of it are inferno's.
+fn frames_of(svg: &[u8]) -> String {
+    let svg = String::from_utf8(svg.to_vec()).expect("UTF-8");
+    let (head, frames) = svg.split_once("<svg id=\"frames\"").expect("inferno's container");
+    let title = head.split("<text ").skip(1).collect::<Vec<_>>().join("\n<text ");
+    (title + "\n" + frames).replace("><", ">\n<")
+}
+
+#[test]
+fn flame_graphs() {
+    let (a, b) = sample::snapshots();
+    let sites = sites(&b, &Grouping::default());
+    let draw = |measure| {
+        let mut svg = Vec::new();
+        flame(&b, &sites, measure, &mut svg).expect("draws");
+        svg
+    };
+    assert_eq!(draw(Measure::Live), draw(Measure::Live), "the same profile gives the same bytes");
+    check("live.svg.frames", &frames_of(&draw(Measure::Live)));
+    check("alloc.svg.frames", &frames_of(&draw(Measure::Allocated)));
+    let mut growth = Vec::new();
+    flame_growth(&a, &b, &diff(&a, &b, &DiffOptions::default()), &mut growth).expect("draws");
+    check("growth.svg.frames", &frames_of(&growth));
+    // For the eye: LEAKSCOPE_SVG_DIR=DIR writes them out.
+    if let Some(dir) = std::env::var_os("LEAKSCOPE_SVG_DIR") {
+        std::fs::write(PathBuf::from(&dir).join("live.svg"), draw(Measure::Live)).expect("writable");
+        std::fs::write(PathBuf::from(&dir).join("growth.svg"), growth).expect("writable");
+    }
+}
