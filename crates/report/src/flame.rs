@@ -89,6 +89,8 @@ fn draw(options: &mut Options<'_>, lines: &str, mut out: impl Write) -> io::Resu
 /// A colour for each name that will be drawn.
 fn palette<'a>(table: &FrameTable, places: impl Iterator<Item = &'a Place>) -> PaletteMap {
     let mut palette = PaletteMap::default();
+    // inferno's own frame at the bottom, which stands for all.
+    palette.insert("", color(FrameKind::Marker, ""));
     for place in places {
         for frame in table.resolve(&place.frames) {
             let name = frame_name(frame);
