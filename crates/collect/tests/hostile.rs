@@ -62,7 +62,7 @@ fn evil(random: &mut Random, old: u64) -> u64 {
         3 => old ^ 1 << random.below(64),
         4 => old.wrapping_add(1),
         5 => random.next() % 100,
-        6 => random.next() << 32 | random.next() % 100,
+        6 => (random.next() << 32) | (random.next() % 100),
         _ => random.next().wrapping_mul(0x9E37_79B9_7F4A_7C15),
     }
 }

@@ -1,0 +1,115 @@
+//! `leakscope demo`: records a small program that really leaks, and shows each command on it.
+//!
+//! With a JDK the program is `examples/deflater/DeflaterLeak.java`, carried in this binary; without one it is a hidden
+//! command of this binary that leaks through malloc. Each step is an ordinary command, printed before it runs.
+
+use crate::args::DemoArgs;
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const JAVA_EXAMPLE: &str = include_str!("../../../examples/deflater/DeflaterLeak.java");
+
+/// Runs the demo.
+pub fn demo(args: &DemoArgs) -> Result<()> {
+    let directory = free_directory(&args.output);
+    let sources = tempfile::tempdir().context("no temporary directory for the example")?;
+    let seconds = args.seconds.to_string();
+    let mut target: Vec<OsString> = match java() {
+        Some(java) => {
+            let source = sources.path().join("DeflaterLeak.java");
+            std::fs::write(&source, JAVA_EXAMPLE).with_context(|| format!("cannot write {}", source.display()))?;
+            eprintln!("The program is an exception logger that never ends its Deflater (examples/deflater/).");
+            vec![java.into(), source.into(), seconds.into()]
+        }
+        None => {
+            eprintln!("No JDK 11 or later was found: the program is a small native one that loses its sessions.");
+            vec![std::env::current_exe()?.into(), "demo-target".into(), seconds.into()]
+        }
+    };
+    let mut run: Vec<OsString> = ["run", "--interval", "2s", "-o"].map(OsString::from).to_vec();
+    run.push(directory.clone().into());
+    run.push("--".into());
+    run.append(&mut target);
+    step(run)?;
+    let at = |snapshot: &str| OsString::from(format!("{}@{snapshot}", directory.display()));
+    step(vec!["report".into(), directory.clone().into()])?;
+    step(vec!["diff".into(), at("first"), at("last")])?;
+    let flame = directory.join("flame.svg");
+    step(vec!["flame".into(), directory.clone().into(), "-o".into(), flame.clone().into()])?;
+    eprintln!("\nThe profiles are in {}, the flame graph is {}.", directory.display(), flame.display());
+    Ok(())
+}
+
+/// Runs one command of this binary, printed as the user would type it.
+fn step(words: Vec<OsString>) -> Result<()> {
+    let typed: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    eprintln!("\n$ leakscope {}", typed.join(" "));
+    let mut command = Command::new(std::env::current_exe()?);
+    let status = command.args(&words).status().context("leakscope cannot be started again")?;
+    if !status.success() {
+        bail!("`leakscope {}` ended with {status}", typed.join(" "));
+    }
+    Ok(())
+}
+
+/// The directory asked for, or the first numbered one that is free: a recording is never overwritten.
+fn free_directory(wanted: &Path) -> PathBuf {
+    let numbered = |n: u32| PathBuf::from(format!("{}.{n}", wanted.display()));
+    std::iter::once(wanted.to_path_buf())
+        .chain((2..).map(numbered))
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| wanted.to_path_buf())
+}
+
+/// A java that can run a source file: JDK 11 or later, with its compiler.
+fn java() -> Option<PathBuf> {
+    let homes = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = homes.into_iter().chain(std::env::split_paths(&path));
+    directories.map(|directory| directory.join("java")).find(|java| has_compiler(java))
+}
+
+fn has_compiler(java: &Path) -> bool {
+    let listing = Command::new(java).arg("--list-modules").stderr(Stdio::null()).output();
+    listing.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("jdk.compiler@"))
+}
+
+/// The native program: every request opens a session and forgets to close it.
+pub fn demo_target(seconds: f64) -> Result<()> {
+    let requests = (seconds * 50.0) as u64;
+    let mut bytes = 0;
+    for request in 0..requests {
+        bytes += handle_request(request);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    println!("handled {requests} requests, {bytes} bytes of sessions");
+    Ok(())
+}
+
+#[inline(never)]
+fn handle_request(request: u64) -> usize {
+    open_session(64 * 1024 + (request % 7) as usize * 1024)
+}
+
+#[inline(never)]
+fn open_session(bytes: usize) -> usize {
+    // The leak, on purpose: nobody keeps the session.
+    let session: &'static mut [u8] = Box::leak(vec![0xA5; bytes].into_boxed_slice());
+    std::hint::black_box(session).len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_demo_is_not_overwritten() {
+        let parent = tempfile::tempdir().unwrap();
+        let wanted = parent.path().join("demo");
+        assert_eq!(free_directory(&wanted), wanted);
+        std::fs::create_dir(&wanted).unwrap();
+        assert_eq!(free_directory(&wanted), parent.path().join("demo.2"));
+    }
+}

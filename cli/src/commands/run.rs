@@ -1,0 +1,182 @@
+//! `leakscope run`: starts a command and records it.
+
+use crate::args::RunArgs;
+use crate::clock::unix_seconds;
+use crate::exit::{self, Failure};
+use crate::run::front::{Front, Policy};
+use crate::run::launch::{self, FORWARDED, Preload, SignalSet};
+use crate::run::recorder::{Finished, Happening, Plan, Recorder};
+use crate::run::signals::{self, Recipient};
+use crate::run::{messages, output, preflight};
+use crate::say::{say, warn};
+use crate::shim_file;
+use crate::sizes;
+use anyhow::Result;
+use leakscope_collect::ProcessFacts;
+use leakscope_profile::Exit;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+/// Runs the command; the exit code.
+///
+/// # Errors
+/// What keeps the target from being started, with the exit code for it.
+pub fn run(args: &RunArgs) -> Result<u8> {
+    let command = args.command.first().map_or(OsStr::new(""), |command| command);
+    let shown = command.to_string_lossy();
+    let program = preflight::find(command)
+        .ok_or_else(|| Failure::error(exit::NOT_FOUND, format!("{shown}: command not found")))?;
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (directory, is_new) = directory(args, &name)?;
+    // From here on signals wait until there is a target to pass them on to.
+    let mask = SignalSet::of(&FORWARDED).block();
+    let front = Front::open(policy(args))
+        .map_err(|error| Failure::error(exit::RUN_FAILED, format!("cannot open a socket for the target: {error}")))?;
+    let shim = shim(&program);
+    let socket = front.name();
+    let preload = shim.as_deref().map(|shim| Preload { shim, socket: &socket, follow: args.follow });
+    let child = launch::start(&args.command, preload.as_ref(), mask).map_err(|error| {
+        leave(&directory, is_new);
+        Failure::error(exit::CANNOT_EXECUTE, format!("cannot execute {shown}: {error}"))
+    })?;
+    let facts = ProcessFacts::gather(child.id());
+    if shim.is_some() {
+        say(&messages::start(&name, child.id(), args.sample, args.interval, facts.usage().limit_bytes));
+    }
+    Ok(record(args, child, &Run { name, directory, is_new, front, facts, may_preload: shim.is_some() }))
+}
+
+/// A run that has been started.
+struct Run {
+    name: String,
+    directory: PathBuf,
+    is_new: bool,
+    front: Arc<Front>,
+    /// Of the target, right after its start.
+    facts: ProcessFacts,
+    may_preload: bool,
+}
+
+/// Records the target to its end; its exit code. Nothing in here may fail: the target is running.
+fn record(args: &RunArgs, mut child: Child, run: &Run) -> u8 {
+    let started = Instant::now();
+    let oom_kills = run.facts.oom_kills();
+    let recipient = Recipient::default();
+    recipient.set(Some(child.id()));
+    if let Err(error) = signals::forward(recipient.clone()) {
+        warn(&format!("signals are not passed on to the target: {error}"));
+    }
+    let happenings = listen(&child, &run.front);
+    let mut recorder = Recorder::new(plan(args, &run.directory), Arc::clone(&run.front), child.id(), run.may_preload);
+    recorder.run(&happenings);
+    recipient.set(None);
+    let exit = child.wait().map_or(Exit::Unknown, launch::exit_of);
+    let after = started.elapsed();
+    let is_oom = run.facts.oom_kills() > oom_kills;
+    let finished = recorder.finish(exit);
+    if run.may_preload || !finished.is_empty() {
+        say(&messages::end(&run.name, exit, after, is_oom));
+        summarise(finished, &run.directory);
+        if !finished.is_empty() {
+            say(&format!("  {}", messages::own_cost(after)));
+            say(&format!("next: leakscope report {}", run.directory.display()));
+        }
+    }
+    leave(&run.directory, run.is_new);
+    match exit {
+        Exit::Code(code) => code as u8,
+        Exit::Signal(signal) => exit::SIGNAL.wrapping_add(signal as u8),
+        Exit::Unknown => exit::RUN_FAILED,
+    }
+}
+
+/// Starts the threads that tell the main loop what happens.
+fn listen(child: &Child, front: &Arc<Front>) -> Receiver<Happening> {
+    let (sender, receiver): (Sender<Happening>, _) = channel();
+    if let Err(error) = front.serve(child.id(), sender.clone()) {
+        warn(&format!("nothing is being recorded: {error}"));
+    }
+    let pid = child.id();
+    let wait = move || {
+        launch::wait_for_end(pid);
+        // The main loop listens until then.
+        let _ = sender.send(Happening::TargetEnded);
+    };
+    if thread::Builder::new().name("wait".into()).stack_size(128 << 10).spawn(wait).is_err() {
+        // Without the thread the sender is gone, and the main loop ends at once: wait here instead.
+        warn("nothing is being recorded: no thread could be made");
+        launch::wait_for_end(pid);
+    }
+    receiver
+}
+
+fn summarise(finished: &[Finished], directory: &Path) {
+    let snapshots: usize = finished.iter().map(|f| f.snapshots).sum();
+    if snapshots == 0 {
+        say("  nothing was recorded");
+        return;
+    }
+    let bytes = sizes::bytes(finished.iter().map(|f| f.bytes).sum());
+    let place = match finished {
+        [one] => one.folder.display().to_string(),
+        many => format!("{} (of {} processes)", directory.display(), many.len()),
+    };
+    let plural = if snapshots == 1 { "" } else { "s" };
+    say(&format!("  {snapshots} snapshot{plural}, {bytes} in {place}"));
+}
+
+/// The directory of the recording, and whether it is empty.
+fn directory(args: &RunArgs, name: &str) -> Result<(PathBuf, bool)> {
+    let wanted = output::expand(args.output.as_deref(), std::process::id(), name, unix_seconds());
+    let is_new = !wanted.exists();
+    let directory = output::prepare(&wanted).map_err(|error| Failure::error(exit::RUN_FAILED, format!("{error:#}")))?;
+    if directory != wanted {
+        say(&format!("leakscope: {} holds a recording; this one goes to {}", wanted.display(), directory.display()));
+    }
+    Ok((directory, is_new))
+}
+
+/// Removes a directory that we made and nothing was put into.
+fn leave(directory: &Path, is_new: bool) {
+    if is_new {
+        // Fails where it is not empty, which is as it should be.
+        let _ = fs::remove_dir(directory);
+    }
+}
+
+/// The shim, unless nothing can be preloaded; then the user is told, and the target runs without.
+fn shim(program: &Path) -> Option<PathBuf> {
+    if let Some(obstacle) = preflight::obstacle(program) {
+        warn(&format!("nothing is being recorded unless it starts another program: {obstacle}"));
+    }
+    shim_file::install()
+        .inspect_err(|error| warn(&format!("nothing is being recorded: {error:#}. The target runs without leakscope.")))
+        .ok()
+}
+
+fn policy(args: &RunArgs) -> Policy {
+    Policy {
+        interval_bytes: args.sample,
+        native_depth: args.depth,
+        java_depth: args.java_depth,
+        only: args.only.clone(),
+        follow: args.follow,
+    }
+}
+
+fn plan(args: &RunArgs, directory: &Path) -> Plan {
+    Plan {
+        directory: directory.to_owned(),
+        sample_bytes: args.sample,
+        interval: args.interval,
+        native_depth: args.depth,
+        java_depth: args.java_depth,
+        only: args.only.clone(),
+    }
+}

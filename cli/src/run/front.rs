@@ -1,0 +1,160 @@
+//! The door to the recorder: a thread that serves the socket, so that a snapshot that takes long keeps no target
+//! waiting at its start.
+#![allow(unsafe_code)] // poll
+
+use crate::glob;
+use crate::run::recorder::Happening;
+use leakscope_collect::{Credentials, Decide, PeerId, Reception, parent_of, process_name};
+use leakscope_session::handshake::{Settings, Why};
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// Longest wait for something to happen, milliseconds.
+const TICK_MS: i32 = 100;
+/// Ancestors looked at.
+const MOST_ANCESTORS: usize = 64;
+
+/// Who is recorded, and how.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Mean bytes between samples.
+    pub interval_bytes: u64,
+    /// Most native frames of a stack.
+    pub native_depth: u32,
+    /// Most Java frames of a stack.
+    pub java_depth: u32,
+    /// Pattern for names of processes.
+    pub only: Option<String>,
+    /// Whether all processes are followed.
+    pub follow: bool,
+}
+
+/// What the thread and the main loop share.
+pub struct Front {
+    reception: Mutex<Reception>,
+    policy: Policy,
+    root: AtomicU32,
+    declined: AtomicU64,
+}
+
+impl Front {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn open(policy: Policy) -> io::Result<Arc<Self>> {
+        let reception = Mutex::new(Reception::open()?);
+        Ok(Arc::new(Self { reception, policy, root: AtomicU32::new(0), declined: AtomicU64::new(0) }))
+    }
+
+    /// Name of the socket.
+    pub fn name(&self) -> String {
+        self.lock().name().to_owned()
+    }
+
+    /// Serves the socket from now on, for the target `root`; what happens is sent to `events`.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn serve(self: &Arc<Self>, root: u32, events: Sender<Happening>) -> io::Result<()> {
+        self.root.store(root, Ordering::Release);
+        let front = Arc::clone(self);
+        let serve = move || {
+            loop {
+                front.wait();
+                for event in front.lock().serve(&mut &*front) {
+                    if events.send(Happening::Door(event)).is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        thread::Builder::new().name("front".into()).stack_size(256 << 10).spawn(serve).map(drop)
+    }
+
+    /// Answers a request.
+    pub fn reply(&self, peer: PeerId, answer: Result<&[u8], &str>) {
+        self.lock().reply(peer, answer);
+    }
+
+    /// Whether an answer is still on its way.
+    pub fn is_replying(&self) -> bool {
+        self.lock().is_replying()
+    }
+
+    /// Returns once everything that has been said at the socket so far has been passed on.
+    pub fn settle(&self) {
+        // Events are passed on under the lock.
+        drop(self.lock());
+    }
+
+    /// Processes that were sent away because of `--only`.
+    pub fn declined(&self) -> u64 {
+        self.declined.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reception> {
+        self.reception.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) {
+        let events = |sends| if sends { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
+        let descriptors = self.lock().descriptors();
+        let mut polled: Vec<libc::pollfd> =
+            descriptors.into_iter().map(|(fd, sends)| libc::pollfd { fd, events: events(sends), revents: 0 }).collect();
+        // SAFETY: a valid array of that length. Connections are closed by this thread only, so none is stale.
+        unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, TICK_MS) };
+    }
+
+    /// Whether a process is what it says, and wanted.
+    fn is_wanted(&self, peer: Credentials, why: Why) -> bool {
+        let root = self.root.load(Ordering::Acquire);
+        let plausible = match why {
+            Why::Root => peer.pid == root,
+            Why::Jvm => is_ours(peer, root),
+            Why::Follow => self.policy.follow && is_ours(peer, root),
+        };
+        let Some(only) = plausible.then_some(self.policy.only.as_deref()) else {
+            return false;
+        };
+        let named = only.is_none_or(|pattern| process_name(peer.pid).is_some_and(|name| glob::matches(pattern, &name)));
+        if !named {
+            self.declined.fetch_add(1, Ordering::Relaxed);
+        }
+        named
+    }
+}
+
+impl Decide for &Front {
+    fn decide(&mut self, peer: Credentials, why: Why) -> Option<Settings> {
+        self.is_wanted(peer, why).then(|| Settings {
+            interval_bytes: self.policy.interval_bytes,
+            native_depth: self.policy.native_depth.into(),
+            java_depth: self.policy.java_depth.into(),
+            session_id: random_id(),
+        })
+    }
+}
+
+/// Whether a process descends from the target, or has our user: a daemon has left its parents behind.
+#[allow(unsafe_code)] // geteuid
+fn is_ours(peer: Credentials, root: u32) -> bool {
+    let mut ancestors = std::iter::successors(Some(peer.pid), |pid| parent_of(*pid).filter(|parent| *parent > 1));
+    // SAFETY: cannot fail.
+    let uid = unsafe { libc::geteuid() };
+    peer.pid != 0 && (peer.uid == uid || ancestors.by_ref().take(MOST_ANCESTORS).any(|pid| pid == root))
+}
+
+fn random_id() -> [u64; 2] {
+    let mut bytes = [0; 16];
+    if File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).is_err() {
+        // Unique is enough: nothing rests on its secrecy.
+        bytes = ((u128::from(std::process::id()) << 64) | crate::clock::unix_seconds() as u128).to_le_bytes();
+    }
+    let (low, high) = (u128::from_le_bytes(bytes) as u64, (u128::from_le_bytes(bytes) >> 64) as u64);
+    [low, high]
+}

@@ -1,0 +1,177 @@
+//! Starting the target as if leakscope were not there: same process group, same descriptors, same signal mask and
+//! dispositions as leakscope itself was started with.
+#![allow(unsafe_code)] // signal masks, dispositions and waiting go through libc
+
+use leakscope_profile::Exit;
+use leakscope_session::handshake::ENVIRONMENT;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether SIGPIPE and SIGCHLD were ignored when this program was started. Read before Rust's own start-up changes
+/// the first; the second would keep us from learning how the target ended.
+static PIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+static CHILD_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = {
+    extern "C" fn before_main() {
+        PIPE_WAS_IGNORED.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
+        CHILD_WAS_IGNORED.store(is_ignored(libc::SIGCHLD), Ordering::Relaxed);
+    }
+    before_main
+};
+
+fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: only asks; the kernel fills the structure, for which all zeroes are valid.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Signals that are passed on to the target.
+pub const FORWARDED: [i32; 6] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
+
+/// A set of signals.
+#[derive(Clone, Copy)]
+pub struct SignalSet(libc::sigset_t);
+
+impl SignalSet {
+    /// These signals.
+    pub fn of(signals: &[i32]) -> Self {
+        let mut set = MaybeUninit::zeroed();
+        // SAFETY: sigemptyset initialises the set, sigaddset adds valid numbers to it.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in signals {
+                libc::sigaddset(set.as_mut_ptr(), *signal);
+            }
+            Self(set.assume_init())
+        }
+    }
+
+    /// Blocks these signals in this thread, and in those that it starts from now on; the mask as it was.
+    pub fn block(&self) -> Self {
+        let mut old = MaybeUninit::zeroed();
+        // SAFETY: both sets are valid.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const self.0, old.as_mut_ptr());
+            Self(old.assume_init())
+        }
+    }
+
+    /// For sigwaitinfo.
+    pub fn as_ptr(&self) -> *const libc::sigset_t {
+        &raw const self.0
+    }
+}
+
+/// How the target finds its collector.
+pub struct Preload<'a> {
+    /// Path of the shim.
+    pub shim: &'a Path,
+    /// Name of the socket.
+    pub socket: &'a str,
+    /// Whether all processes are followed.
+    pub follow: bool,
+}
+
+/// Starts the target. `mask` is the signal mask that it gets.
+///
+/// # Errors
+/// The command cannot be executed.
+pub fn start(command: &[OsString], preload: Option<&Preload<'_>>, mask: SignalSet) -> io::Result<Child> {
+    let (program, arguments) = command.split_first().ok_or(io::ErrorKind::NotFound)?;
+    let mut target = Command::new(program);
+    target.args(arguments);
+    // Ours, if leakscope runs under leakscope: its collector is not this one.
+    target.env_remove(ENVIRONMENT);
+    if let Some(preload) = preload {
+        target.env("LD_PRELOAD", prepended(preload.shim.as_os_str(), std::env::var_os("LD_PRELOAD")));
+        let follow = u8::from(preload.follow);
+        target.env(ENVIRONMENT, format!("1:{}:{}:{follow}", preload.socket, std::process::id()));
+    }
+    let pipe_was_ignored = PIPE_WAS_IGNORED.load(Ordering::Relaxed);
+    let child_was_ignored = CHILD_WAS_IGNORED.load(Ordering::Relaxed);
+    if child_was_ignored {
+        // SAFETY: the default disposition is always valid.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    }
+    let restore = move || {
+        // SAFETY: between fork and exec only async-signal-safe functions may be called; these are.
+        unsafe {
+            let disposition = |ignored| if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+            libc::signal(libc::SIGPIPE, disposition(pipe_was_ignored));
+            libc::signal(libc::SIGCHLD, disposition(child_was_ignored));
+            libc::pthread_sigmask(libc::SIG_SETMASK, mask.as_ptr(), std::ptr::null_mut());
+        }
+        Ok(())
+    };
+    // SAFETY: see `restore`; it allocates nothing.
+    unsafe { target.pre_exec(restore) };
+    target.spawn()
+}
+
+/// Our library first, then what was there: a preloaded jemalloc keeps working.
+fn prepended(shim: &OsStr, existing: Option<OsString>) -> OsString {
+    let mut value = shim.to_owned();
+    if let Some(existing) = existing.filter(|existing| !existing.is_empty()) {
+        value.push(":");
+        value.push(existing);
+    }
+    value
+}
+
+/// Waits until a child has ended, and leaves it to be reaped: until then its number is not given away, so that a
+/// signal can still be sent to it.
+pub fn wait_for_end(pid: u32) {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the structure is writable; WNOWAIT leaves the child as it is.
+    while unsafe { libc::waitid(libc::P_PID, pid, info.as_mut_ptr(), libc::WEXITED | libc::WNOWAIT) } != 0 {
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return;
+        }
+    }
+}
+
+/// As the profile holds it.
+pub fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => Exit::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_preloaded_stays() {
+        let value = |old: Option<&str>| prepended(OsStr::new("/s.so"), old.map(OsString::from));
+        assert_eq!(value(None), "/s.so");
+        assert_eq!(value(Some("")), "/s.so");
+        assert_eq!(value(Some("/usr/lib/libjemalloc.so.2")), "/s.so:/usr/lib/libjemalloc.so.2");
+    }
+
+    #[test]
+    fn ends_are_told() {
+        let run = |line: &str| {
+            let command = ["sh", "-c", line].map(OsString::from);
+            let mut child = start(&command, None, SignalSet::of(&[])).unwrap();
+            wait_for_end(child.id());
+            exit_of(child.wait().unwrap())
+        };
+        assert_eq!(run("exit 7"), Exit::Code(7));
+        assert_eq!(run("kill -9 $$"), Exit::Signal(9));
+    }
+}

@@ -1,0 +1,20 @@
+//! The recording half: what `leakscope run` is made of.
+//!
+//! ```text
+//!   preflight > output > launch ──── target ──── shim
+//!                          signals ───^            │ handshake
+//!                                     front <──────┘
+//!                          Recorder <── events of front, the target's end, a tick each 100 ms
+//!                             └ Recorded (one for each process) > Folder > NNNN.prof, session.json
+//! ```
+
+pub mod folder;
+pub mod front;
+pub mod launch;
+pub mod messages;
+pub mod output;
+pub mod preflight;
+pub mod recorded;
+pub mod recorder;
+pub mod signals;
+pub mod thinning;

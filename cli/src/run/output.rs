@@ -1,0 +1,164 @@
+//! Where a recording goes: the directory's name, and a new one rather than an old recording overwritten.
+
+use crate::clock::stamp;
+use anyhow::{Context, Result, bail};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Directories tried before giving up.
+const MOST_TRIES: u32 = 10_000;
+
+/// Name of a recording: `template` with `%p`, `%n`, `%t` and `%%` replaced, or `leakscope-NAME-TIME`.
+pub fn expand(template: Option<&str>, pid: u32, name: &str, unix_seconds: i64) -> PathBuf {
+    let template = template.unwrap_or("leakscope-%n-%t");
+    let mut out = String::new();
+    let mut chars = template.chars();
+    while let Some(c) = chars.next() {
+        match (c, chars.clone().next()) {
+            ('%', Some('p')) => out.push_str(&pid.to_string()),
+            ('%', Some('n')) => out.push_str(&safe(name)),
+            ('%', Some('t')) => out.push_str(&stamp(unix_seconds)),
+            ('%', Some('%')) => out.push('%'),
+            _ => {
+                out.push(c);
+                continue;
+            }
+        }
+        chars.next();
+    }
+    PathBuf::from(out)
+}
+
+/// A name that is safe as a part of a file name.
+pub fn safe(name: &str) -> String {
+    let keep = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
+    let safe: String = name.chars().take(64).map(keep).collect();
+    match safe.trim_start_matches('.') {
+        "" => "process".to_owned(),
+        visible => visible.to_owned(),
+    }
+}
+
+/// Makes the directory of a recording, or takes an existing one that holds none. One that does hold a recording is
+/// left alone: a number is appended, or, where its parent cannot be written (a mounted volume), a numbered directory
+/// inside of it is taken.
+///
+/// # Errors
+/// The directory cannot be made or written.
+pub fn prepare(wanted: &Path) -> Result<PathBuf> {
+    if try_take(wanted)? {
+        return Ok(wanted.to_owned());
+    }
+    let name = wanted.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for number in 2..MOST_TRIES {
+        let sibling = wanted.with_file_name(format!("{name}-{number}"));
+        // `.`, `..` and `/` have no siblings by name.
+        match (!name.is_empty()).then(|| try_take(&sibling)) {
+            Some(Ok(true)) => return Ok(sibling),
+            Some(Ok(false)) => continue,
+            Some(Err(_)) | None => {}
+        }
+        let inside = wanted.join(format!("recording-{number}"));
+        if try_take(&inside)? {
+            return Ok(inside);
+        }
+    }
+    bail!("{} and thousands of others hold recordings already", wanted.display())
+}
+
+/// `false` if the directory holds a recording.
+fn try_take(directory: &Path) -> Result<bool> {
+    match DirBuilder::new().mode(0o700).recursive(false).create(directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {
+            if holds_recording(directory) {
+                return Ok(false);
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = directory.parent().filter(|p| !p.as_os_str().is_empty());
+            let parent = parent.with_context(|| format!("cannot make {}", directory.display()))?;
+            fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+            return try_take(directory);
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot make {}", directory.display())),
+    }
+    let probe = directory.join(format!(".leakscope-{}.tmp", std::process::id()));
+    File::create(&probe).with_context(|| format!("cannot write into {}", directory.display()))?;
+    // A leftover of no bytes would harm nobody.
+    let _ = fs::remove_file(&probe);
+    Ok(true)
+}
+
+/// Whether a directory holds a recording: a folder with a profile or a session file in it.
+fn holds_recording(directory: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else { return false };
+    entries.flatten().any(|entry| crate::recording::is_process_folder(&entry.path()))
+}
+
+/// Makes the folder of one process in a recording: `java.41`, then `java.41.2`.
+///
+/// # Errors
+/// Those of the file system.
+pub fn process_folder(recording: &Path, name: &str, pid: u32) -> io::Result<PathBuf> {
+    for number in 1..MOST_TRIES {
+        let suffix = if number == 1 { String::new() } else { format!(".{number}") };
+        let folder = recording.join(format!("{}.{pid}{suffix}", safe(name)));
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn templates_are_expanded() {
+        let text = |template| expand(template, 7, "my app", 0).to_string_lossy().into_owned();
+        assert!(text(None).starts_with("leakscope-my_app-19"));
+        assert_eq!(text(Some("/d/%n.%p-100%%-%x%")), "/d/my_app.7-100%-%x%");
+        assert_eq!((safe("../x"), safe(""), safe("java")), ("_x".into(), "process".into(), "java".into()));
+    }
+
+    #[test]
+    fn a_recording_is_never_overwritten() {
+        let root = tempfile::tempdir().unwrap();
+        let wanted = root.path().join("deep/er/rec");
+        assert_eq!(prepare(&wanted).unwrap(), wanted);
+        assert_eq!(fs::metadata(&wanted).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(prepare(&wanted).unwrap(), wanted, "an empty one is taken again");
+        let folder = process_folder(&wanted, "java", 41).unwrap();
+        assert_eq!(prepare(&wanted).unwrap(), wanted, "and one without a profile");
+        fs::write(folder.join("0000.prof"), "").unwrap();
+        assert_eq!(prepare(&wanted).unwrap(), root.path().join("deep/er/rec-2"));
+        fs::create_dir_all(root.path().join("deep/er/rec-2/sh.1")).unwrap();
+        fs::write(root.path().join("deep/er/rec-2/sh.1/session.json"), "").unwrap();
+        assert_eq!(prepare(&wanted).unwrap(), root.path().join("deep/er/rec-3"));
+    }
+
+    #[test]
+    fn folders_of_one_process_are_numbered() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(process_folder(root.path(), "java", 41).unwrap().ends_with("java.41"));
+        assert!(process_folder(root.path(), "java", 41).unwrap().ends_with("java.41.2"));
+        assert!(process_folder(&root.path().join("gone"), "java", 41).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_a_directory_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(prepare(&file).is_err());
+        assert!(prepare(&file.join("below")).is_err());
+        assert!(prepare(Path::new("")).is_err());
+    }
+}

@@ -1,0 +1,232 @@
+//! One process while it is recorded: its collector, what /proc says, its folder, and when the next snapshot is due.
+
+use crate::run::folder::Folder;
+use crate::say::warn;
+use crate::sizes;
+use leakscope_collect::{Collector, Liveness, NativeNames, Occasion, PeerId, ProcessFacts};
+use leakscope_profile::{Exit, Profile};
+use leakscope_session::header::JvmState;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Shares of the memory limit at which a snapshot is taken, percent.
+pub const LEVELS: [u64; 3] = [80, 90, 95];
+/// A level counts as left when the usage is this much below it.
+const HYSTERESIS: u64 = 10;
+/// How often the figures of /proc are read.
+const REFRESH: Duration = Duration::from_secs(1);
+/// How long after its connection was closed a process may still be dying.
+const DYING: Duration = Duration::from_millis(100);
+
+/// A recorded process.
+pub struct Recorded {
+    /// Its connection, while it is open.
+    pub peer: Option<PeerId>,
+    /// What /proc says.
+    pub facts: ProcessFacts,
+    /// Whether it still lives.
+    pub liveness: Liveness,
+    /// Where its snapshots go.
+    pub folder: Folder,
+    /// Whether it is the command that was started.
+    pub is_root: bool,
+    /// The session's reader.
+    pub collector: Collector,
+    hung_up: Option<Instant>,
+    next_snapshot: Instant,
+    next_refresh: Instant,
+    next_index: u32,
+    reached: u64,
+    unwritten: u64,
+    jvm: JvmState,
+}
+
+/// What a look at a recorded process found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It goes on.
+    Alive,
+    /// A snapshot is due.
+    Due,
+    /// Its memory has reached this share of the limit, percent.
+    Level(u64),
+    /// It has ended, or executed another program.
+    Gone(Departure),
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// The process has ended.
+    Ended,
+    /// The process lives, and runs another program.
+    Exec,
+}
+
+impl Recorded {
+    /// Starts with an empty folder.
+    pub fn new(peer: PeerId, facts: ProcessFacts, folder: Folder, is_root: bool, collector: Collector) -> Self {
+        let now = Instant::now();
+        Self {
+            peer: Some(peer),
+            liveness: Liveness::of(facts.pid),
+            facts,
+            folder,
+            is_root,
+            collector,
+            hung_up: None,
+            next_snapshot: now,
+            next_refresh: now,
+            next_index: 0,
+            reached: 0,
+            unwritten: 0,
+            jvm: JvmState::Absent,
+        }
+    }
+
+    /// The first snapshot is due after one interval.
+    pub fn schedule(&mut self, interval: Duration) {
+        self.next_snapshot = Instant::now() + interval;
+    }
+
+    /// Its connection was closed.
+    pub fn hang_up(&mut self) {
+        self.peer = None;
+        self.hung_up = Some(Instant::now());
+    }
+
+    /// Whether its JVM has been seen.
+    pub fn has_jvm(&self) -> bool {
+        self.jvm != JvmState::Absent
+    }
+
+    /// What is due every 100 ms: empties the ring, opens the files of new modules, reads /proc.
+    pub fn look(&mut self, names: &mut dyn NativeNames, interval: Duration) -> Found {
+        let now = Instant::now();
+        let is_alive = self.liveness.is_alive();
+        self.collector.drain(!is_alive);
+        if !is_alive {
+            return Found::Gone(Departure::Ended);
+        }
+        self.collector.notice_modules(&self.facts, names);
+        if let Some(departure) = self.departure(now) {
+            return Found::Gone(departure);
+        }
+        self.watch_jvm();
+        if now >= self.next_refresh {
+            self.next_refresh = now + REFRESH;
+            self.facts.refresh();
+            if self.has_jvm() {
+                self.facts.find_jvm();
+            }
+            if let Some(level) = self.crossed() {
+                return Found::Level(level);
+            }
+        }
+        if now >= self.next_snapshot {
+            // Where snapshots take longer than the interval, the ones missed are not made up for.
+            self.next_snapshot = (self.next_snapshot + interval).max(now);
+            return Found::Due;
+        }
+        Found::Alive
+    }
+
+    /// Takes a snapshot without writing it.
+    pub fn snapshot(&mut self, reason: &str, names: &mut dyn NativeNames) -> Profile {
+        self.facts.refresh();
+        if self.has_jvm() {
+            self.facts.find_jvm();
+        }
+        let losses = BTreeMap::from([("snapshots_unwritten".to_owned(), self.unwritten)]);
+        let occasion = Occasion {
+            index: Some(self.next_index),
+            reason: reason.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            losses,
+        };
+        self.next_index += 1;
+        self.collector.snapshot(&self.facts, names, &occasion)
+    }
+
+    /// Takes a snapshot and writes it; the name of the file, `None` if it could not be written.
+    pub fn record(&mut self, reason: &str, names: &mut dyn NativeNames) -> Option<String> {
+        let profile = self.snapshot(reason, names);
+        match self.folder.add(&profile) {
+            Ok(name) => Some(name),
+            Err(error) => {
+                if self.unwritten == 0 {
+                    warn(&format!("{error:#}. Recording goes on; the next snapshot will be tried again."));
+                }
+                self.unwritten += 1;
+                None
+            }
+        }
+    }
+
+    /// Takes the last snapshot, and notes how the process ended.
+    pub fn finish(&mut self, exit: Option<Exit>, how: String, names: &mut dyn NativeNames) {
+        self.facts.exit = exit;
+        self.collector.drain(true);
+        self.record("final", names);
+        // The profile says so as well.
+        let _ = self.folder.end(how);
+    }
+
+    /// The line for a snapshot near the limit.
+    pub fn level_line(&self, time: &str, file: &str) -> String {
+        let usage = self.facts.usage();
+        format!(
+            "[{time}] {}: {} % of the memory limit of {} in use, RSS {} \u{b7} snapshot {file}",
+            self.facts.name,
+            usage.percent().unwrap_or(0),
+            sizes::bytes(usage.limit_bytes),
+            sizes::bytes(self.facts.rss_bytes()),
+        )
+    }
+
+    /// Whether the process, whose connection was closed, runs another program by now.
+    fn departure(&mut self, now: Instant) -> Option<Departure> {
+        let since = self.hung_up?;
+        if now.duration_since(since) < DYING {
+            return None;
+        }
+        match self.facts.maps_memfd(self.collector.shared().inode()) {
+            Some(false) => Some(Departure::Exec),
+            // It has closed its descriptors and goes on; its end will show.
+            Some(true) => {
+                self.hung_up = None;
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn watch_jvm(&mut self) {
+        let state = self.collector.jvm_state();
+        if state == self.jvm {
+            return;
+        }
+        if !self.has_jvm() {
+            self.folder.has_jvm();
+        }
+        self.jvm = state;
+        if state == JvmState::Unsupported {
+            let (name, pid) = (&self.facts.name, self.facts.pid);
+            warn(&format!("{name} (pid {pid}): this JVM gives no Java stacks; native frames only"));
+        }
+    }
+
+    /// The highest level of the memory limit that was reached since it was last left.
+    fn crossed(&mut self) -> Option<u64> {
+        let percent = self.facts.usage().percent()?;
+        let level = LEVELS.into_iter().rev().find(|level| percent >= *level).unwrap_or(0);
+        if level > self.reached {
+            self.reached = level;
+            return Some(level);
+        }
+        if percent.saturating_add(HYSTERESIS) < self.reached {
+            self.reached = level;
+        }
+        None
+    }
+}

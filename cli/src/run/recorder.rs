@@ -1,0 +1,304 @@
+//! The main loop of `run`: what comes through the door, what is due, and the end.
+
+use crate::clock::{rfc3339, time_of_day, unix_seconds};
+use crate::run::folder::Folder;
+use crate::run::front::Front;
+use crate::run::messages;
+use crate::run::output::process_folder;
+use crate::run::preflight;
+use crate::run::recorded::{Departure, Found, Recorded};
+use crate::say::{say, warn};
+use crate::session_file::{SCHEMA, SessionFile, Settings, how};
+use crate::symbols::Symbols;
+use leakscope_collect::{Collector, Credentials, Event, PeerId, ProcessFacts, SharedSession};
+use leakscope_profile::Exit;
+use leakscope_session::handshake::Why;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+const TICK: Duration = Duration::from_millis(100);
+/// After so long without anybody being recorded the user is told.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Longest wait for a requester to take its answer after the target has ended.
+const LAST_REPLIES: Duration = Duration::from_secs(5);
+
+/// What wakes the main loop.
+pub enum Happening {
+    /// Something at the socket.
+    Door(Event),
+    /// The target has ended, and is still to be reaped.
+    TargetEnded,
+}
+
+/// What the recorder goes by.
+pub struct Plan {
+    /// Directory of the recording.
+    pub directory: PathBuf,
+    /// Mean bytes between samples.
+    pub sample_bytes: u64,
+    /// Time between snapshots.
+    pub interval: Duration,
+    /// Most native frames of a stack.
+    pub native_depth: u32,
+    /// Most Java frames of a stack.
+    pub java_depth: u32,
+    /// Pattern for names of processes.
+    pub only: Option<String>,
+}
+
+/// What is left of a process that was recorded.
+pub struct Finished {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Snapshots in it.
+    pub snapshots: usize,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
+/// Everything that is recorded.
+pub struct Recorder {
+    plan: Plan,
+    front: Arc<Front>,
+    root: u32,
+    processes: Vec<Recorded>,
+    finished: Vec<Finished>,
+    symbols: Symbols,
+    /// Since when nobody has been recorded; `None` while somebody is, or once the user was told.
+    silent_since: Option<Instant>,
+    greeted: bool,
+}
+
+impl Recorder {
+    /// Records nobody yet.
+    pub fn new(plan: Plan, front: Arc<Front>, root: u32, may_preload: bool) -> Self {
+        Self {
+            plan,
+            front,
+            root,
+            processes: Vec::new(),
+            finished: Vec::new(),
+            symbols: Symbols::new(),
+            silent_since: may_preload.then(Instant::now),
+            greeted: false,
+        }
+    }
+
+    /// Records until the target has ended.
+    pub fn run(&mut self, happenings: &Receiver<Happening>) {
+        let mut next_tick = Instant::now() + TICK;
+        loop {
+            match happenings.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
+                Ok(Happening::Door(event)) => self.take(event),
+                Ok(Happening::TargetEnded) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if Instant::now() >= next_tick {
+                self.tick();
+                next_tick = Instant::now() + TICK;
+            }
+        }
+        // A target that was short-lived has knocked, and the door may still be about to say so.
+        self.front.settle();
+        for happening in happenings.try_iter() {
+            if let Happening::Door(event) = happening {
+                self.take(event);
+            }
+        }
+    }
+
+    /// Takes the last snapshots; `exit` is how the target ended.
+    pub fn finish(&mut self, exit: Exit) -> &[Finished] {
+        for mut process in std::mem::take(&mut self.processes) {
+            let ended = match (process.is_root, process.liveness.is_alive()) {
+                (true, _) => Some(exit),
+                (false, false) => Some(Exit::Unknown),
+                (false, true) => None,
+            };
+            if ended.is_none() {
+                let (name, pid) = (&process.facts.name, process.facts.pid);
+                say(&format!(
+                    "leakscope: {name} (pid {pid}) runs on, no longer recorded \u{b7} leakscope recover {pid}"
+                ));
+            }
+            self.put_away(&mut process, ended, ended.map_or_else(|| "running".to_owned(), how));
+        }
+        let deadline = Instant::now() + LAST_REPLIES;
+        while self.front.is_replying() && Instant::now() < deadline {
+            std::thread::sleep(TICK);
+        }
+        &self.finished
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Recording { peer, credentials, why, shared } => self.begin(peer, credentials, why, *shared),
+            Event::Failed { credentials, reason } => {
+                warn(&format!("process {} is not recorded: {reason}", credentials.pid));
+                self.silent_since = self.silent_since.filter(|_| credentials.pid != self.root);
+            }
+            Event::HungUp { peer } => {
+                if let Some(process) = self.processes.iter_mut().find(|p| p.peer == Some(peer)) {
+                    process.hang_up();
+                }
+            }
+            Event::Request { peer, credentials, pid } => self.answer(peer, credentials, pid),
+        }
+    }
+
+    fn begin(&mut self, peer: PeerId, credentials: Credentials, why: Why, shared: SharedSession) {
+        let facts = ProcessFacts::gather(credentials.pid);
+        // The same process under another program: its former session is over.
+        self.put_away_where(|process| process.facts.pid == facts.pid);
+        let is_root = credentials.pid == self.root;
+        let folder = match process_folder(&self.plan.directory, &facts.name, facts.pid) {
+            Ok(path) => path,
+            Err(error) => {
+                warn(&format!("cannot make a folder in {}: {error}", self.plan.directory.display()));
+                // Its snapshots may succeed later on.
+                self.plan.directory.join(format!("{}.{}", facts.name, facts.pid))
+            }
+        };
+        self.greet(&facts, why, &folder);
+        let folder = Folder::new(folder, self.describe(&facts, &shared, is_root));
+        let mut process = Recorded::new(peer, facts, folder, is_root, Collector::new(shared));
+        process.schedule(self.plan.interval);
+        self.processes.push(process);
+        self.silent_since = None;
+    }
+
+    fn greet(&mut self, facts: &ProcessFacts, why: Why, folder: &Path) {
+        if why != Why::Follow || !self.greeted {
+            say(&messages::handshake(&facts.name, facts.pid, folder));
+        }
+        self.greeted = true;
+    }
+
+    fn describe(&self, facts: &ProcessFacts, shared: &SharedSession, is_root: bool) -> SessionFile {
+        let id = shared.session().header.session_id();
+        SessionFile {
+            schema: SCHEMA.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            session: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            pid: facts.pid,
+            name: facts.name.clone(),
+            command: facts.command.clone(),
+            exe: facts.exe.clone(),
+            root: is_root,
+            started: rfc3339(unix_seconds()),
+            settings: Settings {
+                sample_bytes: self.plan.sample_bytes,
+                interval_ms: self.plan.interval.as_millis() as u64,
+                native_depth: self.plan.native_depth,
+                java_depth: self.plan.java_depth,
+            },
+            ..SessionFile::default()
+        }
+    }
+
+    fn tick(&mut self) {
+        for mut process in std::mem::take(&mut self.processes) {
+            match process.look(&mut self.symbols, self.plan.interval) {
+                // How the target itself ended is known in a moment.
+                Found::Gone(Departure::Ended) if process.is_root => {}
+                Found::Gone(departure) => {
+                    let (exit, how) = match departure {
+                        Departure::Ended => (Some(Exit::Unknown), how(Exit::Unknown)),
+                        Departure::Exec => (None, "exec".to_owned()),
+                    };
+                    self.put_away(&mut process, exit, how);
+                    continue;
+                }
+                Found::Due => drop(process.record("interval", &mut self.symbols)),
+                Found::Level(level) => {
+                    if let Some(file) = process.record(&format!("limit-{level}"), &mut self.symbols) {
+                        say(&process.level_line(&time_of_day(unix_seconds()), &file));
+                    }
+                }
+                Found::Alive => {}
+            }
+            self.processes.push(process);
+        }
+        self.listen();
+    }
+
+    /// Says that nothing is being recorded, and why, once that has lasted.
+    fn listen(&mut self) {
+        if self.silent_since.is_some_and(|since| since.elapsed() >= SILENCE) {
+            self.silent_since = None;
+            let reason = self.reason();
+            warn(&format!("nothing is being recorded: {reason}. The target runs on."));
+        }
+    }
+
+    fn reason(&self) -> String {
+        let root = self.root;
+        if let (Some(only), true) = (&self.plan.only, self.front.declined() > 0) {
+            return format!("no process by the name of '{only}' (--only) has come yet");
+        }
+        if let Some(obstacle) = preflight::obstacle(Path::new(&format!("/proc/{root}/exe"))) {
+            let exe = std::fs::read_link(format!("/proc/{root}/exe")).unwrap_or_default();
+            return obstacle.replace(&format!("/proc/{root}/exe"), &exe.to_string_lossy());
+        }
+        let maps = std::fs::read(format!("/proc/{root}/maps")).unwrap_or_default();
+        let has_shim = String::from_utf8_lossy(&maps).lines().any(|line| line.contains("libleakscope"));
+        if has_shim {
+            return format!(
+                "the shim is loaded into process {root}, but it could not reach leakscope (another network namespace, or a sandbox?)"
+            );
+        }
+        format!(
+            "the shim did not load into process {root} (was LD_PRELOAD removed, or is it a program without a dynamic loader?)"
+        )
+    }
+
+    fn put_away_where(&mut self, is_over: impl Fn(&Recorded) -> bool) {
+        let (over, rest) = std::mem::take(&mut self.processes).into_iter().partition(|process| is_over(process));
+        self.processes = rest;
+        for mut process in Vec::<Recorded>::from_iter(over) {
+            self.put_away(&mut process, None, "exec".to_owned());
+        }
+    }
+
+    fn put_away(&mut self, process: &mut Recorded, exit: Option<Exit>, how: String) {
+        process.finish(exit, how, &mut self.symbols);
+        let folder = &process.folder;
+        self.finished.push(Finished {
+            folder: folder.path().to_owned(),
+            snapshots: folder.snapshots().len(),
+            bytes: folder.bytes(),
+        });
+        if self.processes.is_empty() {
+            self.silent_since = Some(Instant::now());
+        }
+    }
+
+    #[allow(unsafe_code)] // geteuid
+    fn answer(&mut self, peer: PeerId, credentials: Credentials, pid: u64) {
+        // SAFETY: cannot fail.
+        let uid = unsafe { libc::geteuid() };
+        if credentials.uid != uid && credentials.uid != 0 {
+            return self.front.reply(peer, Err("only the user that records, and root, may take a snapshot"));
+        }
+        let means_all = pid == u64::from(self.root) || pid == u64::from(std::process::id());
+        let exact = self.processes.iter().position(|p| u64::from(p.facts.pid) == pid);
+        let jvm = || self.processes.iter().position(Recorded::has_jvm);
+        let root = || self.processes.iter().position(|p| p.is_root);
+        let any = || (!self.processes.is_empty()).then_some(0);
+        let chosen = if means_all { jvm().or_else(root).or_else(any) } else { exact };
+        let Some(process) = chosen.and_then(|index| self.processes.get_mut(index)) else {
+            let named = |p: &Recorded| format!("{} (pid {})", p.facts.name, p.facts.pid);
+            let all: Vec<String> = self.processes.iter().map(named).collect();
+            let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
+            return self.front.reply(peer, Err(&format!("process {pid} is not recorded; what is recorded: {all}")));
+        };
+        let profile = process.snapshot("request", &mut self.symbols);
+        let mut bytes = Vec::new();
+        match leakscope_profile::write(&profile, &mut bytes) {
+            Ok(()) => self.front.reply(peer, Ok(&bytes)),
+            Err(error) => self.front.reply(peer, Err(&error.to_string())),
+        }
+    }
+}
