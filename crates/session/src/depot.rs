@@ -164,6 +164,9 @@ impl<'a> Depot<'a> {
     }
 
     fn enter(&self, hash: u64, frames: &[FrameWord]) -> Interned {
+        if self.stack_ids() as usize + 1 >= self.stacks.len() / STACK_WORDS {
+            return FULL; // before nodes are spent on it
+        }
         let mut node = 0;
         for frame in frames.iter().rev() {
             match self.child(node, *frame) {
@@ -199,14 +202,15 @@ impl<'a> Depot<'a> {
             };
             word.load(Ordering::Relaxed) == frame.0 && (link.load(Ordering::Relaxed) >> 32) as u32 == parent
         };
+        // An id is taken only where there is a place for it: it cannot be given back, and a stack that never finds
+        // room comes again and again.
         let mut probe = Probe::new(self.node_index, hash);
-        while let Some(slot) = probe.next() {
-            let id = slot.load(Ordering::Acquire);
-            if id == 0 {
-                break;
-            }
-            if same(id) {
-                return Some(id);
+        loop {
+            // Acquire: pairs with the Release CAS in `publish`.
+            match probe.next()?.load(Ordering::Acquire) {
+                0 => break,
+                id if same(id) => return Some(id),
+                _ => {}
             }
         }
         let id = self.next_id(self.node_count, self.nodes.len() / NODE_WORDS)?;
@@ -352,6 +356,27 @@ mod tests {
         assert!(full >= 90, "{full}");
         assert_eq!(frames_of(&depot, first.stack), stack(&[1, 2]));
         assert_eq!(depot.intern(&stack(&[1, 2])).stack, first.stack);
+    }
+
+    /// Ids cannot be given back, so a stack that finds no room, and comes again and again, must not use them up.
+    #[test]
+    fn a_stack_without_room_uses_up_no_ids() {
+        let mut memory = Memory::new(4096, 1024);
+        memory.node_index.truncate(4);
+        let depot = memory.depot();
+        assert_ne!(depot.intern(&stack(&[1, 2, 3, 4])).stack, FULL_STACK, "the index of nodes is now full");
+        for _ in 0..100 {
+            assert_eq!(depot.intern(&stack(&[9, 3, 4])).stack, FULL_STACK);
+        }
+        assert_eq!(depot.node_ids(), 4);
+
+        let memory = Memory::new(4096, 2);
+        let depot = memory.depot();
+        assert_ne!(depot.intern(&stack(&[1, 2])).stack, FULL_STACK, "the only stack");
+        for i in 0..100 {
+            assert_eq!(depot.intern(&stack(&[10 + i, 2])).stack, FULL_STACK);
+        }
+        assert_eq!(depot.node_ids(), 2);
     }
 
     #[test]
