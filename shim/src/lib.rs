@@ -42,7 +42,8 @@ pub unsafe extern "C" fn malloc(size: usize) -> Pointer {
         "cmp rcx, 1",
         "adc rcx, 0", // max(size, 1)
         "sub qword ptr fs:[rax], rcx",
-        "jle 2f",
+        "jbe 2f", // used up: exactly, or by less or more than 2^63
+        "js 2f",  // was used up before
         "jmp qword ptr [rip + {real}]",
         "2:",
         "mov rsi, rsp",

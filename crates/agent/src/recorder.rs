@@ -54,6 +54,13 @@ pub struct Published {
     pub process_name: [u8; 16],
 }
 
+impl Published {
+    /// Milliseconds since recording started; 0 where a faked clock (libfaketime) stands before that.
+    fn age_ms(&self) -> u64 {
+        now_ms().saturating_sub(self.start_ms)
+    }
+}
+
 static NOT_RECORDING: AtomicU32 = AtomicU32::new(0);
 
 // SAFETY: `published` is written once, before the flag is set with release, and only read after the flag was seen
@@ -127,7 +134,7 @@ impl Recorder {
         count_losses(session, &captured, interned.stack);
         let entry = Entry {
             size: block.size as u64,
-            birth_ms: now_ms().wrapping_sub(published.start_ms),
+            birth_ms: published.age_ms(),
             interval: interval_code(session, block.interval),
             stack: interned.stack,
             epoch: session.header.get(Word::Epoch) as u32,
@@ -141,6 +148,7 @@ impl Recorder {
                 session.losses.add(Loss::TableFull, 1);
                 session.losses.add(Loss::TableFullBytes, entry.size);
             }
+            Inserted::Odd => session.losses.add(Loss::AddressOdd, 1),
         }
         if !session.ring.push(&records::allocation(thread.tid(), block.address, &entry)) {
             session.losses.add(Loss::RingFull, 1);
@@ -167,9 +175,8 @@ impl Recorder {
     }
 
     fn push_free(&self, published: &Published, thread: &ThreadBlock, class: Class, address: usize, entry: &Entry) {
-        let now = now_ms().wrapping_sub(published.start_ms);
         let session = &published.session;
-        if !session.ring.push(&records::free(class, thread.tid(), address, entry, now)) {
+        if !session.ring.push(&records::free(class, thread.tid(), address, entry, published.age_ms())) {
             session.losses.add(Loss::RingFull, 1);
         }
     }

@@ -26,9 +26,11 @@ pub type Pointer = *mut c_void;
 #[inline(always)]
 pub fn charge(size: usize) -> bool {
     let sampler = thread::current().sampler.as_ptr();
+    // A size that is no i64 would be added, and the thread not sampled for exabytes.
+    let bytes = i64::try_from(size.max(1)).unwrap_or(i64::MAX);
     // SAFETY: the thread's own sampler; no reference to it is held across this statement.
     unsafe {
-        (*sampler).counter = (*sampler).counter.wrapping_sub(size.max(1) as i64);
+        (*sampler).counter = (*sampler).counter.saturating_sub(bytes);
         (*sampler).counter <= 0
     }
 }
@@ -270,6 +272,50 @@ mod tests {
         realloc(recorder, 0, 77, || 0x30_0000);
         assert_eq!(sizes(&session), [(0x30_0000, 77)], "from NULL");
         assert_eq!(session.losses.get(Loss::MissedFrees), 0);
+    }
+
+    /// Null hashes to a counter of the filter, too: that of some other block.
+    #[test]
+    fn realloc_from_null_touches_no_other_block() {
+        let (recorder, session) = recorder(1000);
+        // Not exact mode, where the filter's counters are stuck: an address that shares its counter with null.
+        let neighbour = (1usize..).map(|i| i * 0x4000_0000).find(|&a| {
+            let filter = Box::new(Filter::new());
+            filter.add(a);
+            filter.may_hold(core::ptr::null_mut::<u8>() as usize)
+        });
+        let neighbour = neighbour.unwrap();
+        let allocate = |size, result: usize| {
+            charge(size);
+            with_caller(|caller| recorder.allocate(size, caller, || result as Pointer))
+        };
+        allocate(1 << 30, neighbour);
+        assert_eq!(sizes(&session), [(neighbour as u64, 1 << 30)], "30 bits at an interval of 1000 is certain");
+        realloc(recorder, 0, 1 << 30, || 0x30_0000);
+        assert!(recorder.may_hold(neighbour as Pointer), "its free would not be seen");
+        assert!(realloc(recorder, 0, 1 << 30, || 0).is_null());
+        assert_eq!(session.ring.len(), 2, "two allocations, and no free");
+    }
+
+    #[test]
+    fn a_size_beyond_63_bits_does_not_silence_the_thread() {
+        let (recorder, session) = recorder(1000);
+        for size in [usize::MAX, 1 << 63, 3 << 62] {
+            charge(1 << 30);
+            with_caller(|caller| recorder.allocate(1 << 30, caller, || 0 as Pointer));
+            if charge(size) {
+                with_caller(|caller| recorder.allocate(size, caller, || 0 as Pointer));
+            }
+            assert!(charge(1 << 40), "{size:#x}: the next terabyte is a sample");
+        }
+        assert_eq!(live(&session), []);
+    }
+
+    #[test]
+    fn an_address_that_fits_no_key_is_counted_as_such() {
+        let (recorder, session) = recorder(1);
+        malloc(recorder, 8, 0x10_0004);
+        assert_eq!((session.losses.get(Loss::AddressOdd), session.losses.get(Loss::TableFull)), (1, 0));
     }
 
     /// Another thread is handed the old address while realloc is still on its way back.

@@ -92,13 +92,6 @@ impl Filter {
         }
     }
 
-    /// Makes every address a "no" again: a forked child that starts over with a session of its own.
-    pub fn clear(&self) {
-        for word in &self.words {
-            word.store(0, Ordering::Relaxed);
-        }
-    }
-
     fn step(&self, address: usize, change: impl Fn(u64) -> u64) {
         let place = place(address);
         let Some(word) = self.words.get(place.word) else {

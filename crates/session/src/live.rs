@@ -146,8 +146,10 @@ pub enum Inserted {
     Fresh,
     /// An entry of the same address stood there: its free bypassed us. Here it is.
     Replaced(Entry),
-    /// No room in any segment, or an address that does not fit a key.
+    /// No room in any segment.
     Full,
+    /// The address does not fit a key, see [`LiveTable::fits`].
+    Odd,
 }
 
 /// An entry whose block is being reallocated; see [`LiveTable::mark_busy`].
@@ -178,14 +180,15 @@ impl<'a> LiveTable<'a> {
     /// # Hot path
     /// Sampled calls only. No allocation, lock, system call or panic; safe in signal handlers.
     pub fn insert(&self, address: usize, entry: &Entry) -> Inserted {
-        let address = address as u64;
-        if address == 0 || address & !ADDRESS != 0 {
-            return Inserted::Full;
+        if !Self::fits(address) {
+            return Inserted::Odd;
         }
+        let address = address as u64;
         if let Some(old) = self.replace(address, entry) {
             return Inserted::Replaced(old);
         }
-        loop {
+        // Bounded, although each turn opens a segment: the count of open ones lies in shared memory.
+        for _ in 0..=MAX_SEGMENTS {
             let open = self.open_segments();
             for segment in self.segments.iter().take(open).rev().flatten() {
                 if self.insert_into(segment, address, entry) {
@@ -193,9 +196,10 @@ impl<'a> LiveTable<'a> {
                 }
             }
             if !self.open_next(open) {
-                return Inserted::Full;
+                break;
             }
         }
+        Inserted::Full
     }
 
     /// Takes the entry of `address` out; exactly one caller gets it.
@@ -203,14 +207,13 @@ impl<'a> LiveTable<'a> {
     /// # Hot path
     /// Frees that pass the filter. No allocation, lock, system call or panic; safe in signal handlers.
     pub fn take(&self, address: usize) -> Option<Entry> {
-        let (segment, slot, entry) = self.claim(address as u64, RESERVED)?;
+        let (segment, slot, entry) = self.claim(address)?;
         self.clear(segment, slot);
         Some(entry)
     }
 
     /// Marks the entry of `address` busy: its block is about to be reallocated.
     pub fn mark_busy(&self, address: usize) -> Option<Busy> {
-        let address = address as u64;
         let (index, segment, slot, key) = self.find(address)?;
         // Acquire: as in `find`. AcqRel because the entry is read after it.
         segment.keys.get(slot)?.compare_exchange(key, key | BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
@@ -271,7 +274,12 @@ impl<'a> LiveTable<'a> {
         self.segments.get(index)?.as_ref()
     }
 
-    fn find(&self, address: u64) -> Option<(usize, &Segment<'a>, usize, u64)> {
+    fn find(&self, address: usize) -> Option<(usize, &Segment<'a>, usize, u64)> {
+        // Null would match an empty slot, an odd address the flags of another block's key.
+        if !Self::fits(address) {
+            return None;
+        }
+        let address = address as u64;
         // The newest segment first: it is the largest.
         for index in (0..self.open_segments()).rev() {
             let Some(segment) = self.segment(index) else { continue };
@@ -282,18 +290,15 @@ impl<'a> LiveTable<'a> {
         None
     }
 
-    /// Wins the entry of `address` by setting `flag`, and reads it.
-    fn claim(&self, address: u64, flag: u64) -> Option<(&Segment<'a>, usize, Entry)> {
-        if address == 0 || address & !ADDRESS != 0 {
-            return None;
-        }
+    /// Wins the entry of `address` by reserving its slot, and reads it.
+    fn claim(&self, address: usize) -> Option<(&Segment<'a>, usize, Entry)> {
         let (_, segment, slot, key) = self.find(address)?;
-        segment.keys.get(slot)?.compare_exchange(key, key | flag, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        segment.keys.get(slot)?.compare_exchange(key, key | RESERVED, Ordering::AcqRel, Ordering::Relaxed).ok()?;
         Some((segment, slot, segment.read(slot)))
     }
 
     fn replace(&self, address: u64, entry: &Entry) -> Option<Entry> {
-        let (segment, slot, old) = self.claim(address, RESERVED)?;
+        let (segment, slot, old) = self.claim(address as usize)?;
         self.fill(segment, slot, address, entry);
         Some(old)
     }
@@ -496,10 +501,25 @@ mod tests {
         let table = memory.table();
         for address in [0, 0x1001, 0x1004, 1 << 47, usize::MAX] {
             assert!(!LiveTable::fits(address));
-            assert_eq!(table.insert(address, &entry(1)), Inserted::Full);
+            assert_eq!(table.insert(address, &entry(1)), Inserted::Odd);
             assert_eq!(table.take(address), None);
+            assert!(table.mark_busy(address).is_none(), "an empty slot is no entry of {address:#x}");
         }
         assert!(LiveTable::fits(0x1008));
+    }
+
+    /// The count of open segments lies in memory that the collector can write, too.
+    #[test]
+    fn a_count_of_segments_that_is_nonsense_does_not_hang_the_target() {
+        let memory = Memory::new(1, 2);
+        let table = memory.table();
+        for i in 0..BUCKET {
+            table.insert(0x1000 + i * 16, &entry(1));
+        }
+        for nonsense in [0, 7, u32::MAX] {
+            memory.open.store(nonsense, Ordering::Relaxed);
+            let _ = table.insert(0x9000, &entry(1));
+        }
     }
 
     /// A reader beside four writers: each entry it sees must be one that some writer wrote whole.
