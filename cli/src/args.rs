@@ -1,7 +1,9 @@
 //! The command line: every command and option, its environment variable and its default.
 
-use crate::sizes::{parse_interval, parse_sample};
+use crate::sizes::{parse_interval, parse_sample, parse_size};
 use clap::{Parser, Subcommand};
+use leakscope_analyze::{By, Grouping};
+use leakscope_report::Measure;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +26,20 @@ pub enum Command {
     Snapshot(SnapshotArgs),
     /// Save what was recorded of a process whose leakscope is gone
     Recover(RecoverArgs),
+    /// Show what holds native memory
+    Report(ReportArgs),
+    /// Show what grew between two profiles
+    Diff(DiffArgs),
+    /// Draw a flame graph
+    Flame(FlameArgs),
+    /// Record a small program that leaks, and show the report
+    Demo(DemoArgs),
+    /// The leaking program of `demo` where there is no JDK
+    #[command(hide = true)]
+    DemoTarget {
+        /// How long it runs, seconds
+        seconds: f64,
+    },
 }
 
 /// Options of `run`.
@@ -87,6 +103,164 @@ pub struct RecoverArgs {
     /// File for the profile [default: leakscope-PID-TIME.prof]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// Where names and lines come from.
+#[derive(Debug, clap::Args)]
+pub struct SymbolArgs {
+    /// Further directory with debug files, laid out as /usr/lib/debug
+    #[arg(long, value_name = "DIR", env = "LEAKSCOPE_DEBUG_DIR")]
+    pub debug_dir: Vec<PathBuf>,
+
+    /// Use only the names in the profile
+    #[arg(long)]
+    pub no_debug_info: bool,
+}
+
+/// How stacks are summed up.
+#[derive(Debug, clap::Args)]
+pub struct SiteArgs {
+    /// What counts as one place: stack, java (method of the application), library, kind
+    #[arg(long, value_name = "WHAT", default_value = "stack", value_parser = parse_by)]
+    pub by: By,
+
+    /// Your own Java packages, as com.acme; they lead where a stack is shown by one frame [default: what is neither
+    /// the JDK nor a known framework]
+    #[arg(long = "app", value_name = "PACKAGE", env = "LEAKSCOPE_APP", value_delimiter = ',')]
+    pub packages: Vec<String>,
+}
+
+impl SiteArgs {
+    /// The same, for the analysis.
+    pub fn grouping(&self) -> Grouping {
+        Grouping { by: self.by, packages: self.packages.clone() }
+    }
+}
+
+fn parse_by(text: &str) -> Result<By, String> {
+    let words = || By::ALL.map(By::as_str).join(", ");
+    By::ALL.into_iter().find(|by| by.as_str() == text).ok_or_else(|| format!("expected one of {}", words()))
+}
+
+/// Options of `report`.
+#[derive(Debug, clap::Args)]
+pub struct ReportArgs {
+    /// A profile, a recording, or a snapshot of one: DIR@first, DIR@last, DIR@10m
+    #[arg(value_name = "RECORDING")]
+    pub recording: String,
+
+    /// How stacks are summed up
+    #[command(flatten)]
+    pub sites: SiteArgs,
+
+    /// All sites, not only the largest
+    #[arg(long)]
+    pub all: bool,
+
+    /// JSON, documented in docs/json.md
+    #[arg(long)]
+    pub json: bool,
+
+    /// Where names and lines come from
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
+}
+
+/// Options of `diff`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code: 0; with --exit-code 1 if something grew; 2 wrong usage, 3 no data, 4 unreadable input."
+)]
+pub struct DiffArgs {
+    /// The baseline: a profile, a recording, or a snapshot of one (DIR@first, DIR@10m)
+    #[arg(value_name = "BEFORE")]
+    pub before: String,
+
+    /// The candidate, the same way
+    #[arg(value_name = "AFTER")]
+    pub after: String,
+
+    /// How stacks are summed up
+    #[command(flatten)]
+    pub sites: SiteArgs,
+
+    /// Growth that is put up with, for each site
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+    pub tolerance: u64,
+
+    /// Draw the growth as a differential flame graph
+    #[arg(long, value_name = "FILE")]
+    pub flame: Option<PathBuf>,
+
+    /// All sites, also those without significant growth
+    #[arg(long)]
+    pub all: bool,
+
+    /// JSON, documented in docs/json.md
+    #[arg(long)]
+    pub json: bool,
+
+    /// Exit with 1 if something grew significantly
+    #[arg(long)]
+    pub exit_code: bool,
+
+    /// Where names and lines come from
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
+}
+
+/// Options of `flame`.
+#[derive(Debug, clap::Args)]
+pub struct FlameArgs {
+    /// A profile, a recording, or a snapshot of one: DIR@first, DIR@last, DIR@10m
+    #[arg(value_name = "RECORDING")]
+    pub recording: String,
+
+    /// The picture, SVG
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// What the widths are: live bytes, or all that was ever allocated
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Show::Live, conflicts_with = "since")]
+    pub show: Show,
+
+    /// Draw the growth since this profile
+    #[arg(long, value_name = "BEFORE")]
+    pub since: Option<String>,
+
+    /// Where names and lines come from
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
+}
+
+/// What the widths of a flame graph are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Show {
+    /// Live bytes
+    Live,
+    /// Bytes allocated since recording began
+    Allocated,
+}
+
+impl From<Show> for Measure {
+    fn from(show: Show) -> Self {
+        match show {
+            Show::Live => Measure::Live,
+            Show::Allocated => Measure::Allocated,
+        }
+    }
+}
+
+/// Options of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Directory for the recording
+    #[arg(short, long, value_name = "DIR", default_value = "leakscope-demo")]
+    pub output: PathBuf,
+
+    /// How long the leaking program runs, seconds
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub seconds: u32,
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@
 
 /// Done.
 pub const OK: u8 = 0;
+/// `diff --exit-code`: something grew.
+pub const GREW: u8 = 1;
 /// Wrong usage; clap's own code for it.
 pub const USAGE: u8 = 2;
 /// There is nothing to work on.

@@ -6,6 +6,7 @@
 //! | [`commands`] | one file for each command |
 //! | [`run`] | what `leakscope run` is made of: start, handshake, snapshots, signals, the end |
 //! | [`recording`], [`session_file`] | what a recording looks like on disk, and finding a snapshot in it |
+//! | [`reading`] | a profile with its symbols, ready to be analysed |
 //! | [`locate`], [`request`] | the recording of a process that runs |
 //! | [`shim_file`], [`symbols`] | the library that is preloaded; names of native functions |
 //! | [`say`], [`sizes`], [`clock`], [`glob`], [`exit`] | words, figures, patterns, exit codes |
@@ -13,12 +14,10 @@
 mod args;
 mod clock;
 mod commands;
-#[allow(dead_code)] // one public table: some codes are of commands to come
 mod exit;
 mod glob;
 mod locate;
-// Its reading half is for `report`, `diff` and `flame`.
-#[allow(dead_code)]
+mod reading;
 mod recording;
 mod request;
 mod run;
@@ -38,6 +37,11 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run::run(run),
         Command::Snapshot(snapshot) => commands::snapshot::run(snapshot),
         Command::Recover(recover) => commands::recover::run(recover),
+        Command::Report(report) => commands::report::run(report),
+        Command::Diff(diff) => commands::diff::run(diff),
+        Command::Flame(flame) => commands::flame::run(flame),
+        Command::Demo(demo) => commands::demo::run(demo),
+        Command::DemoTarget { seconds } => commands::demo::target(*seconds),
     };
     ExitCode::from(result.unwrap_or_else(|error| {
         say::say(&format!("leakscope: {error:#}"));

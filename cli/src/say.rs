@@ -29,7 +29,8 @@ fn plain(line: &str) -> String {
     line.chars().map(keep).collect()
 }
 
-fn is_utf8_locale() -> bool {
+/// Whether the locale's characters are UTF-8.
+pub fn is_utf8_locale() -> bool {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
     let locale = locale.to_ascii_lowercase();

@@ -45,8 +45,8 @@ fn install_in(parent: &Path) -> Result<PathBuf> {
     if text.contains([' ', ':', '\n', '\t']) {
         bail!("a space or colon in the path breaks LD_PRELOAD");
     }
-    // SAFETY: geteuid has no preconditions.
     #[allow(unsafe_code)] // no safe call in libc
+    // SAFETY: geteuid has no preconditions.
     let uid = unsafe { libc::geteuid() };
     let directory = parent.join(format!("leakscope-{uid}"));
     make_directory(&directory, uid)?;
@@ -109,8 +109,8 @@ fn write_shim(directory: &Path, path: &Path) -> Result<()> {
 /// Whether the file can be mapped executable (it cannot on a mount with noexec).
 fn check_executable(path: &Path) -> Result<()> {
     let file = File::open(path)?;
-    // SAFETY: maps a file that nobody else can write (checked above), and never runs it here.
     #[allow(unsafe_code)] // memory mapping
+    // SAFETY: maps a file that nobody else can write (checked above), and never runs it here.
     let mapped = unsafe { memmap2::MmapOptions::new().len(4096).map_exec(&file) };
     mapped.map(drop).context("code cannot be run from there (mounted noexec?)")
 }

@@ -4,6 +4,7 @@
 //! command of this binary that leaks through malloc. Each step is an ordinary command, printed before it runs.
 
 use crate::args::DemoArgs;
+use crate::exit;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::process::{Command, Stdio};
 const JAVA_EXAMPLE: &str = include_str!("../../../examples/deflater/DeflaterLeak.java");
 
 /// Runs the demo.
-pub fn demo(args: &DemoArgs) -> Result<()> {
+pub fn run(args: &DemoArgs) -> Result<u8> {
     let directory = free_directory(&args.output);
     let sources = tempfile::tempdir().context("no temporary directory for the example")?;
     let seconds = args.seconds.to_string();
@@ -39,7 +40,7 @@ pub fn demo(args: &DemoArgs) -> Result<()> {
     let flame = directory.join("flame.svg");
     step(vec!["flame".into(), directory.clone().into(), "-o".into(), flame.clone().into()])?;
     eprintln!("\nThe profiles are in {}, the flame graph is {}.", directory.display(), flame.display());
-    Ok(())
+    Ok(exit::OK)
 }
 
 /// Runs one command of this binary, printed as the user would type it.
@@ -77,7 +78,7 @@ fn has_compiler(java: &Path) -> bool {
 }
 
 /// The native program: every request opens a session and forgets to close it.
-pub fn demo_target(seconds: f64) -> Result<()> {
+pub fn target(seconds: f64) -> Result<u8> {
     let requests = (seconds * 50.0) as u64;
     let mut bytes = 0;
     for request in 0..requests {
@@ -85,7 +86,7 @@ pub fn demo_target(seconds: f64) -> Result<()> {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     println!("handled {requests} requests, {bytes} bytes of sessions");
-    Ok(())
+    Ok(exit::OK)
 }
 
 #[inline(never)]

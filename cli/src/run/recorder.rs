@@ -134,7 +134,7 @@ impl Recorder {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Recording { peer, credentials, why, shared } => self.begin(peer, credentials, why, *shared),
+            Event::Recording { peer, why, shared, facts, .. } => self.begin(peer, why, *shared, *facts),
             Event::Failed { credentials, reason } => {
                 warn(&format!("process {} is not recorded: {reason}", credentials.pid));
                 self.silent_since = self.silent_since.filter(|_| credentials.pid != self.root);
@@ -148,11 +148,10 @@ impl Recorder {
         }
     }
 
-    fn begin(&mut self, peer: PeerId, credentials: Credentials, why: Why, shared: SharedSession) {
-        let facts = ProcessFacts::gather(credentials.pid);
+    fn begin(&mut self, peer: PeerId, why: Why, shared: SharedSession, facts: ProcessFacts) {
         // The same process under another program: its former session is over.
         self.put_away_where(|process| process.facts.pid == facts.pid);
-        let is_root = credentials.pid == self.root;
+        let is_root = facts.pid == self.root;
         let folder = match process_folder(&self.plan.directory, &facts.name, facts.pid) {
             Ok(path) => path,
             Err(error) => {
