@@ -7,6 +7,7 @@
 //! The name can be read in /proc/net/unix, so a name proves nothing: credentials do. A peer that stalls is dropped
 //! after [`PATIENCE`]; the target behind it runs on, unrecorded.
 
+use crate::facts::ProcessFacts;
 use crate::peer::{Credentials, Peer, Received};
 use crate::shared::SharedSession;
 use leakscope_session::handshake::{Message, Refusal, Settings, Why};
@@ -48,6 +49,8 @@ pub enum Event {
         why: Why,
         /// Its session.
         shared: Box<SharedSession>,
+        /// What /proc said of it before it was let go: it may run another program by now, or none.
+        facts: Box<ProcessFacts>,
     },
     /// A target could not make a session, or made one that cannot be used.
     Failed {
@@ -226,10 +229,11 @@ impl Connection {
         };
         match SharedSession::open(descriptor, Some(bytes)) {
             Ok(shared) => {
+                let facts = Box::new(ProcessFacts::gather(credentials.pid));
                 self.peer.send(&Message::Ack);
                 self.stage = Stage::Recorded;
                 self.deadline = None;
-                events.push(Event::Recording { peer: self.id, credentials, why, shared: Box::new(shared) });
+                events.push(Event::Recording { peer: self.id, credentials, why, shared: Box::new(shared), facts });
                 true
             }
             Err(error) => {

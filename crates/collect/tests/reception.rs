@@ -72,11 +72,12 @@ fn a_target_is_recorded_until_it_hangs_up() {
     let size = Sizes::SMALL.bytes().unwrap();
     send_with(&target, &Message::Offer { bytes: size }, writer.file.as_raw_fd());
     let mut events = reception.serve(&mut Always(None));
-    let Some(Event::Recording { peer, credentials, why: Why::Jvm, shared }) = events.pop() else {
+    let Some(Event::Recording { peer, credentials, why: Why::Jvm, shared, facts }) = events.pop() else {
         panic!("not recording")
     };
     assert_eq!(credentials.pid, std::process::id());
     assert_eq!(shared.bytes(), size);
+    assert_eq!(facts.pid, credentials.pid);
     assert_eq!(read(&mut target), Message::Ack);
     assert!(reception.serve(&mut Always(None)).is_empty());
     drop(target);

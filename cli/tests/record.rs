@@ -1,0 +1,281 @@
+//! `run`, `snapshot` and `recover` with real targets: programs that every system has. A target that shall live until
+//! the test is done with it reads from a pipe; leakscope's own lines are the handshake.
+#![allow(unsafe_code)] // kill
+
+use leakscope_profile::{Exit, Profile};
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+fn leakscope<S: AsRef<OsStr>>(directory: &Path, arguments: &[S]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leakscope"));
+    command.args(arguments).current_dir(directory).env_remove("LD_PRELOAD").env("LC_ALL", "C.UTF-8");
+    command
+}
+
+fn run(directory: &Path, line: &str) -> Output {
+    leakscope(directory, &["run", "-o", "rec", "--sample", "1", "--", "sh", "-c", line]).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The folders of a recording, sorted.
+fn folders(recording: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = fs::read_dir(recording).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    folders
+}
+
+fn last_profile(folder: &Path) -> Profile {
+    let mut names: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| path.extension() == Some(OsStr::new("prof")));
+    names.sort();
+    leakscope_profile::load(names.last().expect("a profile")).unwrap()
+}
+
+fn live_bytes(profile: &Profile) -> u64 {
+    profile.rows.iter().map(|row| row.bytes_observed).sum()
+}
+
+/// A recording that goes on until its standard input is closed or it is killed.
+struct Running {
+    leakscope: Child,
+    lines: BufReader<ChildStderr>,
+    target: u32,
+}
+
+impl Running {
+    /// Starts `command`, which copies its input to its output, and waits until it does so and a process called `name`
+    /// has shaken hands.
+    fn start(directory: &Path, options: &[&str], command: &[&str], name: &str) -> Self {
+        let arguments = [&["run", "-o", "rec", "--sample", "1"], options, &["--"], command].concat();
+        let mut child = leakscope(directory, &arguments);
+        let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut leakscope = child.spawn().unwrap();
+        let lines = BufReader::new(leakscope.stderr.take().unwrap());
+        let mut running = Self { leakscope, lines, target: 0 };
+        running.target = running.wait_for_handshake(name);
+        running.copy_a_line();
+        running
+    }
+
+    fn wait_for_handshake(&mut self, name: &str) -> u32 {
+        let start = format!("handshake ok: {name} (pid ");
+        let mut seen = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "no handshake with {name}: {seen}");
+            if let Some((_, rest)) = line.split_once(&start) {
+                return rest.split(')').next().unwrap().parse().unwrap();
+            }
+            seen += &line;
+        }
+    }
+
+    fn copy_a_line(&mut self) {
+        self.leakscope.stdin.as_mut().unwrap().write_all(b"ready\n").unwrap();
+        let mut back = [0; 6];
+        self.leakscope.stdout.as_mut().unwrap().read_exact(&mut back).unwrap();
+        assert_eq!(&back, b"ready\n");
+    }
+
+    /// Closes the target's standard input and waits for the end; exit code and what was said.
+    fn end(mut self) -> (Option<i32>, String) {
+        drop(self.leakscope.stdin.take());
+        self.wait()
+    }
+
+    fn wait(mut self) -> (Option<i32>, String) {
+        let mut text = String::new();
+        self.lines.read_to_string(&mut text).unwrap();
+        (self.leakscope.wait().unwrap().code(), text)
+    }
+}
+
+fn kill(pid: u32, signal: i32) {
+    // SAFETY: takes two integers.
+    assert_eq!(unsafe { libc::kill(pid as libc::pid_t, signal) }, 0);
+}
+
+#[test]
+fn the_exit_code_is_the_targets() {
+    let root = tempfile::tempdir().unwrap();
+    for (line, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)] {
+        assert_eq!(run(root.path(), line).status.code(), Some(code), "{line}");
+    }
+    let code = |arguments: &[&str]| leakscope(root.path(), arguments).output().unwrap().status.code();
+    assert_eq!(code(&["run", "--", "/no/such/command"]), Some(127));
+    assert_eq!(code(&["run", "--", "no-such-command"]), Some(127));
+    assert_eq!(code(&["run", "--", "/etc/passwd"]), Some(126));
+    assert_eq!(code(&["run", "-o", "/proc/nowhere/rec", "--", "true"]), Some(125));
+    assert_eq!(code(&["run", "--sample", "x", "--", "true"]), Some(2));
+    assert_eq!(code(&["nonsense"]), Some(2));
+}
+
+#[test]
+fn standard_streams_are_the_targets_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let output = run(root.path(), "echo out; echo err >&2; env | grep -c '^LD_PRELOAD=/'");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "out\n1\n");
+    let text = stderr(&output);
+    assert!(
+        text.contains("\nerr\n") && text.starts_with("leakscope ") && text.contains("next: leakscope report"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_short_run_leaves_a_profile_and_a_session_file() {
+    let root = tempfile::tempdir().unwrap();
+    let output = run(root.path(), "exit 3");
+    let recording = root.path().join("rec");
+    let folders = folders(&recording);
+    assert_eq!(folders.len(), 1, "{}", stderr(&output));
+    let profile = last_profile(&folders[0]);
+    assert_eq!((profile.target.name.as_str(), profile.target.exit), ("sh", Some(Exit::Code(3))));
+    assert_eq!(profile.snapshot.reason, "final");
+    assert_eq!(profile.settings.interval_bytes, 1);
+    let text = fs::read_to_string(folders[0].join("session.json")).unwrap();
+    let session: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(session["schema"], "leakscope.session/1");
+    assert_eq!(session["end"]["how"], "code 3");
+    assert_eq!(session["root"], true);
+    assert_eq!(session["snapshots"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_recording_is_never_overwritten() {
+    let root = tempfile::tempdir().unwrap();
+    run(root.path(), "exit 0");
+    let second = run(root.path(), "exit 0");
+    assert!(stderr(&second).contains("rec holds a recording; this one goes to rec-2"), "{}", stderr(&second));
+    assert!(root.path().join("rec-2").is_dir());
+}
+
+#[test]
+fn what_was_live_survives_sigkill() {
+    let root = tempfile::tempdir().unwrap();
+    let running = Running::start(root.path(), &[], &["cat"], "cat");
+    kill(running.target, libc::SIGKILL);
+    let (code, text) = running.wait();
+    assert_eq!(code, Some(137));
+    assert!(text.contains("SIGKILL"), "{text}");
+    let profile = last_profile(&folders(&root.path().join("rec"))[0]);
+    assert_eq!(profile.target.exit, Some(Exit::Signal(9)));
+    assert!(live_bytes(&profile) > 0 && profile.memory.rss_bytes > 0);
+    assert!(profile.modules[0].path.ends_with("/cat") || profile.target.exe.ends_with("/cat"));
+}
+
+#[test]
+fn a_snapshot_can_be_had_while_recording() {
+    let root = tempfile::tempdir().unwrap();
+    let running = Running::start(root.path(), &["--interval", "100ms"], &["cat"], "cat");
+    for (pid, file) in [(running.target, "target.prof"), (running.leakscope.id(), "own.prof")] {
+        let output = leakscope(root.path(), &["snapshot", &pid.to_string(), "-o", file]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let profile = leakscope_profile::load(&root.path().join(file)).unwrap();
+        assert_eq!((profile.target.pid, profile.snapshot.reason.as_str()), (running.target, "request"));
+        assert!(live_bytes(&profile) > 0);
+    }
+    // Recover asks the same way while there is somebody to ask.
+    let arguments = ["recover", &running.target.to_string(), "-o", "recovered.prof"];
+    let output = leakscope(root.path(), &arguments).output().unwrap();
+    assert!(output.status.success() && stderr(&output).contains("still being recorded"), "{}", stderr(&output));
+    assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
+fn what_was_recorded_can_be_recovered_without_leakscope() {
+    let root = tempfile::tempdir().unwrap();
+    let mut running = Running::start(root.path(), &[], &["cat"], "cat");
+    let target = running.target.to_string();
+    kill(running.leakscope.id(), libc::SIGKILL);
+    let stdin = running.leakscope.stdin.take();
+    running.leakscope.wait().unwrap();
+    let output = leakscope(root.path(), &["snapshot", &target]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains(&format!("leakscope recover {target}")), "{}", stderr(&output));
+    let output = leakscope(root.path(), &["recover", &target, "-o", "recovered.prof"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let profile = leakscope_profile::load(&root.path().join("recovered.prof")).unwrap();
+    assert_eq!((profile.target.pid.to_string(), profile.snapshot.reason.as_str()), (target, "recover"));
+    assert!(live_bytes(&profile) > 0);
+    drop(stdin);
+}
+
+#[test]
+fn who_is_not_recorded_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    let own = std::process::id().to_string();
+    for (arguments, sentence) in [
+        (["snapshot", own.as_str()], "is not recorded"),
+        (["recover", own.as_str()], "is not recorded"),
+        (["snapshot", "4194999"], "there is no process"),
+        (["recover", "4194999"], "there is no process"),
+    ] {
+        let output = leakscope(root.path(), &arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}");
+        assert!(stderr(&output).contains(sentence), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn an_exec_ends_a_session_and_begins_another() {
+    let root = tempfile::tempdir().unwrap();
+    let running = Running::start(root.path(), &[], &["sh", "-c", "exec cat"], "cat");
+    let target = running.target;
+    assert_eq!(running.end().0, Some(0));
+    let folders = folders(&root.path().join("rec"));
+    let names: Vec<_> = folders.iter().map(|folder| folder.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, [format!("cat.{target}"), format!("sh.{target}")]);
+    let ends = folders.iter().map(|folder| last_profile(folder).target.exit);
+    assert_eq!(ends.collect::<Vec<_>>(), [Some(Exit::Code(0)), None]);
+}
+
+#[test]
+fn followed_processes_have_folders_of_their_own() {
+    let root = tempfile::tempdir().unwrap();
+    let running = Running::start(root.path(), &["--follow", "--only", "cat"], &["sh", "-c", "cat; exit 5"], "cat");
+    assert_eq!(running.end().0, Some(5));
+    let folders = folders(&root.path().join("rec"));
+    assert_eq!(folders.len(), 1, "only cat: {folders:?}");
+    assert!(last_profile(&folders[0]).target.exit.is_some());
+}
+
+#[test]
+fn signals_reach_the_target() {
+    let root = tempfile::tempdir().unwrap();
+    // The read is interrupted by the trap; the exit code says which signal came.
+    let script = "trap 'exit 41' TERM; trap 'exit 42' USR1; cat";
+    for (signal, code) in [(libc::SIGTERM, 41), (libc::SIGUSR1, 42)] {
+        let mut running = Running::start(root.path(), &["--follow"], &["sh", "-c", script], "sh");
+        kill(running.leakscope.id(), signal);
+        // The shell runs its trap when cat is done.
+        drop(running.leakscope.stdin.take());
+        assert_eq!(running.wait().0, Some(code));
+    }
+}
+
+#[test]
+fn secrets_do_not_get_into_profiles() {
+    let root = tempfile::tempdir().unwrap();
+    let arguments = ["run", "-o", "rec", "--sample", "1", "--", "sh", "-c", "exit 0", "--password=hunter2"];
+    leakscope(root.path(), &arguments).output().unwrap();
+    let folder = &folders(&root.path().join("rec"))[0];
+    let command = last_profile(folder).target.command.join(" ");
+    assert!(command.contains("--password") && !command.contains("hunter2"), "{command}");
+    assert!(!fs::read_to_string(folder.join("session.json")).unwrap().contains("hunter2"));
+}
+
+#[test]
+fn the_targets_signal_mask_is_the_one_we_were_started_with() {
+    let root = tempfile::tempdir().unwrap();
+    let masks = "grep -E '^Sig(Blk|Ign):' /proc/self/status";
+    let plain = Command::new("sh").args(["-c", masks]).output().unwrap();
+    let recorded = run(root.path(), masks);
+    assert_eq!(String::from_utf8_lossy(&recorded.stdout), String::from_utf8_lossy(&plain.stdout));
+}

@@ -1,0 +1,61 @@
+//! Any words written over a valid session: a snapshot and a drain return, and the profile is sound.
+//!
+//! Input: records of 12 bytes, each the index of a word (32 bits) and its new value (64 bits).
+#![no_main]
+
+use leakscope_collect::{Collector, NoNames, Occasion, ProcessFacts, SharedSession};
+use leakscope_session::frame::FrameWord;
+use leakscope_session::java::{Line, Method};
+use leakscope_session::modules::Range;
+use leakscope_session::view::Sizes;
+use libfuzzer_sys::fuzz_target;
+use std::sync::atomic::Ordering;
+
+#[path = "../../crates/collect/tests/support/mod.rs"]
+mod support;
+
+/// Small, so that most words mean something.
+const SIZES: Sizes = Sizes {
+    live_buckets: 16,
+    live_segments: 2,
+    node_index: 256,
+    nodes: 192,
+    stack_index: 64,
+    stacks: 32,
+    ring: 32,
+    methods: 16,
+    lines: 16,
+    names: 64,
+    modules: 4,
+};
+
+fn valid() -> support::Writer {
+    let writer = support::Writer::new(&SIZES);
+    let session = writer.session();
+    let name = session.java.push_name(b"Lcom/acme/Foo;").expect("room for a name");
+    session.java.push_method(&Method { id: 0x1000, class: name, name, signature: name, source: name });
+    session.modules.note(&Range { start: 0x1000, end: 0x9000, bias: 0x1000 }, b"/nonexistent");
+    for i in 0..20u64 {
+        let frames = [FrameWord::native(0x1000 + i * 64), FrameWord::java(0x1000, i as i32)];
+        writer.allocate(0x7f00_0000_0000 + i as usize * 48, i + 1, (i % 2) as u16, &frames);
+        session.java.push_line(&Line { frame: frames[1].0, line: 7, method: 0 });
+        session.ring.push(&[i % 4, 0, 0, 0, 0, 0]);
+    }
+    writer
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let writer = valid();
+    let words = writer.words();
+    for record in bytes.chunks_exact(12) {
+        let (index, value) = record.split_at(4);
+        let index = u32::from_le_bytes(index.try_into().expect("4 bytes")) as usize % words.len();
+        words[index].store(u64::from_le_bytes(value.try_into().expect("8 bytes")), Ordering::Relaxed);
+    }
+    let Ok(shared) = SharedSession::open(writer.descriptor(), None) else { return };
+    let mut collector = Collector::new(shared);
+    collector.drain(true);
+    let facts = ProcessFacts::gather(u32::MAX);
+    let profile = collector.snapshot(&facts, &mut NoNames, &Occasion::default());
+    profile.check().expect("a snapshot is sound");
+});
