@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 
 use inferno::flamegraph::color::{BasicPalette, Color, PaletteMap};
-use inferno::flamegraph::{self, Options, Palette};
+use inferno::flamegraph::{self, Direction, Options, Palette};
 use leakscope_analyze::{Diff, Estimate, FrameKind, FrameTable, Place, Sites};
 use leakscope_profile::model::Profile;
 
@@ -72,7 +72,8 @@ fn options<'a>(title: String, subtitle: String, palette: &'a mut PaletteMap) -> 
     options.colors = Palette::Basic(BasicPalette::Orange);
     options.deterministic = true;
     options.palette_map = Some(palette);
-    options.image_width = Some(1600);
+    // Roots at the top: the picture begins where the eye does, however tall it is. Its width is the window's.
+    options.direction = Direction::Inverted;
     options
 }
 
