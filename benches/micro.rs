@@ -31,7 +31,9 @@ fn main() {
 
     println!("\n## ns per malloc+free pair (median of {runs}; ratio to plain)\n");
     header(&tools);
-    for (pattern, threads) in [("pair", 1), ("pair", 2), ("ring", 1), ("ring", 2), ("live", 1), ("realloc", 1), ("deep", 1)] {
+    for (pattern, threads) in
+        [("pair", 1), ("pair", 2), ("ring", 1), ("ring", 2), ("live", 1), ("realloc", 1), ("deep", 1)]
+    {
         let row = medians(&tools, runs, |tool, cut| {
             let n = (pairs / cut).to_string();
             time(tool, &[micro.to_str().expect("UTF-8"), pattern, &n, &threads.to_string()])
@@ -118,7 +120,10 @@ fn mixed_stack(tools: &[Tool], scratch: &Path, runs: usize) {
     let classes = scratch.display().to_string();
     println!("\n## ns per Unsafe.allocateMemory+freeMemory pair in a JVM, 24 Java frames above 6 native ones\n");
     let some: Vec<_> = tools.iter().filter(|t| !t.name.starts_with("jemalloc") && t.name != "heaptrack").collect();
-    println!("| {} | cost of a sampled call (exact - plain) |", some.iter().map(|t| t.name).collect::<Vec<_>>().join(" | "));
+    println!(
+        "| {} | cost of a sampled call (exact - plain) |",
+        some.iter().map(|t| t.name).collect::<Vec<_>>().join(" | ")
+    );
     println!("|{}", "---|".repeat(some.len() + 1));
     let mut all = vec![Vec::new(); some.len()];
     for _ in 0..runs {
@@ -154,7 +159,7 @@ fn per_pair(micro: &Path, pattern: &str, recorded: bool) -> f64 {
         let mut words: Vec<String> = Vec::new();
         if recorded {
             let run = scratch.path().join("out").display().to_string();
-            words.extend([LEAKSCOPE, "run", "--seed", "1", "-o", &run, "--"].map(String::from));
+            words.extend([LEAKSCOPE, "run", "-o", &run, "--"].map(String::from));
         }
         words.extend(["valgrind", "--tool=callgrind", &format!("--callgrind-out-file={out}")].map(String::from));
         words.extend([micro.display().to_string(), pattern.into(), pairs.to_string(), "1".into()]);
