@@ -4,7 +4,7 @@
 //! The entries that need the caller's registers are naked: they hand their exact rsp and rbp on, so that there is no
 //! frame of ours for the unwinder to skip. malloc subtracts from the thread's counter and tail-jumps to the real
 //! function unless the counter has run out.
-#![no_std]
+#![cfg_attr(panic = "abort", no_std)] // the shim profile; others (clippy, cargo build) unwind, which needs std
 #![allow(unsafe_code)] // exported C functions
 #![allow(missing_docs)] // their documentation is the C standard's
 
@@ -17,6 +17,7 @@ use leakscope_agent::wrap::{Pointer, charge};
 use leakscope_agent::{Caller, start};
 
 /// Cannot happen: a test holds that the artefact contains no panic.
+#[cfg(panic = "abort")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {
@@ -67,10 +68,11 @@ pub unsafe extern "C" fn free(address: Pointer) {
     unsafe { real::free(address) }
 }
 
+// Through the program's own free, see `reallocarray`.
+#[unsafe(naked)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfree(address: Pointer) {
-    // SAFETY: as above.
-    unsafe { free(address) }
+    naked_asm!("jmp qword ptr [rip + free@GOTPCREL]")
 }
 
 #[unsafe(no_mangle)]
@@ -117,17 +119,24 @@ extern "C" fn realloc_body(address: Pointer, size: usize, sp: usize, bp: usize) 
     RECORDER.reallocate(&ARENA, address, size, Caller { sp, bp }, real)
 }
 
+// Through the program's own realloc, as libc does it: a program that brings its own malloc rarely has this one.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn reallocarray(address: Pointer, count: usize, size: usize) -> Pointer {
-    naked_asm!("mov rcx, rsp", "mov r8, rbp", "jmp {body}", body = sym reallocarray_body)
+    naked_asm!(
+        "mov rax, rsi",
+        "mul rdx",
+        "jo 2f",
+        "mov rsi, rax",
+        "jmp qword ptr [rip + realloc@GOTPCREL]",
+        "2:",
+        "jmp {overflow}",
+        overflow = sym reallocarray_overflow,
+    )
 }
 
-extern "C" fn reallocarray_body(address: Pointer, count: usize, size: usize, sp: usize, bp: usize) -> Pointer {
-    match count.checked_mul(size) {
-        Some(bytes) => realloc_body(address, bytes, sp, bp),
-        None => real::out_of_memory(),
-    }
+extern "C" fn reallocarray_overflow() -> Pointer {
+    real::out_of_memory()
 }
 
 #[unsafe(naked)]

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)] // the body of a C thread
 
 use crate::kernel;
-use crate::libc_symbols::{PthreadCreate, start_thread};
+use crate::libc_symbols::{PthreadCreate, exit_as_last_thread, start_thread};
 use crate::recorder::{Published, RECORDER, publish_jvm_state};
 use crate::thread;
 use core::ffi::c_void;
@@ -41,7 +41,7 @@ unsafe extern "C" fn body(_: *mut c_void) -> *mut c_void {
     thread::current().ignore_for_ever();
     kernel::set_thread_name(c"leakscope");
     if let Some(published) = RECORDER.recording() {
-        let mut names = Names { published, next_node: 1 };
+        let mut names = Names { published, next_node: 1, waited: 0 };
         RECORDER.jvm.serve(&mut names);
         names.publish_state();
     }
@@ -52,18 +52,34 @@ unsafe extern "C" fn body(_: *mut c_void) -> *mut c_void {
 struct Names {
     published: &'static Published,
     next_node: u32,
+    /// Ticks for which `next_node` has been half written.
+    waited: u32,
 }
 
+/// A node is written within nanoseconds of its id being taken; one that is not by now never will be, because its
+/// thread was torn out of the hook.
+const MOST_WAITED: u32 = 10;
+
 impl Sink for Names {
+    /// While there is no JVM yet, the program may end without one, by the end of its last thread instead of exit.
+    fn idle(&mut self) {
+        if kernel::is_last_thread() {
+            kernel::restore_signals(0);
+            exit_as_last_thread();
+        }
+    }
+
     fn tick(&mut self, resolver: &Resolver<'_>) {
         self.publish_state();
         let session = &self.published.session;
         let last = session.depot.node_ids();
         while self.next_node <= last {
             let frame = session.depot.node_frame(self.next_node);
-            if frame.0 == 0 {
+            if frame.0 == 0 && self.waited < MOST_WAITED {
+                self.waited += 1;
                 break; // being written: at the next tick
             }
+            self.waited = 0;
             if frame.is_java() {
                 self.resolve(resolver, frame);
             }
@@ -143,7 +159,7 @@ impl Names {
     }
 }
 
-/// A set of words with a number each, used by the helper alone; its pages cost only once they are touched.
+/// A set of words with a number each (plus 1; 0 = none), used by the helper alone; its pages cost only once they are touched.
 struct Known<const SLOTS: usize> {
     keys: [AtomicU64; SLOTS],
     values: [AtomicU32; SLOTS],
@@ -179,13 +195,31 @@ impl<const SLOTS: usize> Known<SLOTS> {
         None
     }
 
+    /// The number of a key; `None` if it got none, because the table of the session was full.
     fn value(&self, slot: usize) -> Option<u32> {
-        self.values.get(slot).map(|v| v.load(Ordering::Relaxed))
+        self.values.get(slot)?.load(Ordering::Relaxed).checked_sub(1)
     }
 
     fn set_value(&self, slot: usize, value: u32) {
         if let Some(v) = self.values.get(slot) {
-            v.store(value, Ordering::Relaxed);
+            v.store(value.saturating_add(1), Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_without_a_number_is_not_number_0() {
+        static KNOWN: Known<64> = Known::new();
+        let place = KNOWN.find_or_claim(77).unwrap();
+        assert!(!place.was_there);
+        let again = KNOWN.find_or_claim(77).unwrap();
+        assert!(again.was_there);
+        assert_eq!(KNOWN.value(again.slot), None, "the session's table was full");
+        KNOWN.set_value(place.slot, 0);
+        assert_eq!(KNOWN.value(again.slot), Some(0));
     }
 }

@@ -6,6 +6,7 @@ use core::ffi::c_void;
 
 mod number {
     pub const READ: usize = 0;
+    pub const OPEN: usize = 2;
     pub const CLOSE: usize = 3;
     pub const POLL: usize = 7;
     pub const MMAP: usize = 9;
@@ -23,6 +24,7 @@ mod number {
     pub const PRCTL: usize = 157;
     pub const GETTID: usize = 186;
     pub const CLOCK_GETTIME: usize = 228;
+    pub const SIGALTSTACK: usize = 131;
     pub const PRLIMIT: usize = 302;
     pub const MEMFD_CREATE: usize = 319;
 }
@@ -101,6 +103,37 @@ pub(crate) fn set_thread_name(name: &core::ffi::CStr) {
     unsafe { syscall(number::PRCTL, [PR_SET_NAME, name.as_ptr() as usize, 0, 0, 0, 0]) };
 }
 
+/// Whether the calling thread is on its alternative signal stack.
+pub(crate) fn on_signal_stack() -> bool {
+    const SS_ONSTACK: usize = 1;
+    // stack_t: address, flags (32 bits) and padding, size.
+    let mut now = [0usize; 3];
+    // SAFETY: null asks only; the kernel writes one stack_t.
+    unsafe { syscall(number::SIGALTSTACK, [0, now.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    now[1] & SS_ONSTACK != 0
+}
+
+/// Whether the calling thread is the only one left: the main thread has ended (pthread_exit), and all others.
+pub(crate) fn is_last_thread() -> bool {
+    const O_CLOEXEC: usize = 0o2000000;
+    let path = c"/proc/self/stat".as_ptr() as usize;
+    // SAFETY: the kernel reads the terminated path.
+    let Ok(fd) = checked(unsafe { syscall(number::OPEN, [path, O_CLOEXEC, 0, 0, 0, 0]) }).map(Fd) else {
+        return false;
+    };
+    let mut text = [0u8; 512];
+    // SAFETY: the kernel writes at most the buffer.
+    let read = checked(unsafe { syscall(number::READ, [fd.0, text.as_mut_ptr() as usize, text.len(), 0, 0, 0]) });
+    read.is_ok_and(|bytes| is_zombie_with_one_thread(text.get(..bytes).unwrap_or(&[])))
+}
+
+/// `PID (NAME) STATE ...`, of which the 18th field from STATE on is the number of threads, the dead first one included.
+fn is_zombie_with_one_thread(stat: &[u8]) -> bool {
+    let fields = stat.rsplit(|&byte| byte == b')').next().unwrap_or(&[]);
+    let mut fields = fields.split(|&byte| byte == b' ').skip(1);
+    fields.next() == Some(b"Z") && fields.nth(16) == Some(b"2")
+}
+
 /// A clock, nanoseconds.
 pub(crate) fn clock_ns(clock: usize) -> u64 {
     let mut time = [0i64; 2];
@@ -124,6 +157,8 @@ pub(crate) fn soft_limit(resource: usize) -> u64 {
 
 /// RLIMIT_FSIZE: ftruncate beyond it would raise SIGXFSZ.
 pub(crate) const FILE_SIZE: usize = 1;
+/// RLIMIT_AS.
+pub(crate) const ADDRESS_SPACE: usize = 9;
 /// RLIMIT_NOFILE.
 pub(crate) const OPEN_FILES: usize = 7;
 
@@ -156,6 +191,8 @@ pub(crate) fn seal(fd: &Fd) -> Result<(), Errno> {
 }
 
 const PROT_READ_WRITE: usize = 3;
+/// Bytes of a page.
+pub(crate) const PAGE: u64 = 4096;
 
 /// Maps a whole file, shared. Not part of core dumps.
 pub(crate) fn map_shared(fd: &Fd, bytes: u64) -> Result<*mut u8, Errno> {
@@ -186,7 +223,7 @@ pub(crate) fn wiped_on_fork() -> Result<*mut u8, Errno> {
     match checked(unsafe { syscall(number::MADVISE, [page, 4096, MADV_WIPEONFORK, 0, 0, 0]) }) {
         Ok(_) => Ok(page as *mut u8),
         Err(errno) => {
-            unmap(page as *mut u8, 4096);
+            unmap(page as *mut u8, PAGE);
             Err(errno)
         }
     }
@@ -270,18 +307,18 @@ pub(crate) fn send(socket: &Fd, bytes: &[u8], passed: Option<&Fd>) -> Result<(),
     if sent == bytes.len() { Ok(()) } else { Err(Errno(5)) }
 }
 
-/// Fills `buffer` from the socket within `ms`; an error if the peer is silent or gone.
-pub(crate) fn receive(socket: &Fd, buffer: &mut [u8], ms: u64) -> Result<(), Errno> {
+/// Fills `buffer` from the socket before the monotonic clock stands at `deadline_ns`; an error if the peer is silent
+/// or gone.
+pub(crate) fn receive(socket: &Fd, buffer: &mut [u8], deadline_ns: u64) -> Result<(), Errno> {
     const POLLIN: u64 = 1;
     const EINTR: u64 = 4;
     const ETIMEDOUT: u64 = 110;
-    let deadline = clock_ns(MONOTONIC).saturating_add(ms.saturating_mul(1_000_000));
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        let left = deadline.saturating_sub(clock_ns(MONOTONIC)) / 1_000_000;
-        let poll = socket.0 as u64 | POLLIN << 32;
+        let left = deadline_ns.saturating_sub(clock_ns(MONOTONIC)) / 1_000_000;
+        let mut poll = socket.0 as u64 | POLLIN << 32;
         // SAFETY: the kernel reads and writes one pollfd: one 64-bit word.
-        match checked(unsafe { syscall(number::POLL, [&raw const poll as usize, 1, left as usize, 0, 0, 0]) }) {
+        match checked(unsafe { syscall(number::POLL, [&raw mut poll as usize, 1, left as usize, 0, 0, 0]) }) {
             Ok(0) => return Err(Errno(ETIMEDOUT)),
             Err(Errno(EINTR)) if left > 0 => continue,
             Err(errno) => return Err(errno),
@@ -316,4 +353,21 @@ pub(crate) fn restore_signals(mask: u64) {
     const SIG_SETMASK: usize = 2;
     // SAFETY: the kernel reads one 64-bit mask.
     unsafe { syscall(number::RT_SIGPROCMASK, [SIG_SETMASK, &raw const mask as usize, 0, 8, 0, 0]) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_thread_is_told_by_the_process_status() {
+        let stat = |state: &str, threads: u32| {
+            format!("41 (a ) b) {state} 1 41 41 0 -1 4194368 5 0 0 0 0 0 0 0 20 0 {threads} 0 77 0 0\n").into_bytes()
+        };
+        assert!(is_zombie_with_one_thread(&stat("Z", 2)));
+        assert!(!is_zombie_with_one_thread(&stat("S", 2)));
+        assert!(!is_zombie_with_one_thread(&stat("Z", 3)));
+        assert!(!is_zombie_with_one_thread(b""));
+        assert!(!is_last_thread());
+    }
 }

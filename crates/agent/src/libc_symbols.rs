@@ -2,18 +2,77 @@
 #![allow(unsafe_code)] // C functions
 
 use crate::machine::weak;
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+const RTLD_LAZY: c_int = 1;
+const RTLD_NOLOAD: c_int = 4;
+const RTLD_NEXT: *mut c_void = -1isize as *mut c_void;
+
+type Dlopen = extern "C" fn(*const c_char, c_int) -> *mut c_void;
+type Dlsym = extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 
 /// `dlsym(RTLD_NEXT, name)`; null if there is none.
-pub(crate) fn next_symbol(name: &core::ffi::CStr) -> *mut c_void {
-    const RTLD_NEXT: *mut c_void = -1isize as *mut c_void;
-    let dlsym = weak!("dlsym");
-    if dlsym.is_null() {
+pub(crate) fn next_symbol(name: &CStr) -> *mut c_void {
+    symbol_of(RTLD_NEXT, name)
+}
+
+/// `dlsym` in a library, if that is loaded; null if it is not. Takes the dynamic linker's lock: not in hooks.
+pub(crate) fn loaded_symbol(library: &CStr, name: &CStr) -> *mut c_void {
+    let dlopen = weak!("dlopen");
+    if dlopen.is_null() {
         return core::ptr::null_mut();
     }
+    // SAFETY: the symbol is dlopen's, with dlopen's signature.
+    let dlopen: Dlopen = unsafe { core::mem::transmute(dlopen) };
+    let handle = dlopen(library.as_ptr(), RTLD_LAZY | RTLD_NOLOAD);
+    if handle.is_null() { handle } else { symbol_of(handle, name) }
+}
+
+fn symbol_of(handle: *mut c_void, name: &CStr) -> *mut c_void {
+    let mut dlsym = weak!("dlsym");
+    if dlsym.is_null() {
+        dlsym = dlsym_of_libdl();
+    }
+    if dlsym.is_null() {
+        return dlsym;
+    }
     // SAFETY: the symbol is dlsym's, with dlsym's signature.
-    let dlsym: extern "C" fn(*mut c_void, *const c_char) -> *mut c_void = unsafe { core::mem::transmute(dlsym) };
-    dlsym(RTLD_NEXT, name.as_ptr())
+    let dlsym: Dlsym = unsafe { core::mem::transmute(dlsym) };
+    dlsym(handle, name.as_ptr())
+}
+
+/// dlsym of a program that is not linked with libdl, where that is a library of its own (glibc before 2.34): libc
+/// has an entry of its own to the loader, for its plug-ins. Null where there is none.
+fn dlsym_of_libdl() -> *mut c_void {
+    static FOUND: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+    /// The flag by which libc's own calls are told from the program's.
+    const RTLD_DLOPEN: c_int = -0x8000_0000;
+    let found = FOUND.load(Ordering::Relaxed);
+    let (open, symbol) = (weak!("__libc_dlopen_mode"), weak!("__libc_dlsym"));
+    if !found.is_null() || open.is_null() || symbol.is_null() {
+        return found;
+    }
+    // SAFETY: the symbol is that function, with its signature.
+    let open: Dlopen = unsafe { core::mem::transmute(open) };
+    // SAFETY: likewise.
+    let symbol: Dlsym = unsafe { core::mem::transmute(symbol) };
+    let libdl = open(c"libdl.so.2".as_ptr(), RTLD_LAZY | RTLD_DLOPEN);
+    if !libdl.is_null() {
+        FOUND.store(symbol(libdl, c"dlsym".as_ptr()), Ordering::Relaxed);
+    }
+    FOUND.load(Ordering::Relaxed)
+}
+
+/// libc's own malloc, free, calloc, realloc and memalign, for programs without any dlsym; null in musl.
+pub(crate) fn libc_malloc_family() -> [*mut c_void; 5] {
+    [
+        weak!("__libc_malloc"),
+        weak!("__libc_free"),
+        weak!("__libc_calloc"),
+        weak!("__libc_realloc"),
+        weak!("__libc_memalign"),
+    ]
 }
 
 /// The address of the calling thread's errno; null where libc has none.
@@ -90,11 +149,21 @@ pub(crate) fn find_in_environment(mut visit: impl FnMut(&[u8]) -> bool) {
     unsafe {
         let mut entry = *environ;
         while !entry.is_null() && !(*entry).is_null() {
-            if visit(core::ffi::CStr::from_ptr(*entry).to_bytes()) {
+            if visit(CStr::from_ptr(*entry).to_bytes()) {
                 return;
             }
             entry = entry.add(1);
         }
+    }
+}
+
+/// What libc does when the last thread of a process ends: `exit(0)`.
+pub(crate) fn exit_as_last_thread() {
+    let exit = weak!("exit");
+    if !exit.is_null() {
+        // SAFETY: the symbol is exit's, with its signature.
+        let exit: extern "C" fn(c_int) -> ! = unsafe { core::mem::transmute(exit) };
+        exit(0);
     }
 }
 

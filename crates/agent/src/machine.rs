@@ -44,6 +44,15 @@ pub fn thread_block() -> *mut ThreadBlock {
     block
 }
 
+/// The stack pointer, about here.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let sp: usize;
+    // SAFETY: copies a register.
+    unsafe { asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    sp
+}
+
 /// The state of whoever called an exported function, as its naked entry saw it.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
@@ -81,6 +90,20 @@ pub(crate) unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
         );
     }
     result
+}
+
+/// The address of the program's first `free`, which may be the shim's.
+pub(crate) fn program_free() -> *mut core::ffi::c_void {
+    let address;
+    // SAFETY: loads the symbol's entry of the global offset table.
+    unsafe {
+        asm!(
+            "mov {}, qword ptr [rip + free@GOTPCREL]",
+            out(reg) address,
+            options(nostack, readonly, preserves_flags)
+        );
+    }
+    address
 }
 
 /// The address of a libc symbol, null where the program has none of that name.

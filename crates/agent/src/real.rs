@@ -7,7 +7,7 @@
 #![allow(unsafe_code)] // calls through pointers that dlsym gave
 
 use crate::arena::Arena;
-use crate::libc_symbols::{PthreadCreate, next_symbol};
+use crate::libc_symbols::{PthreadCreate, libc_malloc_family, loaded_symbol, next_symbol};
 use crate::recorder::FILTER;
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::transmute;
@@ -73,13 +73,20 @@ pub fn resolve() -> bool {
         (&PTHREAD_CREATE, c"pthread_create"),
     ];
     for (function, name) in wanted {
-        let found = next_symbol(name);
-        if !found.is_null() {
-            function.store(found, Ordering::Release);
-        }
+        set(function, next_symbol(name));
+    }
+    if MALLOC.load(Ordering::Relaxed) == bootstrap_malloc as *mut c_void {
+        let functions = [&MALLOC, &FREE, &CALLOC, &REALLOC, &MEMALIGN];
+        functions.into_iter().zip(libc_malloc_family()).for_each(|(function, found)| set(function, found));
     }
     STATE.store(KNOWN, Ordering::Release);
     true
+}
+
+fn set(function: &RealFunction, found: *mut c_void) {
+    if !found.is_null() {
+        function.store(found, Ordering::Release);
+    }
 }
 
 /// A block from the early arena, marked in the filter for ever so that its free asks who owns it.
@@ -188,9 +195,17 @@ pub fn out_of_memory() -> *mut c_void {
     core::ptr::null_mut()
 }
 
-/// The real pthread_create, if it was found.
+/// The real pthread_create. Before glibc 2.34 it lies in a library of its own, which a plug-in may have loaded only
+/// now, and out of the reach of `RTLD_NEXT`: so it is looked for again until it is found.
 pub fn pthread_create() -> PthreadCreate {
     resolve();
+    let is_unknown = || PTHREAD_CREATE.load(Ordering::Relaxed) == bootstrap_pthread_create as *mut c_void;
+    if is_unknown() {
+        set(&PTHREAD_CREATE, next_symbol(c"pthread_create"));
+    }
+    if is_unknown() {
+        set(&PTHREAD_CREATE, loaded_symbol(c"libpthread.so.0", c"pthread_create"));
+    }
     // SAFETY: the pointer is pthread_create's, or its bootstrap's, of the same signature.
     unsafe { transmute::<*mut c_void, PthreadCreate>(PTHREAD_CREATE.load(Ordering::Relaxed)) }
 }
@@ -241,14 +256,15 @@ unsafe extern "C" fn bootstrap_free(address: *mut c_void) {
 unsafe extern "C" fn bootstrap_posix_memalign(out: *mut *mut c_void, align: usize, size: usize) -> c_int {
     const ENOMEM: c_int = 12;
     const EINVAL: c_int = 22;
-    if resolve() && POSIX_MEMALIGN.load(Ordering::Relaxed) != bootstrap_posix_memalign as *mut c_void {
+    let is_known = resolve();
+    if is_known && POSIX_MEMALIGN.load(Ordering::Relaxed) != bootstrap_posix_memalign as *mut c_void {
         // SAFETY: passed on to our caller.
         return unsafe { posix_memalign(out, align, size) };
     }
     if !align.is_power_of_two() || align < size_of::<usize>() {
         return EINVAL;
     }
-    let block = early(size, align);
+    let block = if is_known { call_two(&MEMALIGN, align, size) } else { early(size, align) };
     if block.is_null() {
         return ENOMEM;
     }
@@ -257,7 +273,11 @@ unsafe extern "C" fn bootstrap_posix_memalign(out: *mut *mut c_void, align: usiz
     0
 }
 
-unsafe extern "C" fn bootstrap_usable_size(_address: *mut c_void) -> usize {
+unsafe extern "C" fn bootstrap_usable_size(address: *mut c_void) -> usize {
+    if resolve() && USABLE_SIZE.load(Ordering::Relaxed) != bootstrap_usable_size as *mut c_void {
+        // SAFETY: passed on to our caller.
+        return unsafe { usable_size(address) };
+    }
     0
 }
 
@@ -281,12 +301,19 @@ unsafe extern "C" fn fallback_pvalloc(size: usize) -> *mut c_void {
 
 unsafe extern "C" fn fallback_free_sized(address: *mut c_void, _size: usize) {
     // SAFETY: passed on to our caller.
-    unsafe { free(address) }
+    unsafe { program_free(address) }
 }
 
 unsafe extern "C" fn fallback_free_aligned_sized(address: *mut c_void, _align: usize, _size: usize) {
     // SAFETY: passed on to our caller.
-    unsafe { free(address) }
+    unsafe { program_free(address) }
+}
+
+/// Calls `free` as the program sees it: ours, unless the program brings its own malloc. It rarely brings free_sized
+/// too, so the block may be of either.
+unsafe fn program_free(address: *mut c_void) {
+    // SAFETY: the symbol is free's, with its signature; the block is our caller's to free.
+    unsafe { transmute::<*mut c_void, Free>(crate::machine::program_free())(address) }
 }
 
 /// Calls a function that has been looked for; null where it still is its own bootstrap (there is none).

@@ -15,7 +15,7 @@ use leakscope_session::handshake::{ENVIRONMENT, MESSAGE_BYTES, Message, Refusal,
 use leakscope_session::header::{Count, JvmState, Word};
 use leakscope_session::view::{Session, Sizes};
 
-/// How long the target waits for the collector, milliseconds: only if that is stopped or starved.
+/// How long the target waits for the collector in all, milliseconds: only if that is stopped or starved.
 const PATIENCE_MS: u64 = 2000;
 const LONGEST_NAME: usize = 100;
 
@@ -113,19 +113,21 @@ fn parse(text: &[u8]) -> Option<Collector> {
 }
 
 fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
+    let deadline = kernel::clock_ns(kernel::MONOTONIC).saturating_add(PATIENCE_MS * 1_000_000);
     let name = collector.name.get(..collector.name_bytes).unwrap_or(&[]);
     let socket = kernel::connect_abstract(name, PATIENCE_MS)?;
     send(&socket, Message::Hello { pid: kernel::pid(), why }, None)?;
-    let Some(Message::Answer { settings: Some(settings) }) = receive(&socket)? else {
+    let Some(Message::Answer { settings: Some(settings) }) = receive(&socket, deadline)? else {
         return Ok(());
     };
     let made = match make_session(&settings) {
         Ok(made) => made,
         Err((reason, Errno(errno))) => return send(&socket, Message::Refused { reason: reason as u64, errno }, None),
     };
-    send(&socket, Message::Offer { bytes: made.bytes }, Some(&made.fd))?;
-    if receive(&socket)? != Some(Message::Ack) {
+    let offered = send(&socket, Message::Offer { bytes: made.bytes }, Some(&made.fd));
+    if offered.and_then(|()| receive(&socket, deadline)) != Ok(Some(Message::Ack)) {
         kernel::unmap(made.base, made.bytes);
+        kernel::unmap(made.flag.cast_mut().cast(), kernel::PAGE);
         return Ok(());
     }
     let limit = kernel::soft_limit(kernel::OPEN_FILES) as usize;
@@ -154,9 +156,9 @@ fn send(socket: &Fd, message: Message, passed: Option<&Fd>) -> Result<(), Errno>
     kernel::send(socket, &bytes, passed)
 }
 
-fn receive(socket: &Fd) -> Result<Option<Message>, Errno> {
+fn receive(socket: &Fd, deadline_ns: u64) -> Result<Option<Message>, Errno> {
     let mut bytes = [0; MESSAGE_BYTES];
-    kernel::receive(socket, &mut bytes, PATIENCE_MS)?;
+    kernel::receive(socket, &mut bytes, deadline_ns)?;
     let mut words: Words = [0; _];
     for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
         let mut eight = [0; 8];
@@ -177,7 +179,14 @@ struct Made {
 }
 
 fn make_session(settings: &Settings) -> Result<Made, (Refusal, Errno)> {
-    let wanted = if settings.interval_bytes <= 1 { Sizes::EXACT } else { Sizes::SAMPLED };
+    // What we reserved of a limited address space would be missing to the target.
+    let wanted = if kernel::soft_limit(kernel::ADDRESS_SPACE) != u64::MAX {
+        Sizes::SMALL
+    } else if settings.interval_bytes <= 1 {
+        Sizes::EXACT
+    } else {
+        Sizes::SAMPLED
+    };
     make_sized(settings, &wanted).or_else(|_| make_sized(settings, &Sizes::SMALL))
 }
 
@@ -193,13 +202,13 @@ fn make_sized(settings: &Settings, sizes: &Sizes) -> Result<Made, (Refusal, Errn
     kernel::seal(&fd).map_err(|e| (Refusal::NoSeal, e))?;
     let flag = kernel::wiped_on_fork().map_err(|e| (Refusal::NoMapping, e))?;
     let base = kernel::map_shared(&fd, bytes).map_err(|e| {
-        kernel::unmap(flag, 4096);
+        kernel::unmap(flag, kernel::PAGE);
         (Refusal::NoMapping, e)
     })?;
     // SAFETY: a fresh mapping of that length, zeroed, page-aligned, never unmapped once recording has begun.
     let Ok(session) = (unsafe { Session::create(base, bytes, sizes) }) else {
         kernel::unmap(base, bytes);
-        kernel::unmap(flag, 4096);
+        kernel::unmap(flag, kernel::PAGE);
         return Err((Refusal::NoSize, EFBIG));
     };
     let start_ms = fill_header(&session, settings);

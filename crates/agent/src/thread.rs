@@ -5,6 +5,7 @@
 #![allow(unsafe_code)] // a thread-local reached through a raw pointer
 
 use crate::kernel;
+use crate::machine::stack_pointer;
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 use leakscope_sampling::Sampler;
@@ -28,12 +29,16 @@ pub enum Class {
 pub struct ThreadBlock {
     /// Counter, interval and random numbers.
     pub sampler: Cell<Sampler>,
-    guard: Cell<u32>,
+    guard: Cell<usize>,
     tid: Cell<u32>,
     class: Cell<u8>,
     class_looks: Cell<u8>,
     bounds: Cell<CachedBounds>,
 }
+
+/// Values of the guard besides the stack pointer of the call that entered.
+const OUTSIDE: usize = 0;
+const IGNORED: usize = usize::MAX;
 
 const CLASS_UNKNOWN: u8 = 0;
 /// A thread that still bears the process's name after so many looks keeps it.
@@ -51,23 +56,32 @@ pub fn current() -> &'static ThreadBlock {
 }
 
 /// While it lives, the thread is inside leakscope: nested allocations are not sampled.
-pub struct Guard(&'static ThreadBlock);
+pub struct Guard {
+    thread: &'static ThreadBlock,
+    sp: usize,
+}
 
 impl ThreadBlock {
     /// Enters leakscope, or `None` if the thread is inside already.
+    ///
+    /// A signal handler may have left the hook by longjmp, past the guard's drop. The stack shows it: who is inside
+    /// calls from further down. (Or from the signal stack, which lies anywhere: a system call tells, in that rare case.)
+    #[inline]
     pub fn enter(&'static self) -> Option<Guard> {
-        if self.guard.get() != 0 {
+        let sp = stack_pointer();
+        let holder = self.guard.get();
+        if holder != OUTSIDE && (sp <= holder || kernel::on_signal_stack()) {
             return None;
         }
-        self.guard.set(1);
+        self.guard.set(sp);
         // A signal handler on this thread must see the guard before anything that it protects.
         compiler_fence(Ordering::SeqCst);
-        Some(Guard(self))
+        Some(Guard { thread: self, sp })
     }
 
     /// The thread belongs to leakscope: none of its allocations is sampled.
     pub fn ignore_for_ever(&self) {
-        self.guard.set(u32::MAX);
+        self.guard.set(IGNORED);
     }
 
     /// Kernel id of the thread; one system call at the first use.
@@ -114,8 +128,8 @@ impl ThreadBlock {
 impl Drop for Guard {
     fn drop(&mut self) {
         compiler_fence(Ordering::SeqCst);
-        if self.0.guard.get() == 1 {
-            self.0.guard.set(0);
+        if self.thread.guard.get() == self.sp {
+            self.thread.guard.set(OUTSIDE);
         }
     }
 }
@@ -138,10 +152,33 @@ mod tests {
             assert!(block.enter().is_none());
             drop(guard);
             assert!(block.enter().is_some());
+            let guard = block.enter();
             block.ignore_for_ever();
             assert!(block.enter().is_none());
-            drop(Guard(block));
+            drop(guard);
             assert!(block.enter().is_none(), "for ever");
+        })
+        .join()
+        .unwrap();
+    }
+
+    /// As after a longjmp out of a signal handler that interrupted the hook.
+    #[test]
+    fn a_guard_that_was_jumped_over_is_forgotten_further_up_the_stack() {
+        #[inline(never)]
+        fn deep(depth: usize) -> usize {
+            let room = std::hint::black_box([depth; 64]);
+            if depth > 0 {
+                return deep(depth - 1) + room[0];
+            }
+            std::mem::forget(current().enter().unwrap());
+            assert!(current().enter().is_none(), "still inside, for all that is known");
+            0
+        }
+        std::thread::spawn(|| {
+            std::hint::black_box(deep(10));
+            assert!(current().enter().is_some());
+            assert!(current().enter().is_some(), "and left properly");
         })
         .join()
         .unwrap();

@@ -5,9 +5,9 @@
 //! writers; the filter in front of the table. Tables are tiny, so that each bucket is contended.
 #![cfg(leakscope_loom)]
 
+use leakscope_session::depot::{Depot, NODE_WORDS, STACK_WORDS};
 use leakscope_session::filter::Filter;
 use leakscope_session::frame::FrameWord;
-use leakscope_session::depot::{Depot, NODE_WORDS, STACK_WORDS};
 use leakscope_session::live::{BUCKET, Entry, Inserted, LiveTable, MAX_SEGMENTS, Segment, VALUE_WORDS};
 use leakscope_session::ring::{Popped, Ring, SLOT_WORDS};
 use loom::sync::Arc;
@@ -60,7 +60,8 @@ fn entry(size: u64) -> Entry {
 /// Most preemptions per execution: bugs of lock-free code need few (Musuvathi and Qadeer, 2007).
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(std::env::var("LOOM_MAX_PREEMPTIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(2));
+    builder.preemption_bound =
+        Some(std::env::var("LOOM_MAX_PREEMPTIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(2));
     builder.max_branches = 20_000;
     builder.check(model);
 }
