@@ -36,7 +36,7 @@ fn main() {
     {
         let row = medians(&tools, runs, |tool, cut| {
             let n = (pairs / cut).to_string();
-            time(tool, &[micro.to_str().expect("UTF-8"), pattern, &n, &threads.to_string()])
+            time(tool, scratch.path(), &[micro.to_str().expect("UTF-8"), pattern, &n, &threads.to_string()])
         });
         print_row(&format!("{pattern}, {threads} thread{}", if threads > 1 { "s" } else { "" }), &row);
     }
@@ -56,8 +56,7 @@ fn tools(scratch: &Path) -> Vec<Tool> {
         Tool { name: "leakscope exact", prefix: leakscope("1", "exact"), environment: vec![] },
     ];
     if on_path("heaptrack") {
-        let prefix = ["heaptrack", "--record-only", "-o", &out("heaptrack")].map(String::from).to_vec();
-        tools.push(Tool { name: "heaptrack", prefix, environment: vec![] });
+        tools.push(Tool { name: "heaptrack", prefix: vec!["heaptrack".into()], environment: vec![] });
     }
     let jemalloc = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2";
     if Path::new(jemalloc).exists() {
@@ -71,10 +70,11 @@ fn tools(scratch: &Path) -> Vec<Tool> {
 }
 
 /// Runs a program under a tool; the figure it prints.
-fn time(tool: &Tool, program: &[&str]) -> f64 {
+fn time(tool: &Tool, scratch: &Path, program: &[&str]) -> f64 {
     let mut words = tool.prefix.iter().map(String::as_str).chain(program.iter().copied());
     let mut command = Command::new(words.next().expect("a program"));
-    command.args(words).envs(tool.environment.iter().map(|(k, v)| (k, v))).stderr(Stdio::null());
+    // Some tools write into the current directory.
+    command.current_dir(scratch).args(words).envs(tool.environment.iter().map(|(k, v)| (k, v))).stderr(Stdio::null());
     let output = command.output().expect("the tool starts");
     let text = String::from_utf8_lossy(&output.stdout);
     let figure = text.lines().find_map(|line| line.trim().parse().ok());
@@ -129,7 +129,7 @@ fn mixed_stack(tools: &[Tool], scratch: &Path, runs: usize) {
     for _ in 0..runs {
         for (tool, figures) in some.iter().zip(&mut all) {
             let pairs = if tool.name == "leakscope exact" { "200000" } else { "2000000" };
-            figures.push(time(tool, &["java", "-Xint", "-cp", &classes, "MixedStack", pairs, "24"]));
+            figures.push(time(tool, scratch, &["java", "-Xint", "-cp", &classes, "MixedStack", pairs, "24"]));
         }
     }
     let row: Vec<_> = all.into_iter().map(median).collect();
