@@ -6,7 +6,7 @@
 //! function unless the counter has run out.
 #![cfg_attr(panic = "abort", no_std)] // the shim profile; others (clippy, cargo build) unwind, which needs std
 #![allow(unsafe_code)] // exported C functions
-#![allow(missing_docs)] // their documentation is the C standard's
+#![allow(missing_docs, clippy::missing_safety_doc)] // their documentation is the C standard's
 
 use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
