@@ -69,7 +69,7 @@ struct Received {
 impl Received {
     fn session(&self) -> Session<'_> {
         // SAFETY: mapped in `receive` with this length, unmapped on drop.
-        unsafe { Session::attach(self.base, self.bytes) }.ok().expect("a session")
+        unsafe { Session::attach(self.base, self.bytes) }.expect("a session")
     }
 }
 
