@@ -78,8 +78,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "GLOB", env = "LEAKSCOPE_ONLY")]
     pub only: Option<String>,
 
+    /// Draws the same random numbers again, for tests
+    #[arg(long, value_name = "N", hide = true)]
+    pub seed: Option<u64>,
+
     /// The command and its arguments
-    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
     pub command: Vec<OsString>,
 }
 
@@ -286,7 +290,14 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        for line in [&["run"][..], &["run", "--sample", "0", "x"], &["run", "--depth", "0", "x"], &["nonsense"], &[]] {
+        for line in [
+            &["run"][..],
+            &["run", "--sample", "0", "x"],
+            &["run", "--depth", "0", "x"],
+            &["run", "--unknown", "--", "x"],
+            &["nonsense"],
+            &[],
+        ] {
             let error = Args::try_parse_from(std::iter::once(&"leakscope").chain(line)).unwrap_err();
             assert!(error.exit_code() == 2 || line.is_empty());
         }

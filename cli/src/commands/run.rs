@@ -84,7 +84,7 @@ fn record(args: &RunArgs, mut child: Child, run: &Run) -> u8 {
         say(&messages::end(&run.name, exit, after, is_oom));
         summarise(finished, &run.directory);
         if !finished.is_empty() {
-            say(&format!("  {}", messages::own_cost(after)));
+            say(&format!("  {}", messages::own_cost(started.elapsed())));
             say(&format!("next: leakscope report {}", run.directory.display()));
         }
     }
@@ -167,6 +167,7 @@ fn policy(args: &RunArgs) -> Policy {
         java_depth: args.java_depth,
         only: args.only.clone(),
         follow: args.follow,
+        seed: args.seed,
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Policy {
     pub only: Option<String>,
     /// Whether all processes are followed.
     pub follow: bool,
+    /// The half of each session's id that seeds the target's random numbers; `None`: random.
+    pub seed: Option<u64>,
 }
 
 /// What the thread and the main loop share.
@@ -110,6 +112,11 @@ impl Front {
         unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, TICK_MS) };
     }
 
+    fn session_id(&self) -> [u64; 2] {
+        let [random, other] = random_id();
+        [self.policy.seed.unwrap_or(random), other]
+    }
+
     /// Whether a process is what it says, and wanted.
     fn is_wanted(&self, peer: Credentials, why: Why) -> bool {
         let root = self.root.load(Ordering::Acquire);
@@ -135,7 +142,7 @@ impl Decide for &Front {
             interval_bytes: self.policy.interval_bytes,
             native_depth: self.policy.native_depth.into(),
             java_depth: self.policy.java_depth.into(),
-            session_id: random_id(),
+            session_id: self.session_id(),
         })
     }
 }
