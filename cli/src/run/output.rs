@@ -70,18 +70,17 @@ pub fn prepare(wanted: &Path) -> Result<PathBuf> {
 
 /// `false` if the directory holds a recording.
 fn try_take(directory: &Path) -> Result<bool> {
-    match DirBuilder::new().mode(0o700).recursive(false).create(directory) {
+    let make = || DirBuilder::new().mode(0o700).create(directory);
+    let made = make().or_else(|error| match directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(parent).and_then(|()| make()),
+        _ => Err(error),
+    });
+    match made {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {
             if holds_recording(directory) {
                 return Ok(false);
             }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = directory.parent().filter(|p| !p.as_os_str().is_empty());
-            let parent = parent.with_context(|| format!("cannot make {}", directory.display()))?;
-            fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-            return try_take(directory);
         }
         Err(error) => return Err(error).with_context(|| format!("cannot make {}", directory.display())),
     }
@@ -160,5 +159,7 @@ mod tests {
         assert!(prepare(&file).is_err());
         assert!(prepare(&file.join("below")).is_err());
         assert!(prepare(Path::new("")).is_err());
+        assert!(prepare(Path::new("/proc/nowhere/below")).is_err(), "where its parent exists and takes nothing");
+        assert!(prepare(Path::new("/proc/nowhere")).is_err());
     }
 }
