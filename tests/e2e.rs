@@ -1,0 +1,17 @@
+//! Everything end to end: real programs and real JVMs under the real leakscope, judged by its decoded profiles.
+//!
+//! One binary, one file for each theme; `support` is the door that all go through, `programs/` are the targets. The
+//! long series (hundreds of runs) use the same experiments: see series.rs and scripts/series.
+
+mod experiments;
+mod support;
+
+mod diff;
+mod estimates;
+mod exact;
+mod java;
+mod killed;
+mod obstacles;
+mod run;
+mod tools;
+mod users;

