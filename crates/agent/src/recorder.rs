@@ -110,6 +110,13 @@ impl Recorder {
         unsafe { (*self.published.get()).as_ref() }
     }
 
+    /// What the kernel does to the flag in a forked child.
+    #[cfg(test)]
+    pub(crate) fn wipe_flag(&self) {
+        // SAFETY: as in `recording`.
+        unsafe { (*self.flag.load(Ordering::Acquire)).store(0, Ordering::Release) };
+    }
+
     /// Seed for the next thread that starts to sample.
     pub(crate) fn next_seed(&self, published: &Published) -> u64 {
         let ordinal = self.threads.fetch_add(1, Ordering::Relaxed);
@@ -117,6 +124,10 @@ impl Recorder {
     }
 
     /// Enters a sampled block, with its stack. The caller holds the thread's guard.
+    ///
+    /// Nothing is entered if the process is no longer the one that records: a child forked by a signal handler that
+    /// interrupted the hook comes back into it. And no block of 2^63 bytes and more, which some allocators claim to
+    /// have when their rounding overflows.
     pub(crate) fn enter(
         &self,
         published: &Published,
@@ -127,6 +138,9 @@ impl Recorder {
         let session = &published.session;
         let mut frames = FrameBuffer::new();
         let captured = self.capture(session, thread, caller, &mut frames);
+        if self.recording().is_none() || block.size > isize::MAX as usize {
+            return;
+        }
         let interned = session.depot.intern(frames.as_slice());
         if interned.is_new {
             modules::note(session, frames.as_slice());

@@ -122,7 +122,8 @@ impl Recorder {
         let guard = thread.enter();
         let result = real(address, size);
         let _errno = KeepErrno::new();
-        if let Some(busy) = busy {
+        // A forked child (see `enter`) must not touch its parent's entry.
+        if let Some(busy) = busy.filter(|_| self.recording().is_some()) {
             // With size 0 null means that the block was freed.
             if result.is_null() && size != 0 {
                 published.session.live.restore(busy);
@@ -308,6 +309,27 @@ mod tests {
             }
             assert!(charge(1 << 40), "{size:#x}: the next terabyte is a sample");
         }
+        assert_eq!(live(&session), []);
+    }
+
+    /// A signal handler forks inside of the real call, and the child comes back into the hook.
+    #[test]
+    fn a_forked_child_leaves_its_parents_tables_alone() {
+        let (recorder, session) = recorder(1);
+        malloc(recorder, 100, 0x10_0000);
+        let records = session.ring.len();
+        realloc(recorder, 0x10_0000, 200, || {
+            recorder.wipe_flag();
+            0x20_0000
+        });
+        assert_eq!(sizes(&session), [(0x10_0000, 100)], "the parent's entry, which is busy");
+        assert_eq!(session.ring.len(), records);
+    }
+
+    #[test]
+    fn a_block_larger_than_the_address_space_is_not_believed() {
+        let (recorder, session) = recorder(1);
+        malloc(recorder, usize::MAX, 0x10_0000);
         assert_eq!(live(&session), []);
     }
 
