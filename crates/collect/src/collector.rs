@@ -9,8 +9,10 @@ use crate::native::{NativeCache, NativeNames};
 use crate::rows::Rows;
 use crate::shared::SharedSession;
 use crate::stacks::Stacks;
-use leakscope_profile::{Code, FrameId, Function, ModuleId, Profile, ProfileBuilder, Row, Settings, Snapshot, StackId};
-use leakscope_session::frame::{Decoded, FrameWord};
+use leakscope_profile::{
+    Code, FrameId, Function, ModuleId, Profile, ProfileBuilder, Row, Settings, Snapshot, StackId, Totals,
+};
+use leakscope_session::frame::{Decoded, FrameWord, Marker};
 use leakscope_session::header::{JvmState, Word};
 use leakscope_session::losses::Loss;
 use std::collections::{BTreeMap, HashMap};
@@ -94,11 +96,14 @@ impl Collector {
         let mut builder = ProfileBuilder::new(facts.target(), snapshot, self.settings(occasion));
         let frames = self.add_frames(&mut builder, &stacks);
         let ids = add_stacks(&mut builder, &stacks, &frames);
+        let others = stacks.others.map(|totals| add_others(&mut builder, &totals));
         self.add_losses(&mut builder, &rows, occasion);
+        builder.loss("stacks_merged", stacks.merged);
+        drop((stacks, frames));
         for (depot_stack, row) in rows.into_rows() {
-            if let Some(stack) = ids.get(&depot_stack) {
-                builder.add_row(Row { stack: *stack, ..row });
-            }
+            // An id beyond the depot is as good as a stack that found no room.
+            let stack = ids.get(&depot_stack).copied().or(others).unwrap_or_else(|| add_unknown(&mut builder));
+            builder.add_row(Row { stack, ..row });
         }
         builder.memory(facts.memory());
         self.shared.release();
@@ -206,4 +211,18 @@ fn add_stacks(builder: &mut ProfileBuilder, stacks: &Stacks, frames: &[FrameId])
         ids.insert(stack.id, id);
     }
     ids
+}
+
+/// Adds the stack that stands for those which are not kept apart.
+fn add_others(builder: &mut ProfileBuilder, totals: &Totals) -> StackId {
+    let marker = builder.marker("[other stacks]");
+    let id = builder.stack(&[marker]);
+    builder.totals(id, totals);
+    id
+}
+
+/// Adds the stack of blocks whose stack is not known.
+fn add_unknown(builder: &mut ProfileBuilder) -> StackId {
+    let marker = builder.marker(Marker::DepotFull.text());
+    builder.stack(&[marker])
 }

@@ -184,6 +184,26 @@ fn losses_and_settings_travel() {
     assert!(profile.memory.rss_bytes > 0);
 }
 
+/// The depot fills over the days; what is written at each snapshot must not.
+#[test]
+fn stacks_that_only_churned_are_added_up_beyond_the_largest() {
+    let sizes = Sizes { stacks: 1 << 16, stack_index: 1 << 17, nodes: 1 << 17, node_index: 1 << 18, ..Sizes::SMALL };
+    let writer = Writer::new(&sizes);
+    let (count, kept) = (20_000u64, 1 << 14);
+    for i in 0..count {
+        writer.allocate(0x1000, i + 1, 0, &[FrameWord::native(0x10_0000 + i)]);
+        writer.session().live.take(0x1000).unwrap();
+    }
+    writer.allocate(0x1000, 1, 0, &[FrameWord::native(0x10_0000)]);
+    let profile = take(&mut Collector::new(writer.shared()), &facts(), &mut NoNames);
+    // The smallest is live, so it is kept as well.
+    assert_eq!(profile.stacks.len(), kept + 2);
+    assert_eq!(profile.losses["stacks_merged"], count - 1 - kept as u64);
+    assert_eq!(profile.stacks.iter().map(|s| s.totals.samples).sum::<u64>(), count + 1);
+    assert_eq!(profile.stacks.iter().map(|s| s.totals.bytes).sum::<f64>(), (count * (count + 1) / 2 + 1) as f64);
+    assert_eq!(names_of(&profile, &profile.rows[0]), ["0x100000"]);
+}
+
 /// A read of a hole through the mapping would fill it, and the target's memory limit would pay for that.
 #[test]
 fn a_snapshot_leaves_the_holes_of_the_file_alone() {
