@@ -34,6 +34,12 @@ pub enum Direction {
 }
 
 impl Change {
+    /// Adds the change of another site.
+    pub fn add(&mut self, other: &Change) {
+        self.new.add(&other.new);
+        self.gone.add(&other.gone);
+    }
+
     /// Bytes, with the interval that fails in `error_rate` of all cases.
     pub fn bytes_estimate(&self, error_rate: f64) -> Estimate {
         difference(self.new.bytes_estimate(error_rate), self.gone.bytes_estimate(error_rate))

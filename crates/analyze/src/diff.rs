@@ -65,10 +65,8 @@ pub struct Growth {
     pub baseline_bytes: Estimate,
     /// Live bytes after.
     pub candidate_bytes: Estimate,
-    /// Samples that came.
-    pub new_samples: u64,
-    /// Samples that went.
-    pub gone_samples: u64,
+    /// What came and what went: changes of disjoint sites add up.
+    pub change: Change,
 }
 
 /// What happened to a site. All but `Same` are said only of significant changes: with sampling, a site of which the
@@ -304,7 +302,6 @@ fn growth(place: Place, mut sides: Sides, change: &Change, direction: Option<Dir
         growth_objects: change.objects_estimate(ERROR_RATE),
         baseline_bytes: sides.baseline.bytes_estimate(ERROR_RATE),
         candidate_bytes: sides.candidate.bytes_estimate(ERROR_RATE),
-        new_samples: change.new.samples,
-        gone_samples: change.gone.samples,
+        change: *change,
     }
 }

@@ -60,7 +60,7 @@ fn assert_equal(expected: &HashMap<u32, Change>, got: &Diff, missable: &HashMap<
         let site = site_number(function);
         let mut change = expected[&site];
         (change.new.missable, change.gone.missable) = missable[&site];
-        assert_eq!((change.new.samples, change.gone.samples), (growth.new_samples, growth.gone_samples));
+        assert_eq!((change.new.samples, change.gone.samples), (growth.change.new.samples, growth.change.gone.samples));
         for (e, g) in [
             (change.bytes_estimate(ERROR_RATE), growth.growth_bytes),
             (change.objects_estimate(ERROR_RATE), growth.growth_objects),
@@ -133,7 +133,7 @@ fn survivors_cancel_however_large_the_site_is() {
     let b = program.snapshot();
     let nothing = diff(&a, &b, &DiffOptions::default());
     let growth = &nothing.sites[0];
-    assert_eq!((growth.growth_bytes.estimate, growth.new_samples, growth.gone_samples), (0.0, 0, 0));
+    assert_eq!((growth.growth_bytes.estimate, growth.change.new.samples, growth.change.gone.samples), (0.0, 0, 0));
     // What remains is what could have come and gone unseen: 3.69 intervals each way.
     assert!((growth.growth_bytes.high / 65_536.0 - 3.689).abs() < 0.01, "{:?}", growth.growth_bytes);
     assert!(growth.baseline_bytes.half_width() > 2.0 * growth.growth_bytes.half_width());

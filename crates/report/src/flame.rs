@@ -1,17 +1,19 @@
 //! Flame graphs as SVG, drawn by inferno: live or allocated bytes, and growth.
 //!
-//! Green is Java, yellow native code, grey neither. In a growth graph the widths are the bytes after, red is more
-//! than before and blue less; what is gone altogether has no width, so the subtitle says by how much all changed.
+//! Green is Java, yellow native code, grey neither. In a growth graph a stack is as wide as its bytes before or after,
+//! whichever is more, so that what is gone can be seen too; each frame bears its growth, callees included, and red is
+//! more than before, blue less (`growth_tree.rs`).
 //! The same profile gives the same bytes: colours come from names, not from chance.
 
 use std::io::{self, Write};
 
 use inferno::flamegraph::color::{BasicPalette, Color, PaletteMap};
-use inferno::flamegraph::{self, Direction, Options, Palette};
+use inferno::flamegraph::{self, Direction, Options, Palette, TextTruncateDirection};
 use leakscope_analyze::{Diff, Estimate, FrameKind, FrameTable, Place, Sites};
 use leakscope_profile::model::Profile;
 
-use crate::folded::{Measure, folded, folded_growth, frame_name};
+use crate::folded::{Measure, folded, frame_name};
+use crate::growth_tree::GrowthTree;
 use crate::style::Glyphs;
 use crate::units::{bytes_change, bytes_estimate, duration, time_utc};
 use crate::words;
@@ -36,26 +38,34 @@ pub fn flame(profile: &Profile, sites: &Sites, measure: Measure, out: impl Write
     draw(&mut options, &folded(sites, measure), out)
 }
 
-/// Draws growth: widths are the bytes of the candidate, colours the change.
+/// Draws growth: widths are the bytes before or after, whichever is more, colours the change.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`] if nothing is live in the candidate; else what `out` answers.
+/// [`io::ErrorKind::InvalidInput`] if nothing is live in either; else what `out` answers.
 pub fn flame_growth(a: &Profile, b: &Profile, diff: &Diff, out: impl Write) -> io::Result<()> {
     let title = format!("growth of live native memory: {}", words::target(b));
+    let span = match diff.elapsed_ms {
+        Some(ms) if ms >= 0 => format!("in {}", duration(ms.unsigned_abs())),
+        _ => {
+            format!("from {} to {}", time_utc(a.snapshot.time_unix_ns, false), time_utc(b.snapshot.time_unix_ns, false))
+        }
+    };
     let subtitle = format!(
-        "{} from {} to {} - width: bytes after; red: more than before, blue: less",
+        "{} {span} - width: before or after, whichever is more - red: grew, blue: shrank, grey: no clear change",
         bytes_change(&diff.growth_bytes, &Glyphs::UNICODE),
-        time_utc(a.snapshot.time_unix_ns, false),
-        time_utc(b.snapshot.time_unix_ns, false),
     );
-    let mut palette = PaletteMap::default();
+    let (lines, mut palette) = GrowthTree::new(diff).folded();
     let mut options = options(title, subtitle, &mut palette);
-    draw(&mut options, &folded_growth(diff), out)
+    // The number that inferno adds to a name is its width.
+    options.count_name = "bytes before or after".to_owned();
+    // Where there is no room for both, the name matters more than the growth: the colour tells that.
+    options.text_truncate_direction = TextTruncateDirection::Right;
+    draw(&mut options, &lines, out)
 }
 
 fn subtitle(total: &Estimate, profile: &Profile) -> String {
     format!(
-        "{} - {} - {} - up {}",
+        "{} - {} - {} - up {} - green: Java, yellow: native",
         bytes_estimate(total, &Glyphs::UNICODE),
         words::sampling(profile),
         time_utc(profile.snapshot.time_unix_ns, false),

@@ -62,12 +62,17 @@ pub fn folded_growth(diff: &Diff) -> String {
 }
 
 fn stack(table: &FrameTable, place: &Place) -> String {
+    stack_names(table, place).join(";")
+}
+
+/// The names of a stack's frames, root first.
+pub(crate) fn stack_names(table: &FrameTable, place: &Place) -> Vec<String> {
     if place.frames.is_empty() {
-        return format!("[{}]", place.kind.as_str());
+        return vec![format!("[{}]", place.kind.as_str())];
     }
     let mut names: Vec<String> = table.resolve(&place.frames).map(frame_name).collect();
     names.reverse();
-    names.join(";")
+    names
 }
 
 /// A frame's name without what the format gives a meaning to: `;` separates frames, a number after a space is the

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `text_report.rs`, `text_diff.rs` | text for a terminal |
 //! | `json.rs` | JSON, documented in docs/json.md |
-//! | `folded.rs`, `flame.rs` | folded stacks, flame graphs |
+//! | `folded.rs`, `flame.rs`, `growth_tree.rs` | folded stacks, flame graphs |
 //! | `words.rs`, `units.rs`, `table.rs`, `style.rs` | phrases, numbers, columns, colour |
 //! | `printable.rs` | names that cannot steer a terminal |
 //!
@@ -15,6 +15,7 @@
 
 mod flame;
 mod folded;
+mod growth_tree;
 mod json;
 mod printable;
 mod style;

@@ -105,6 +105,22 @@ fn flame_graphs() {
     let mut growth = Vec::new();
     flame_growth(&a, &b, &diff(&a, &b, &DiffOptions::default()), &mut growth).expect("draws");
     check("growth.svg.frames", &frames_of(&growth));
+    let drawn = String::from_utf8(growth.clone()).expect("UTF-8");
+    let frame = |name: &str| {
+        let at = drawn.find(&format!("<title>{name}")).unwrap_or_else(|| panic!("{name} is not drawn"));
+        let frame = &drawn[at..];
+        frame[..frame.find("</g>").expect("its end")].to_owned()
+    };
+    // The reader's own frame, whose growth is all in what it calls, says it and is red; memory that went is blue.
+    let own = frame("com.acme.log.ExceptionLogger.compress");
+    assert!(own.contains("compress +572 MiB ±29 of 699 MiB") && own.contains("rgb(255,"), "{own}");
+    let shrunk = frame("com.acme.Store$$Lambda.apply");
+    assert!(shrunk.contains("-22.6 MiB") && shrunk.contains(",255)"), "{shrunk}");
+    // What is gone is as wide as it was.
+    let mut svg = Vec::new();
+    let nothing = leakscope_profile::model::Profile { rows: Vec::new(), ..b.clone() };
+    flame_growth(&a, &nothing, &diff(&a, &nothing, &DiffOptions::default()), &mut svg).expect("draws what is gone");
+    assert!(String::from_utf8(svg).expect("UTF-8").contains("compress -128 MiB ±14 of 0 B (133,930,942 bytes"));
     // For the eye: LEAKSCOPE_SVG_DIR=DIR writes them out.
     if let Some(dir) = std::env::var_os("LEAKSCOPE_SVG_DIR") {
         std::fs::write(PathBuf::from(&dir).join("live.svg"), draw(Measure::Live)).expect("writable");
