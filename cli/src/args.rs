@@ -47,9 +47,10 @@ pub enum Command {
 #[command(after_help = "Exit code: that of the command (128+N if signal N killed it); 125 leakscope itself failed, \
                         126 the command cannot be executed, 127 it was not found.")]
 pub struct RunArgs {
-    /// Directory for the recording; %p is leakscope's process id, %n the command's name, %t the time [default:
-    /// ./leakscope-%n-%t]
-    #[arg(short, long, value_name = "DIR", env = "LEAKSCOPE_OUTPUT")]
+    /// Directory for the recording; %p is leakscope's process id, %n the command's name, %t the time. Where it holds a
+    /// recording already, DIR/recording-2 is taken, and so on [default: ./leakscope-%n-%t]
+    #[arg(short, long, value_name = "DIR", env = "LEAKSCOPE_OUTPUT",
+          value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub output: Option<String>,
 
     /// Mean bytes between samples; 1 records every allocation
@@ -71,7 +72,7 @@ pub struct RunArgs {
     pub java_depth: u32,
 
     /// Record every process that the command starts, not only itself and JVMs
-    #[arg(long, env = "LEAKSCOPE_FOLLOW")]
+    #[arg(long, env = "LEAKSCOPE_FOLLOW", value_parser = clap::builder::BoolishValueParser::new())]
     pub follow: bool,
 
     /// Record only processes with such a name (* and ? are wildcards)

@@ -5,7 +5,7 @@
 //! | [`args`] | the command line |
 //! | [`commands`] | one file for each command |
 //! | [`run`] | what `leakscope run` is made of: start, handshake, snapshots, signals, the end |
-//! | [`recording`], [`session_file`] | what a recording looks like on disk, and finding a snapshot in it |
+//! | [`volume`], [`recording`], [`session_file`] | what recordings look like on disk, and finding a snapshot in them |
 //! | [`reading`] | a profile with its symbols, ready to be analysed |
 //! | [`locate`], [`request`] | the recording of a process that runs |
 //! | [`shim_file`], [`symbols`] | the library that is preloaded; names of native functions |
@@ -26,6 +26,7 @@ mod session_file;
 mod shim_file;
 mod sizes;
 mod symbols;
+mod volume;
 
 use args::{Args, Command};
 use clap::Parser;

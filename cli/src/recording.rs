@@ -5,13 +5,15 @@
 //!     java.41/                            one recorded process
 //!       session.json  0000.prof ...       its snapshots
 //! ```
-//! `DIR` may be the recording or the folder of one process. Of several processes the JVM is taken (of several JVMs the
+//! `DIR` may be the recording, a directory of several (then the newest is meant, see [`crate::volume`]), or the folder of
+//! one process. `@10m` is the time since recording started. Of several processes the JVM is taken (of several JVMs the
 //! one with most live bytes), else the command that was started, else the one with most live bytes; the others are
 //! named. Everything works without `session.json`, only slower.
 
 use crate::exit::{self, Failure};
 use crate::session_file::{SessionFile, SnapshotEntry, live_bytes};
 use crate::sizes::{duration, parse_duration};
+use crate::volume::newest;
 use anyhow::Result;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +54,8 @@ pub struct Process {
 /// Nothing is there, or nothing that was recorded.
 pub fn resolve(spec: &str) -> Result<Resolved> {
     let (path, which) = split(spec)?;
-    if path.is_file() {
+    // Also a pipe; what is no profile is told apart by its contents.
+    if path.exists() && !path.is_dir() {
         return Ok(Resolved { path, folder: None, notes: Vec::new() });
     }
     let (process, mut notes) = choose(&path)?;
@@ -86,16 +89,34 @@ pub fn processes(directory: &Path) -> Result<Vec<Process>> {
     folders.sort();
     let processes: Vec<Process> = folders.into_iter().map(process).collect();
     if processes.is_empty() {
-        return Err(Failure::error(exit::NO_DATA, format!("{shown} holds no recording")));
+        return Err(Failure::error(
+            exit::NO_DATA,
+            format!(
+                "{shown} holds no recording: that is what `leakscope run -o DIR` writes, a folder for each process \
+                 (java.41) with snapshots (0000.prof) in it"
+            ),
+        ));
     }
     Ok(processes)
 }
 
-/// The process of a recording that is meant, and what should be said about the choice.
+/// The process that a directory means: of the newest recording in it the main one; and what should be said about the
+/// choice.
 ///
 /// # Errors
 /// As [`processes`].
 pub fn choose(directory: &Path) -> Result<(Process, Vec<String>)> {
+    let (recording, mut notes) = newest(directory);
+    let (process, more) = choose_process(&recording)?;
+    notes.extend(more);
+    Ok((process, notes))
+}
+
+/// The process of one recording that is meant, and what should be said about the choice.
+///
+/// # Errors
+/// As [`processes`].
+pub fn choose_process(directory: &Path) -> Result<(Process, Vec<String>)> {
     let mut processes = processes(directory)?;
     let live = |process: &Process| process.session.snapshots.last().map_or(0, |entry| entry.live_bytes);
     let rank = |process: &Process| {

@@ -152,8 +152,47 @@ fn a_recording_is_never_overwritten() {
     let root = tempfile::tempdir().unwrap();
     run(root.path(), "exit 0");
     let second = run(root.path(), "exit 0");
-    assert!(stderr(&second).contains("rec holds a recording; this one goes to rec-2"), "{}", stderr(&second));
-    assert!(root.path().join("rec-2").is_dir());
+    let text = stderr(&second);
+    assert!(text.contains("rec holds a recording; this one goes to rec/recording-2"), "{text}");
+    assert!(text.contains("next: leakscope report rec/recording-2\n"), "{text}");
+    // The directory that was given stands for the newest, and the others can be named.
+    let report = |what: &str| {
+        let output = leakscope(root.path(), &["report", what]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let said = report("rec");
+    assert!(said.contains("taking rec/recording-2, the newest of 2 recordings; also: rec/sh."), "{said}");
+    assert!(report("rec@first").contains("the newest of 2 recordings"));
+    assert!(!report("rec/recording-2").contains("the newest"));
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing beside the directory");
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_explained() {
+    let root = tempfile::tempdir().unwrap();
+    let empty = leakscope(root.path(), &["run", "-o", "", "--", "true"]).output().unwrap();
+    assert_eq!(empty.status.code(), Some(2));
+    assert!(stderr(&empty).contains("--output"), "{}", stderr(&empty));
+    let line = "rmdir ../gone && exec \"$0\" run -- true";
+    let gone = root.path().join("gone");
+    fs::create_dir(&gone).unwrap();
+    let deleted = Command::new("sh").args(["-c", line, env!("CARGO_BIN_EXE_leakscope")]).current_dir(&gone).output();
+    let deleted = deleted.unwrap();
+    assert_eq!(deleted.status.code(), Some(125));
+    assert!(stderr(&deleted).contains("the current directory has been deleted"), "{}", stderr(&deleted));
+}
+
+#[test]
+fn what_is_no_recording_is_explained() {
+    let root = tempfile::tempdir().unwrap();
+    for (what, code, sentence) in
+        [("/dev/null", 4, "/dev/null: the file is empty"), (".", 3, ". holds no recording: that is what")]
+    {
+        let output = leakscope(root.path(), &["report", what]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{what}");
+        assert!(stderr(&output).contains(sentence), "{}", stderr(&output));
+    }
 }
 
 #[test]

@@ -131,11 +131,11 @@ fn summarise(finished: &[Finished], directory: &Path) {
     say(&format!("  {snapshots} snapshot{plural}, {bytes} in {place}"));
 }
 
-/// The directory of the recording, and whether it is empty.
+/// The directory of the recording, and whether it was made for it.
 fn directory(args: &RunArgs, name: &str) -> Result<(PathBuf, bool)> {
     let wanted = output::expand(args.output.as_deref(), std::process::id(), name, unix_seconds());
-    let is_new = !wanted.exists();
-    let directory = output::prepare(&wanted).map_err(|error| Failure::error(exit::RUN_FAILED, format!("{error:#}")))?;
+    let (directory, is_new) =
+        output::prepare(&wanted).map_err(|error| Failure::error(exit::RUN_FAILED, format!("{error:#}")))?;
     if directory != wanted {
         say(&format!("leakscope: {} holds a recording; this one goes to {}", wanted.display(), directory.display()));
     }

@@ -1,6 +1,7 @@
 //! Where a recording goes: the directory's name, and a new one rather than an old recording overwritten.
 
 use crate::clock::stamp;
+use crate::volume;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -8,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Directories tried before giving up.
-const MOST_TRIES: u32 = 10_000;
+const MOST_TRIES: usize = 10_000;
 
 /// Name of a recording: `template` with `%p`, `%n`, `%t` and `%%` replaced, or `leakscope-NAME-TIME`.
 pub fn expand(template: Option<&str>, pid: u32, name: &str, unix_seconds: i64) -> PathBuf {
@@ -41,31 +42,22 @@ pub fn safe(name: &str) -> String {
     }
 }
 
-/// Makes the directory of a recording, or takes an existing one that holds none. One that does hold a recording is
-/// left alone: a number is appended, or, where its parent cannot be written (a mounted volume), a numbered directory
-/// inside of it is taken.
+/// Makes the directory of a recording, or takes an existing one that holds none. In one that does hold a recording, a
+/// numbered directory is made (see [`crate::volume`]). The directory, and whether it was made.
 ///
 /// # Errors
 /// The directory cannot be made or written.
-pub fn prepare(wanted: &Path) -> Result<PathBuf> {
-    if try_take(wanted)? {
-        return Ok(wanted.to_owned());
+pub fn prepare(wanted: &Path) -> Result<(PathBuf, bool)> {
+    if wanted.is_relative() && std::env::current_dir().is_err() {
+        bail!("the current directory has been deleted; name another one with -o");
     }
-    let name = wanted.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    for number in 2..MOST_TRIES {
-        let sibling = wanted.with_file_name(format!("{name}-{number}"));
-        // `.`, `..` and `/` have no siblings by name.
-        match (!name.is_empty()).then(|| try_take(&sibling)) {
-            Some(Ok(true)) => return Ok(sibling),
-            Some(Ok(false)) => continue,
-            Some(Err(_)) | None => {}
-        }
-        let inside = wanted.join(format!("recording-{number}"));
-        if try_take(&inside)? {
-            return Ok(inside);
+    for place in volume::places(wanted).take(MOST_TRIES) {
+        let is_new = !place.exists();
+        if try_take(&place)? {
+            return Ok((place, is_new));
         }
     }
-    bail!("{} and thousands of others hold recordings already", wanted.display())
+    bail!("others put recordings into {} faster than we can", wanted.display())
 }
 
 /// `false` if the directory holds a recording.
@@ -78,7 +70,7 @@ fn try_take(directory: &Path) -> Result<bool> {
     match made {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {
-            if holds_recording(directory) {
+            if volume::holds_recording(directory) {
                 return Ok(false);
             }
         }
@@ -89,12 +81,6 @@ fn try_take(directory: &Path) -> Result<bool> {
     // A leftover of no bytes would harm nobody.
     let _ = fs::remove_file(&probe);
     Ok(true)
-}
-
-/// Whether a directory holds a recording: a folder with a profile or a session file in it.
-fn holds_recording(directory: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(directory) else { return false };
-    entries.flatten().any(|entry| crate::recording::is_process_folder(&entry.path()))
 }
 
 /// Makes the folder of one process in a recording: `java.41`, then `java.41.2`.
@@ -131,16 +117,19 @@ mod tests {
     fn a_recording_is_never_overwritten() {
         let root = tempfile::tempdir().unwrap();
         let wanted = root.path().join("deep/er/rec");
-        assert_eq!(prepare(&wanted).unwrap(), wanted);
+        assert_eq!(prepare(&wanted).unwrap(), (wanted.clone(), true));
         assert_eq!(fs::metadata(&wanted).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(prepare(&wanted).unwrap(), wanted, "an empty one is taken again");
+        assert_eq!(prepare(&wanted).unwrap(), (wanted.clone(), false), "an empty one is taken again");
         let folder = process_folder(&wanted, "java", 41).unwrap();
-        assert_eq!(prepare(&wanted).unwrap(), wanted, "and one without a profile");
+        assert_eq!(prepare(&wanted).unwrap().0, wanted, "and one without a profile");
         fs::write(folder.join("0000.prof"), "").unwrap();
-        assert_eq!(prepare(&wanted).unwrap(), root.path().join("deep/er/rec-2"));
-        fs::create_dir_all(root.path().join("deep/er/rec-2/sh.1")).unwrap();
-        fs::write(root.path().join("deep/er/rec-2/sh.1/session.json"), "").unwrap();
-        assert_eq!(prepare(&wanted).unwrap(), root.path().join("deep/er/rec-3"));
+        assert_eq!(prepare(&wanted).unwrap(), (wanted.join("recording-2"), true));
+        assert_eq!(prepare(&wanted).unwrap(), (wanted.join("recording-2"), false), "empty as well");
+        fs::create_dir_all(wanted.join("recording-2/sh.1")).unwrap();
+        fs::write(wanted.join("recording-2/sh.1/session.json"), "").unwrap();
+        assert_eq!(prepare(&wanted).unwrap(), (wanted.join("recording-3"), true));
+        assert_eq!(prepare(&folder).unwrap(), (folder.join("recording-2"), true), "the folder of one process");
+        assert_eq!(fs::read_dir(root.path().join("deep/er")).unwrap().count(), 1, "nothing beside it");
     }
 
     #[test]
