@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use leakscope_profile::model::{Profile, Row};
+use leakscope_profile::model::{Kind, Profile, Row};
 
 use crate::change::{Change, Direction};
 use crate::discovery::discoveries;
@@ -116,7 +116,7 @@ struct Pairing {
     reversed: bool,
     /// Epoch that the earlier profile closes.
     epoch: u32,
-    /// Sampling intervals in force at the baseline and at the candidate, bytes; 0 if unknown.
+    /// Widest sampling intervals of the baseline and of the candidate, bytes; 0 if unknown.
     intervals: [u64; 2],
 }
 
@@ -125,12 +125,7 @@ impl Pairing {
         let (before, after) = (&a.snapshot, &b.snapshot);
         let paired = before.session == after.session && before.session != [0; 16];
         let reversed = if paired { after.epoch < before.epoch } else { after.time_unix_ns < before.time_unix_ns };
-        Pairing {
-            paired,
-            reversed,
-            epoch: before.epoch.min(after.epoch),
-            intervals: [a.settings.interval_bytes, b.settings.interval_bytes],
-        }
+        Pairing { paired, reversed, epoch: before.epoch.min(after.epoch), intervals: [a, b].map(widest_interval) }
     }
 
     /// Whether the later of both profiles is the one at hand.
@@ -147,13 +142,10 @@ impl Pairing {
         }
     }
 
-    /// What came and went. A side without samples could have missed what the other one's sampling could, with the
-    /// interval of its own time.
-    fn change(&self, sides: &Sides) -> Change {
-        let missable = |own: &Sums, other: &Sums, interval: u64| match (own.samples, other.missable) {
-            (0, Missable { interval_bytes: 0, .. }) => Missable::default(),
-            (0, seen) if interval > 0 => Missable { smallest_bytes: seen.smallest_bytes, ..Missable::unseen(interval) },
-            (0, seen) => seen,
+    /// What came and went.
+    fn change(&self, sides: &Sides, kind: Kind) -> Change {
+        let missable = |own: &Sums, other: &Sums, interval: u64| match own.samples {
+            0 => unseen(other, kind, interval),
             _ => own.missable,
         };
         let baseline = missable(&sides.baseline, &sides.candidate, self.intervals[0]);
@@ -168,6 +160,31 @@ impl Pairing {
         gone.missable = Missable { interval_bytes: baseline.interval_bytes, ..candidate.or(baseline) };
         Change { new, gone }
     }
+}
+
+/// What a profile without samples of a site could have missed there: what its own sampling can miss, whatever the
+/// other profile recorded. Only malloc is sampled; every mapping and thread is recorded.
+fn unseen(other: &Sums, kind: Kind, interval_bytes: u64) -> Missable {
+    match (kind, interval_bytes) {
+        (Kind::MmapAnon | Kind::MmapFile | Kind::Thread, _) => Missable::default(),
+        // Unknown, as in a profile of another tool: supposed to be the other's.
+        (Kind::Malloc, 0) => other.missable,
+        (Kind::Malloc, interval) => {
+            let mean_bytes = other.bytes_observed / other.samples.max(1);
+            let smallest_bytes =
+                if other.missable.smallest_bytes > 0 { other.missable.smallest_bytes } else { mean_bytes };
+            match Missable::unseen(interval) {
+                none if none.interval_bytes == 0 => none,
+                some => Missable { smallest_bytes, ..some },
+            }
+        }
+    }
+}
+
+/// The widest sampling interval of a profile, bytes; 0 if unknown.
+fn widest_interval(profile: &Profile) -> u64 {
+    let malloc = profile.rows.iter().filter(|row| row.kind == Kind::Malloc);
+    malloc.map(|row| row.interval_bytes).fold(profile.settings.interval_bytes, u64::max)
 }
 
 impl Sides {
@@ -196,7 +213,7 @@ pub fn diff(a: &Profile, b: &Profile, options: &DiffOptions) -> Diff {
     }
     let mut total = Sides::default();
     sides.iter().for_each(|s| total.add(s));
-    let total_change = pairing.change(&total);
+    let total_change = pairing.change(&total, Kind::Malloc);
     let mut matched: Vec<(Place, Sides)> = places.places.into_iter().zip(sides).collect();
     if !pairing.paired {
         matched = match_by_key(matched);
@@ -269,7 +286,7 @@ fn match_by_key(sites: Vec<(Place, Sides)>) -> Vec<(Place, Sides)> {
 }
 
 fn growths(sites: Vec<(Place, Sides)>, pairing: &Pairing, tolerance_bytes: f64) -> Vec<Growth> {
-    let changes: Vec<Change> = sites.iter().map(|(_, sides)| pairing.change(sides)).collect();
+    let changes: Vec<Change> = sites.iter().map(|(place, sides)| pairing.change(sides, place.kind)).collect();
     let directions = discoveries(&changes, ERROR_RATE, tolerance_bytes);
     let mut growths: Vec<Growth> = sites
         .into_iter()

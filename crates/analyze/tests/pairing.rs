@@ -6,6 +6,7 @@ mod program;
 use std::collections::{HashMap, HashSet};
 
 use leakscope_analyze::{Change, Diff, DiffOptions, ERROR_RATE, Estimate, Missable, Sums, diff};
+use leakscope_profile::model::Profile;
 use leakscope_sampling::Interval;
 use program::{Block, Program, site_number};
 
@@ -76,7 +77,8 @@ fn close_width(a: f64, b: f64, e: Estimate) -> bool {
     close(a, b) || (a - b).abs() <= 1e-6 * (e.high - e.low).max(e.estimate.abs())
 }
 
-/// What each side of each site could have missed: the widest interval of the side, the smallest block of both.
+/// What each side of each site could have missed: the widest interval of the side (of its whole profile
+/// if it has no sample), the smallest block of both.
 fn missable(before: &[Block], after: &[Block], intervals: [u64; 2]) -> HashMap<u32, (Missable, Missable)> {
     (0..SITES)
         .map(|site| {
@@ -91,12 +93,17 @@ fn missable(before: &[Block], after: &[Block], intervals: [u64; 2]) -> HashMap<u
             };
             let (a, b) = (sums(before), sums(after));
             let side = |own: &Sums, other: &Sums, interval: u64| {
-                let interval_bytes = match (own.samples, other.missable.interval_bytes) {
-                    (0, 0) => 0,
-                    (0, _) => Missable::unseen(interval).interval_bytes,
-                    _ => own.missable.interval_bytes,
-                };
-                Missable { interval_bytes, ..own.missable.or(other.missable) }
+                let both = own.missable.or(other.missable);
+                if own.samples > 0 {
+                    return Missable { interval_bytes: own.missable.interval_bytes, ..both };
+                }
+                // Where every block was recorded, their mean size stands for the smallest.
+                let mean_bytes = other.bytes_observed / other.samples.max(1);
+                match (Missable::unseen(interval).interval_bytes, both.smallest_bytes) {
+                    (0, _) => Missable { interval_bytes: 0, ..both },
+                    (interval_bytes, 0) => Missable { interval_bytes, smallest_bytes: mean_bytes },
+                    (interval_bytes, smallest_bytes) => Missable { interval_bytes, smallest_bytes },
+                }
             };
             (site, (side(&b, &a, intervals[1]), side(&a, &b, intervals[0])))
         })
@@ -112,7 +119,10 @@ fn aggregated_growth_equals_growth_by_sample_id() {
         let (before, a) = (program.live.clone(), program.snapshot());
         live(&mut program);
         let (after, b) = (program.live.clone(), program.snapshot());
-        let intervals = [a.settings.interval_bytes, b.settings.interval_bytes];
+        let widest = |profile: &Profile| {
+            profile.rows.iter().map(|row| row.interval_bytes).fold(profile.settings.interval_bytes, u64::max)
+        };
+        let intervals = [&a, &b].map(widest);
 
         let forwards = diff(&a, &b, &DiffOptions::default());
         assert!(!forwards.reversed);

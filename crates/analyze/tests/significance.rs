@@ -74,3 +74,50 @@ fn twenty_intervals_of_growth_are_seen_and_one_is_not() {
     // Beside churn of its own (25 intervals come and go) it takes more.
     assert!(found(100, 800, 60) >= 0.95, "{}", found(100, 800, 60));
 }
+
+/// Snapshots of one program recorded twice, with another sampling interval each.
+fn recorded_twice(seed: u64, intervals: [Interval; 2]) -> [leakscope_profile::model::Profile; 2] {
+    let mut session = 0;
+    intervals.map(|interval| {
+        let mut program = Program::new(seed + session, interval);
+        // From an eighth of an interval to eight of them.
+        for site in 0..40u32 {
+            (0..u64::from(site % 7 + 1).pow(2) * R.bytes() / 8 / 256).for_each(|_| program.allocate(site, 256));
+        }
+        session += 1;
+        let mut profile = program.snapshot();
+        profile.snapshot.session = [session as u8; 16];
+        profile
+    })
+}
+
+#[test]
+fn another_interval_is_no_change() {
+    let coarse = Interval::from_bytes(4 * R.bytes());
+    for intervals in [[Interval::EXACT, R], [R, Interval::EXACT], [R, coarse], [coarse, R]] {
+        let runs = 40;
+        let runs_with_false = (0..runs)
+            .filter(|seed| {
+                let [a, b] = recorded_twice(100 * seed, intervals);
+                diff(&a, &b, &DiffOptions::default()).sites.iter().any(|g| g.significant)
+            })
+            .count();
+        // Nothing changed, so whatever is found is false: 5 % of the runs and three standard errors.
+        assert!(runs_with_false <= 6, "{intervals:?}: {runs_with_false} of {runs}");
+    }
+}
+
+#[test]
+fn a_side_without_samples_is_unsure_by_its_own_interval() {
+    for (intervals, wide) in [([Interval::EXACT, R], true), ([R, Interval::EXACT], false)] {
+        let [mut a, b] = recorded_twice(1, intervals);
+        let mut b = b;
+        let empty = if wide { &mut b } else { &mut a };
+        empty.rows.clear();
+        let diff = diff(&a, &b, &DiffOptions::default());
+        for growth in &diff.sites {
+            let unseen = if wide { growth.candidate_bytes } else { growth.baseline_bytes };
+            assert!((unseen.high / R.bytes() as f64 - 3.689).abs() < 1e-3, "{unseen:?}");
+        }
+    }
+}
