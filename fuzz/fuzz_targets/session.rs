@@ -27,6 +27,8 @@ const SIZES: Sizes = Sizes {
     lines: 16,
     names: 64,
     modules: 4,
+    regions: 16,
+    threads: 8,
 };
 
 fn valid() -> support::Writer {

@@ -35,6 +35,8 @@ const SIZES: Sizes = Sizes {
     lines: 64,
     names: 256,
     modules: 8,
+    regions: 32,
+    threads: 16,
 };
 
 fn valid() -> Writer {

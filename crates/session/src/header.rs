@@ -12,7 +12,7 @@ pub const BYTES: usize = 8192;
 /// First word of every session: "LEAKSCOP".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"LEAKSCOP");
 /// Version of the layout; a reader refuses any other.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 /// Sampling intervals that one recording can use (each change doubles or halves it).
 pub const INTERVALS: usize = 16;
 
@@ -86,6 +86,14 @@ pub enum Count {
     Names = 5,
     /// Modules.
     Modules = 6,
+    /// Slots ever used of the region table.
+    Regions = 7,
+    /// Where to look for an empty slot of the region table.
+    RegionHint = 8,
+    /// Slots ever used of the thread table.
+    Threads = 9,
+    /// Which slot of the thread table is looked at next for a thread that has ended.
+    ThreadHand = 10,
 }
 
 /// How far the Java side has come.
@@ -191,4 +199,4 @@ impl<'a> Header<'a> {
 }
 
 const _: () = assert!(Word::Losses as usize + losses::WORDS <= BYTES / 8);
-const _: () = assert!(Word::Counts as usize + 7 * 8 <= Word::Losses as usize);
+const _: () = assert!(Word::Counts as usize + 11 * 8 <= Word::Losses as usize);

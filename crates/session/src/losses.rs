@@ -51,6 +51,16 @@ losses! {
     ModulesFull = "modules_full",
     /// Java methods or lines that found no room in the name tables.
     NamesFull = "names_full",
+    /// Mappings that found no room in the region table, or parts of them.
+    RegionsFull = "regions_full",
+    /// Bytes of those.
+    RegionsFullBytes = "regions_full_bytes",
+    /// Mappings left as they were because two threads changed them at the same instant; the collector sets it right.
+    RegionsContended = "regions_contended",
+    /// Unmaps that bypassed the shim, noticed when the range was handed out again or is no longer mapped.
+    MissedUnmaps = "missed_unmaps",
+    /// Threads that found no room in the thread table: they are missing.
+    ThreadsFull = "threads_full",
 }
 
 /// A view of the counters.

@@ -11,7 +11,9 @@ use crate::java::{self, JavaTable};
 use crate::live::{BUCKET, LiveTable, MAX_SEGMENTS, Segment, VALUE_WORDS};
 use crate::losses::Losses;
 use crate::modules::{self, ModuleTable};
+use crate::regions::{self, RegionTable};
 use crate::ring::{self, Ring};
+use crate::threads::{self, ThreadTable};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Every table starts on a page.
@@ -44,9 +46,13 @@ pub struct Sizes {
     pub names: u64,
     /// Modules.
     pub modules: u64,
+    /// Slots of the region table.
+    pub regions: u64,
+    /// Slots of the thread table.
+    pub threads: u64,
 }
 
-const SIZE_FIELDS: usize = 11;
+const SIZE_FIELDS: usize = 13;
 
 impl Sizes {
     /// For sampled recording: about 150 MiB of address space, of which a few MiB are ever touched.
@@ -62,6 +68,8 @@ impl Sizes {
         lines: 1 << 18,
         names: 1 << 21,
         modules: 2048,
+        regions: 1 << 16,
+        threads: 1 << 15,
     };
 
     /// For exact mode: room for more than 10 million live blocks, in 3.3 GiB of address space.
@@ -89,6 +97,8 @@ impl Sizes {
         lines: 1 << 16,
         names: 1 << 18,
         modules: 512,
+        regions: 1 << 13,
+        threads: 1 << 12,
     };
 
     fn to_words(self) -> [u64; SIZE_FIELDS] {
@@ -104,6 +114,8 @@ impl Sizes {
             self.lines,
             self.names,
             self.modules,
+            self.regions,
+            self.threads,
         ]
     }
 
@@ -121,6 +133,8 @@ impl Sizes {
             lines: word(8),
             names: word(9),
             modules: word(10),
+            regions: word(11),
+            threads: word(12),
         }
     }
 
@@ -151,6 +165,9 @@ struct Layout {
     lines: Area,
     names: Area,
     modules: Area,
+    region_spans: Area,
+    region_infos: Area,
+    threads: Area,
     bytes: u64,
 }
 
@@ -186,6 +203,9 @@ impl Layout {
             lines: area(sizes.lines, java::LINE_WORDS as u64 * 8)?,
             names: area(sizes.names, 8)?,
             modules: area(sizes.modules, modules::MODULE_WORDS as u64 * 8)?,
+            region_spans: area(sizes.regions, regions::SPAN_WORDS as u64 * 8)?,
+            region_infos: area(sizes.regions, regions::INFO_WORDS as u64 * 8)?,
+            threads: area(sizes.threads, threads::THREAD_WORDS as u64 * 8)?,
             bytes: end,
         })
     }
@@ -219,6 +239,10 @@ pub struct Session<'a> {
     pub java: JavaTable<'a>,
     /// Files of native frames.
     pub modules: ModuleTable<'a>,
+    /// Live mappings.
+    pub regions: RegionTable<'a>,
+    /// Live threads.
+    pub threads: ThreadTable<'a>,
     /// What we did not get.
     pub losses: Losses<'a>,
 }
@@ -328,6 +352,17 @@ impl<'a> Memory<'a> {
                 names_used: header.count(Count::Names)?,
             },
             modules: ModuleTable { words: self.words(layout.modules), count: header.count(Count::Modules)? },
+            regions: RegionTable {
+                spans: self.words(layout.region_spans),
+                infos: self.words(layout.region_infos),
+                used: header.count(Count::Regions)?,
+                hint: header.count(Count::RegionHint)?,
+            },
+            threads: ThreadTable {
+                slots: self.words(layout.threads),
+                used: header.count(Count::Threads)?,
+                hand: header.count(Count::ThreadHand)?,
+            },
             losses: header.losses(),
         })
     }
