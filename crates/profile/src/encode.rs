@@ -20,8 +20,6 @@ pub(crate) const SAMPLE_TYPES: [(&str, &str); 4] =
 /// The path of the module of Java code. The bracket tells pprof not to look for a file of that name.
 pub(crate) const JVM: &str = "[jvm]";
 
-const DOC_URL: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/docs/reading-reports.md");
-
 /// Lays a profile out as pprof.
 ///
 /// # Errors
@@ -51,7 +49,8 @@ pub(crate) fn encode(profile: &Profile) -> Result<proto::Profile, Inconsistent> 
         period: i64::try_from(profile.settings.interval_bytes).unwrap_or(i64::MAX),
         comment,
         default_sample_type: strings.index("inuse_space"),
-        doc_url: strings.index(DOC_URL),
+        // An absolute address, or nothing: the documents have none yet.
+        doc_url: 0,
         extension: Some(extension(profile, stack_sample).encode_to_vec()),
         string_table: strings.into_list(),
     })
@@ -349,8 +348,7 @@ mod tests {
         assert_eq!(file.string_table[0], b"");
         assert_eq!(file.duration_nanos, 0);
         assert_eq!(text(&file, file.default_sample_type), "inuse_space");
-        let url = text(&file, file.doc_url);
-        assert!(url.starts_with("https://") && url.ends_with("/docs/reading-reports.md"), "{url}");
+        assert_eq!(text(&file, file.doc_url), "", "a relative one would be refused");
         assert!(file.mapping.iter().map(|mapping| mapping.id).eq(1..=3));
         assert!(file.location.iter().map(|location| location.id).eq(1..=2));
         assert!(file.location.iter().all(|location| location.line.len() == 1));
