@@ -78,24 +78,47 @@ const RUNTIME_LIBRARIES: [&str; 10] = [
     "libleakscope",
 ];
 
-/// Functions that allocate on somebody else's behalf, wherever they are linked.
-const WRAPPERS: [&str; 16] = [
+/// Functions that allocate on somebody else's behalf, wherever they are linked: C++'s and Rust's run-time and
+/// collections, the JVM's allocator, CPython's, GLib's, and the usual name of a malloc that never fails.
+const WRAPPERS: [&str; 38] = [
     "operator new",
     "std::",
     "__gnu_cxx::",
-    "void std::",
     "alloc::",
     "core::",
-    "<alloc::",
-    "<core::",
+    "hashbrown::",
     "__rust_",
+    "__rustc::",
     "__rdl_",
     "__rg_",
     "os::malloc",
     "os::realloc",
+    "os::strdup",
     "AllocateHeap",
+    "ReallocateHeap",
     "AnyObj::operator new",
+    "ResourceObj::operator new",
+    "Chunk::operator new",
     "CHeapObj",
+    "ArrayAllocator",
+    "MallocArrayAllocator",
+    "PyMem_",
+    "_PyMem_",
+    "PyObject_Malloc",
+    "PyObject_Calloc",
+    "PyObject_Realloc",
+    "_PyObject_Malloc",
+    "_PyObject_Calloc",
+    "_PyObject_Realloc",
+    "_PyObject_Arena",
+    "pymalloc_",
+    "g_malloc",
+    "g_realloc",
+    "g_strdup",
+    "xmalloc",
+    "xcalloc",
+    "xrealloc",
+    "xstrdup",
 ];
 
 /// Answers which frame is the application's.
@@ -116,7 +139,7 @@ impl Application<'_> {
             .or(if stack.is_empty() { None } else { Some(0) })
     }
 
-    fn is_configured(&self, frame: &SiteFrame) -> bool {
+    pub(crate) fn is_configured(&self, frame: &SiteFrame) -> bool {
         self.packages.iter().any(|package| !package.is_empty() && frame.function.starts_with(package.as_str()))
     }
 }
@@ -139,7 +162,50 @@ fn is_framework(function: &str) -> bool {
 }
 
 fn is_runtime(frame: &SiteFrame) -> bool {
-    is_runtime_library(&frame.library) || WRAPPERS.iter().any(|wrapper| frame.function.starts_with(wrapper))
+    is_runtime_library(&frame.library) || is_wrapper(&frame.function)
+}
+
+fn is_wrapper(function: &str) -> bool {
+    let name = qualified_name(function);
+    match name.strip_prefix('<') {
+        Some(implementation) => is_wrapper_impl(implementation),
+        None => WRAPPERS.iter().any(|wrapper| name.starts_with(wrapper)),
+    }
+}
+
+/// Whether the rest of `<Type as Trait>::method` is the run-time's: its type is, or a run-time's trait for a type
+/// of no crate (`T`, `u8`, `[T]`). A run-time's trait for somebody's own type is that somebody's code.
+fn is_wrapper_impl(implementation: &str) -> bool {
+    let bare = implementation.trim_start_matches(['&', '*', '[', '(']);
+    let bare = bare.strip_prefix("mut ").unwrap_or(bare);
+    let is_runtimes = |name: &str| WRAPPERS.iter().any(|wrapper| name.starts_with(wrapper));
+    match bare.split_once(" as ") {
+        _ if is_runtimes(bare) => true,
+        Some((own, of)) => !own.contains("::") && is_runtimes(of),
+        None => false,
+    }
+}
+
+/// A native function's name without what C++ writes before that of a template: `void std::swap<int>(int&, int&)`
+/// begins at `std::`.
+fn qualified_name(function: &str) -> &str {
+    let (mut depth, mut start) = (0i32, 0);
+    for (at, byte) in function.bytes().enumerate() {
+        match byte {
+            b'(' if depth == 0 && at > start => break,
+            b'<' | b'(' | b'[' | b'{' => depth += 1,
+            b'>' | b')' | b']' | b'}' => depth -= 1,
+            b' ' if depth == 0 => {
+                let rest = &function[start..];
+                if rest.starts_with("operator") || rest[..at - start].ends_with("operator") {
+                    break;
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    &function[start..]
 }
 
 fn is_runtime_library(library: &str) -> bool {
@@ -192,6 +258,46 @@ mod tests {
         let mut table = FrameTable::default();
         let jdk = stack(&mut table, &[(Native, "os::malloc", "libjvm.so"), (Java, "java.lang.Thread.run", "")]);
         assert_eq!(Application::default().frame(&table, &jdk), Some(1));
+    }
+
+    #[test]
+    fn allocators_of_languages_are_no_application() {
+        for wrapper in [
+            "alloc::raw_vec::RawVec<T,A>::try_allocate_in",
+            "<alloc::vec::Vec<T> as core::clone::Clone>::clone",
+            "<T as alloc::slice::hack::ConvertVec>::to_vec",
+            "<u8 as alloc::vec::spec_from_elem::SpecFromElem>::from_elem",
+            "<[T] as alloc::borrow::ToOwned>::to_owned",
+            "<&mut I as core::iter::Iterator>::next",
+            "core::ops::function::FnOnce::call_once",
+            "void std::vector<int, std::allocator<int> >::_M_realloc_insert<int>(int&&)",
+            "int* std::__relocate_a<int*>(int*, int*)",
+            "__gnu_cxx::new_allocator<char>::allocate(unsigned long, void const*)",
+            "operator new[](unsigned long)",
+            "_PyObject_Malloc",
+            "PyObject_Malloc",
+            "_PyMem_RawMalloc",
+            "os::malloc(unsigned long, MEMFLAGS)",
+            "AllocateHeap(unsigned long, MEMFLAGS, NativeCallStack const&)",
+        ] {
+            assert!(is_wrapper(wrapper), "{wrapper}");
+        }
+        for own in [
+            "<app::Cache as core::iter::Iterator>::next",
+            "<app::Cache as core::default::Default>::default",
+            "app::core::run",
+            "Cache::fill(std::vector<int>&)",
+            "void Cache::put<std::string>(std::string)",
+            "std_fill",
+            "Pool::operator new(unsigned long)",
+            "(anonymous namespace)::grow(int)",
+            "Arena::grow(unsigned long)",
+            "PyList_Append",
+            "",
+            " ",
+        ] {
+            assert!(!is_wrapper(own), "{own}");
+        }
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub struct Place {
     pub frames: Vec<SiteFrameId>,
     /// Which of `frames` is the reader's own code.
     pub application: Option<usize>,
+    /// Whether the JVM itself allocated for its own ends: a stack without a Java frame that comes from libjvm. Never
+    /// where stacks are put together.
+    pub is_jvms_own: bool,
 }
 
 /// Collects the places of one or two profiles.
@@ -117,7 +120,8 @@ impl<'a> Places<'a> {
         }
         let application = self.application.frame(&self.table, &frames);
         self.index.insert(id, self.places.len());
-        self.places.push(Place { id, key, kind, frames, application });
+        let is_jvms_own = self.by == By::Stack && self.is_jvms_own(stack);
+        self.places.push(Place { id, key, kind, frames, application, is_jvms_own });
         self.places.len() - 1
     }
 
@@ -133,9 +137,25 @@ impl<'a> Places<'a> {
         (SiteId(id.finish()), SiteId(key.finish()))
     }
 
-    /// The application's method, whatever its line.
+    fn is_jvms_own(&self, stack: &[SiteFrameId]) -> bool {
+        let is_native = stack.iter().all(|id| self.table.get(*id).kind != FrameKind::Java);
+        let owner = library_frame(&self.table, stack).map(|at| self.table.get(stack[at]).library.as_str());
+        is_native && owner.is_some_and(|library| library.starts_with("libjvm.so"))
+    }
+
+    /// The application's method, whatever its line; the library where a stack has no Java frame.
     fn method(&mut self, stack: &[SiteFrameId]) -> Vec<SiteFrameId> {
-        let Some(at) = self.application.frame(&self.table, stack) else { return Vec::new() };
+        let is_native = stack.iter().all(|id| self.table.get(*id).kind != FrameKind::Java);
+        let own = self.application.frame(&self.table, stack);
+        let Some(at) = own.filter(|at| !is_native || self.application.is_configured(self.table.get(stack[*at]))) else {
+            let mut whole = self.library(stack);
+            for id in &mut whole {
+                let library = self.table.get(*id).clone();
+                let function = format!("{} (no Java frame)", library.function);
+                *id = self.table.intern(SiteFrame { function, ..library });
+            }
+            return whole;
+        };
         let method = SiteFrame { line: 0, inlined: false, ..self.table.get(stack[at]).clone() };
         vec![self.table.intern(method)]
     }

@@ -5,7 +5,7 @@ use leakscope_sampling::Interval;
 
 use crate::estimate::{ERROR_RATE, Estimate, Missable, Sums};
 use crate::frames::FrameTable;
-use crate::site::{Grouping, Place, Places};
+use crate::site::{By, Grouping, Place, Places};
 
 /// The sites of one profile, most live bytes first.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Sites {
     pub sites: Vec<Site>,
     /// Everything together.
     pub total: Amounts,
+    /// What is counted as one place.
+    pub by: By,
 }
 
 /// One site.
@@ -25,6 +27,8 @@ pub struct Site {
     pub place: Place,
     /// How much.
     pub amounts: Amounts,
+    /// What is live, before it is estimated: sums of disjoint sites add up.
+    pub live: Sums,
     /// Its part of all live bytes, 0 to 1, by the estimates.
     pub share: f64,
     /// Age of the oldest sampled live block at the snapshot, milliseconds; `None` if nothing is live.
@@ -111,11 +115,23 @@ impl Gathered {
         self.freed.by_gc = self.freed.by_gc.saturating_add(other.freed.by_gc);
     }
 
+    /// At least what is live, wherever anything was counted: the counters hold whole bytes, so that their sum can be
+    /// a few bytes short of what the live samples come to.
+    fn allocated_bytes(&self) -> Estimate {
+        let counted = self.allocated.bytes_estimate(ERROR_RATE);
+        if counted.estimate <= 0.0 {
+            return counted;
+        }
+        let live = self.live.bytes_estimate(ERROR_RATE);
+        let estimate = counted.estimate.max(live.estimate);
+        Estimate { estimate, low: counted.low.max(live.low), high: counted.high.max(estimate) }
+    }
+
     fn amounts(&self) -> Amounts {
         Amounts {
             live_bytes: self.live.bytes_estimate(ERROR_RATE),
             live_objects: self.live.objects_estimate(ERROR_RATE),
-            allocated_bytes: self.allocated.bytes_estimate(ERROR_RATE),
+            allocated_bytes: self.allocated_bytes(),
             samples: self.live.samples,
             freed: self.freed,
         }
@@ -147,7 +163,7 @@ pub fn sites(profile: &Profile, grouping: &Grouping) -> Sites {
         let place = stacks.place(&mut places, StackId(index as u32), kind);
         at(&mut gathered, place).add_totals(&stack.totals, widest);
     }
-    finish(places, &gathered, profile.snapshot.uptime_ms)
+    finish(places, grouping.by, &gathered, profile.snapshot.uptime_ms)
 }
 
 fn at(gathered: &mut Vec<Gathered>, place: usize) -> &mut Gathered {
@@ -157,7 +173,7 @@ fn at(gathered: &mut Vec<Gathered>, place: usize) -> &mut Gathered {
     &mut gathered[place]
 }
 
-fn finish(places: Places<'_>, gathered: &[Gathered], uptime_ms: u64) -> Sites {
+fn finish(places: Places<'_>, by: By, gathered: &[Gathered], uptime_ms: u64) -> Sites {
     let mut everything = Gathered::default();
     gathered.iter().for_each(|g| everything.add(g));
     let all_bytes = everything.live.bytes;
@@ -168,6 +184,7 @@ fn finish(places: Places<'_>, gathered: &[Gathered], uptime_ms: u64) -> Sites {
         .map(|(place, gathered)| Site {
             place,
             amounts: gathered.amounts(),
+            live: gathered.live,
             share: if all_bytes > 0.0 { gathered.live.bytes / all_bytes } else { 0.0 },
             oldest_age_ms: gathered.oldest_ms.map(|born| uptime_ms.saturating_sub(born)),
         })
@@ -176,5 +193,5 @@ fn finish(places: Places<'_>, gathered: &[Gathered], uptime_ms: u64) -> Sites {
         let by_bytes = b.amounts.live_bytes.estimate.total_cmp(&a.amounts.live_bytes.estimate);
         by_bytes.then_with(|| a.place.id.cmp(&b.place.id))
     });
-    Sites { frames: places.table, sites, total: everything.amounts() }
+    Sites { frames: places.table, sites, total: everything.amounts(), by }
 }

@@ -33,7 +33,7 @@ fn exact(text: &str) -> Profile {
 
 fn frame(profile: &mut Profile, word: &str) -> FrameId {
     let (library, rest) = word.split_once('!').map_or((None, word), |(l, r)| (Some(l), r));
-    let (name, line) = rest.split_once(':').expect("function:line");
+    let (name, line) = rest.rsplit_once(':').expect("function:line");
     let code = match library {
         None => Code::Java,
         Some(library) => {
@@ -94,6 +94,31 @@ fn the_names_of_groups_are_what_the_reader_looks_for() {
     assert_eq!(name(By::Library, 1), "librocksdbjni*.so");
     let stacks = sites(&profile, &by(By::Stack));
     assert_eq!(stacks.sites[0].place.application, Some(2));
+}
+
+#[test]
+fn stacks_without_java_are_counted_by_library_among_java_methods() {
+    let profile = exact(
+        "malloc 100 libc.so.6!strdup:0 libjvm.so!os::strdup:0 libjvm.so!init:0\n\
+         malloc 20 libjvm.so!os::malloc:0 libjvm.so!grow:0\n\
+         malloc 3 libjvm.so!os::malloc:0 com.acme.Log.write:90",
+    );
+    let java = sites(&profile, &by(By::Java));
+    let names: Vec<&str> =
+        java.sites.iter().flat_map(|s| java.frames.resolve(&s.place.frames)).map(|f| f.function.as_str()).collect();
+    assert_eq!(names, ["libjvm.so (no Java frame)", "com.acme.Log.write"]);
+    let own: Vec<bool> = sites(&profile, &by(By::Stack)).sites.iter().map(|s| s.place.is_jvms_own).collect();
+    assert_eq!(own, [true, true, false]);
+    assert!(java.sites.iter().all(|s| !s.place.is_jvms_own));
+}
+
+#[test]
+fn no_less_was_allocated_than_is_live() {
+    let mut profile = exact("malloc 1000 app!fill:3");
+    profile.stacks[0].totals.bytes = 997.0;
+    let sites = sites(&profile, &by(By::Stack));
+    assert_eq!(sites.sites[0].amounts.allocated_bytes, Estimate::exact(1000.0));
+    assert_eq!(sites.total.allocated_bytes, Estimate::exact(1000.0));
 }
 
 #[test]
