@@ -8,6 +8,7 @@
 use core::ptr::{from_ref, null_mut};
 use core::sync::atomic::Ordering;
 
+use crate::anchor::FieldTable;
 use crate::events::{callbacks, create_method_ids};
 use crate::jni::{JavaVm, Jni};
 use crate::jvm::Jvm;
@@ -130,6 +131,18 @@ unsafe fn listen(jvm: &'static Jvm, jvmti: Jvmti) -> Result<RawMonitor, jvmti::E
 }
 
 impl Attached {
+    /// Learns where threads' anchors are. A JVM that does not say has fewer Java stacks of class loading.
+    pub(crate) fn learn_anchor(&self, fields: &FieldTable) {
+        // SAFETY: attached and live, on the thread to which `jni` belongs; the table is that of this JVM.
+        unsafe {
+            let Ok(thread) = self.jvmti.current_thread() else { return };
+            if let Some(java_thread) = self.jni.java_thread(thread) {
+                self.jvm.anchor.learn(fields, self.jni.address(), java_thread);
+            }
+            self.jni.delete(thread);
+        }
+    }
+
     /// Has the JVM create the method ids of all classes that are loaded, and pins none of them.
     fn create_method_ids(&self) {
         // SAFETY: attached and live; all references die with the frame.

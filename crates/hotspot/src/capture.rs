@@ -39,7 +39,7 @@ pub enum Capture {
     ///
     /// -3 has two meanings, which the native stack tells apart: compiler threads and threads that are just starting
     /// have no Java frames (the native stack reaches the thread's start); the interpreter's own runtime calls, such
-    /// as resolving a class, have some that cannot be had (the native stack ends in code of no file).
+    /// as resolving a class, have some (the native stack ends in code of no file): ask [`Jvm::capture_below`].
     Refused(i32),
 }
 
@@ -50,6 +50,9 @@ struct CallTrace {
     count: i32,
     frames: *mut JavaFrame,
 }
+
+/// AsyncGetCallTrace's code for a thread without an anchor that can be walked.
+const NO_ANCHOR: i32 = -3;
 
 type AsyncGetCallTrace = unsafe extern "C" fn(*mut CallTrace, i32, *mut c_void);
 
@@ -65,6 +68,26 @@ impl Jvm {
         // Acquire: pairs with the store in `open`, which follows that of `call_trace`.
         let vm = self.gate.load(Ordering::Acquire);
         if vm.is_null() { Capture::NotReady } else { self.capture_of(JavaVm(vm), out) }
+    }
+
+    /// As [`capture`](Self::capture) after a refusal, for a thread whose native frames end in code of no file at the
+    /// stack pointer `stopped_sp`: if the interpreter has left the thread's anchor half-made, it is completed for the
+    /// time of the call.
+    ///
+    /// # Hot path
+    /// As `capture`.
+    #[inline(never)]
+    pub fn capture_below(&self, out: &mut [JavaFrame], stopped_sp: usize) -> Capture {
+        // Acquire: pairs with the store in `open`, which follows that of `anchor`.
+        let vm = self.gate.load(Ordering::Acquire);
+        if vm.is_null() {
+            return Capture::NotReady;
+        }
+        // SAFETY: the gate holds the pointer of a JVM that is complete.
+        let Ok(env) = (unsafe { JavaVm(vm).env(jni::VERSION) }) else { return Capture::NotJavaThread };
+        // SAFETY: this thread's own JNIEnv, of the JVM that the anchor was learnt from.
+        let completed = unsafe { self.anchor.complete(env, stopped_sp, || self.capture_of(JavaVm(vm), out)) };
+        completed.unwrap_or(Capture::Refused(NO_ANCHOR))
     }
 
     fn capture_of(&self, vm: JavaVm, out: &mut [JavaFrame]) -> Capture {

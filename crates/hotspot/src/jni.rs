@@ -111,6 +111,36 @@ impl Jni {
         unsafe { function::<Pop>(self.0, slot::jni::POP_LOCAL_FRAME)(self.0, null_mut()) };
     }
 
+    /// Address of the JVM's own thread (`JavaThread`), which `Thread.eetop` holds.
+    ///
+    /// # Safety
+    /// Called on the thread that this belongs to; `thread` is a reference to its `java.lang.Thread`.
+    pub(crate) unsafe fn java_thread(self, thread: LocalRef) -> Option<usize> {
+        type GetObjectClass = unsafe extern "C" fn(*mut c_void, LocalRef) -> LocalRef;
+        type GetFieldId = unsafe extern "C" fn(*mut c_void, LocalRef, *const c_char, *const c_char) -> *mut c_void;
+        type GetLongField = unsafe extern "C" fn(*mut c_void, LocalRef, *mut c_void) -> i64;
+        type ExceptionClear = unsafe extern "C" fn(*mut c_void);
+        // SAFETY: the positions are those of these functions; references and field belong together.
+        unsafe {
+            let class = function::<GetObjectClass>(self.0, slot::jni::GET_OBJECT_CLASS)(self.0, thread);
+            let get_field_id = function::<GetFieldId>(self.0, slot::jni::GET_FIELD_ID);
+            let field = get_field_id(self.0, class, c"eetop".as_ptr(), c"J".as_ptr());
+            self.delete(class);
+            if field.is_null() {
+                // A JDK without this field throws.
+                function::<ExceptionClear>(self.0, slot::jni::EXCEPTION_CLEAR)(self.0);
+                return None;
+            }
+            let address = function::<GetLongField>(self.0, slot::jni::GET_LONG_FIELD)(self.0, thread, field);
+            (address != 0).then_some(address as usize)
+        }
+    }
+
+    /// The pointer itself, `JNIEnv*`.
+    pub(crate) fn address(self) -> usize {
+        self.0 as usize
+    }
+
     /// Gives up a local reference.
     ///
     /// # Safety

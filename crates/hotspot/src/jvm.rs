@@ -21,6 +21,7 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
+use crate::anchor::Anchor;
 use crate::counters::{Counters, Tally};
 use crate::kernel;
 use crate::state::{State, StateCell};
@@ -41,6 +42,8 @@ pub struct Jvm {
     pub(crate) gate: AtomicPtr<c_void>,
     /// AsyncGetCallTrace; valid once the gate is open.
     pub(crate) call_trace: AtomicPtr<c_void>,
+    /// Where a thread's frame anchor is.
+    pub(crate) anchor: Anchor,
     /// The monitor in which the helper waits; valid once VMDeath is enabled.
     pub(crate) monitor: AtomicPtr<c_void>,
     pub(crate) farewell: Farewell,
@@ -57,6 +60,7 @@ impl Jvm {
         Self {
             gate: AtomicPtr::new(null_mut()),
             call_trace: AtomicPtr::new(null_mut()),
+            anchor: Anchor::new(),
             monitor: AtomicPtr::new(null_mut()),
             farewell: Farewell(AtomicU32::new(SERVING)),
             is_served: AtomicBool::new(false),

@@ -125,6 +125,13 @@ impl Jvmti {
         Ok(phase)
     }
 
+    pub(crate) unsafe fn current_thread(self) -> Result<*mut c_void, Error> {
+        let mut thread: *mut c_void = null_mut();
+        // SAFETY: the reference is written to a local.
+        check(unsafe { self.call2(slot::jvmti::GET_CURRENT_THREAD, (&raw mut thread).cast()) })?;
+        Ok(thread)
+    }
+
     pub(crate) unsafe fn add_capability(self, bit: usize) -> Result<(), Error> {
         let wanted = 1u128.wrapping_shl(bit as u32);
         let mut set: Capabilities = [wanted as u64, (wanted >> 64) as u64];

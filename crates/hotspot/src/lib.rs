@@ -8,7 +8,7 @@
 //!
 //! | side | calls | which are |
 //! |---|---|---|
-//! | hook | `GetEnv`, `AsyncGetCallTrace` | free of locks, allocation and changes of the thread's state |
+//! | hook | `GetEnv`, `AsyncGetCallTrace` | free of locks, allocation and changes of the thread's state (but see `anchor`) |
 //! | helper, JVMTI's callbacks | JNI and JVMTI | ordinary calls into the JVM |
 //!
 //! What is deliberately absent: signals, `-agentpath`, JVMTI in the hook (it crashed JDK 25 when every allocation was
@@ -18,6 +18,7 @@
 //! No allocation, no libc crate, no panic: the crate is carried into other people's processes.
 #![cfg_attr(not(test), no_std)]
 
+mod anchor;
 mod attach;
 mod capture;
 mod counters;

@@ -9,6 +9,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::mem::transmute;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::anchor::FieldTable;
 use crate::machine;
 
 const FILE_NAME: &[u8] = b"libjvm.so";
@@ -124,6 +125,7 @@ pub(crate) unsafe fn c_string<'s>(text: *const c_char, limit: usize) -> &'s [u8]
 pub(crate) struct Libjvm {
     pub(crate) get_created_java_vms: *mut c_void,
     pub(crate) async_get_call_trace: *mut c_void,
+    pub(crate) fields: FieldTable,
 }
 
 impl Libjvm {
@@ -151,6 +153,7 @@ impl Libjvm {
             Some(Self {
                 get_created_java_vms: dlsym(handle, c"JNI_GetCreatedJavaVMs".as_ptr()),
                 async_get_call_trace: dlsym(handle, c"AsyncGetCallTrace".as_ptr()),
+                fields: FieldTable::of(|name| dlsym(handle, name.as_ptr())),
             })
         }
     }

@@ -96,7 +96,10 @@ impl Jvm {
         }
         let Some(vm) = self.complete_vm(libjvm, sink) else { return Served::Unsupported(Reason::NoVmThreads) };
         match self.attach(vm, sink) {
-            Ok(attached) => attached.run(libjvm.async_get_call_trace, sink),
+            Ok(attached) => {
+                attached.learn_anchor(&libjvm.fields);
+                attached.run(libjvm.async_get_call_trace, sink)
+            }
             Err(Failure::Dead) => Served::Dead,
             Err(Failure::Early) => Served::Unsupported(Reason::NotAttached),
             Err(Failure::Refused) => Served::Unsupported(Reason::JvmtiRefused),

@@ -13,14 +13,19 @@ pub(crate) mod vm {
 
 /// Positions in `JNINativeInterface_`, the table of a `JNIEnv`.
 pub(crate) mod jni {
+    pub(crate) const EXCEPTION_CLEAR: usize = 17;
     pub(crate) const PUSH_LOCAL_FRAME: usize = 19;
     pub(crate) const POP_LOCAL_FRAME: usize = 20;
     pub(crate) const DELETE_LOCAL_REF: usize = 23;
+    pub(crate) const GET_OBJECT_CLASS: usize = 31;
+    pub(crate) const GET_FIELD_ID: usize = 94;
+    pub(crate) const GET_LONG_FIELD: usize = 101;
 }
 
 /// Positions in `jvmtiInterface_1_`, the table of a `jvmtiEnv`.
 pub(crate) mod jvmti {
     pub(crate) const SET_EVENT_NOTIFICATION_MODE: usize = 1;
+    pub(crate) const GET_CURRENT_THREAD: usize = 17;
     pub(crate) const CREATE_RAW_MONITOR: usize = 30;
     pub(crate) const RAW_MONITOR_ENTER: usize = 32;
     pub(crate) const RAW_MONITOR_EXIT: usize = 33;
