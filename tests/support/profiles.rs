@@ -70,16 +70,18 @@ pub fn observed(profile: &Profile, function: &str) -> (u64, u64) {
 
 /// Live samples taken on Java threads after Java stacks were ready: with Java frames, and without.
 ///
-/// One without is a stack that carries the note of a refusal, or one that was cut before it reached Java code.
+/// One without is a stack that carries the note of a refusal, or one that was cut before it reached Java code. A stack
+/// that reached the start of the program or the loop of a compiler thread was cut beyond: it has no Java code.
 pub fn java_samples(profile: &Profile) -> (u64, u64) {
     let (mut with, mut without) = (0, 0);
     for row in &profile.rows {
         let stack = &profile.stacks[row.stack.0 as usize];
         let has_java = stack.frames.iter().any(|id| profile.frames[id.0 as usize].code == Code::Java);
-        let is_missing = |name: &str| name == "[java frames refused by the JVM]" || name == "[truncated]";
+        let has = |function: &str| functions(profile, row).any(|name| name == function);
+        let is_cut = has("[truncated]") && !has("_start") && !has("CompileBroker::compiler_thread_loop");
         if has_java {
             with += row.samples;
-        } else if functions(profile, row).any(is_missing) {
+        } else if has("[java frames refused by the JVM]") || is_cut {
             without += row.samples;
         }
     }
