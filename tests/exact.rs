@@ -53,6 +53,11 @@ fn every_operator_new() {
 }
 
 #[test]
+fn children_leave_their_parents_blocks_alone() {
+    record_exactly(&Sandbox::new(), programs::c("forks"), &[]);
+}
+
+#[test]
 fn blocks_handed_between_threads() {
     record_exactly(&Sandbox::new(), programs::c("handed"), &[]);
 }

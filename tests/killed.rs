@@ -62,3 +62,18 @@ fn a_snapshot_holds_what_is_live_now() {
     }
     run.finish().expect_code(0);
 }
+
+/// Daemons close every descriptor that they do not know: the session's among them.
+#[test]
+fn a_target_that_closes_all_descriptors_is_recorded_to_its_end() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run().args(&["--sample", "1"]).target(programs::c("steps")).target("close");
+    let mut run = run.start();
+    assert_eq!(run.line(), "ready");
+    for _ in 0..3 {
+        run.tell("step");
+        assert_eq!(run.line(), "done");
+    }
+    let recording = run.finish().expect_code(0);
+    assert_eq!(observed(&recording.last(), "step"), (3 * 100_070, 30), "{}", recording.everything());
+}

@@ -1,7 +1,8 @@
 //! Profiles of a real JVM in the real `go tool pprof`: the same totals, and Java names.
 
-use crate::support::json::Estimate;
+use crate::support::json::{Estimate, site_with};
 use crate::support::{Sandbox, machine, programs};
+use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
@@ -49,4 +50,26 @@ fn go_pprof_shows_the_same_totals_and_java_names() {
     for name in ["DeflaterLeak$ExceptionLogger.compress", "java.util.zip.Deflater.init", "deflateInit2_"] {
         assert!(space.lines().any(|line| line.ends_with(&format!(" {name}"))), "no {name} in {space}");
     }
+}
+
+/// What pprof writes anew has lost what only leakscope understands. It is still a profile, but cannot be paired.
+#[test]
+fn a_foreign_profile_is_reported_with_what_it_has() {
+    machine::need("go");
+    let sandbox = Sandbox::new();
+    let recording = sandbox.run().args(&["--sample", "1"]).target(programs::c("sizes")).finish().expect_code(0);
+    let own = recording.folder().join("0000.prof");
+    let foreign = sandbox.path().join("foreign.prof");
+    let output = Command::new("go")
+        .args(["tool", "pprof", "-proto", "-output"])
+        .args([&foreign, &own])
+        .env("HOME", sandbox.path())
+        .output()
+        .expect("go starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (own_report, report) = (sandbox.report(&own), sandbox.report(&foreign));
+    let total = |report: &Value| Estimate::of(&report["total"]["live_bytes"]).estimate;
+    assert_eq!(total(&report), total(&own_report));
+    assert!(site_with(&report, "leak_4096").is_some(), "{report}");
+    assert_eq!(sandbox.diff(&own, &foreign)["paired"], false);
 }

@@ -58,6 +58,26 @@ fn a_program_that_gains_privileges_runs_and_the_user_is_told() {
     assert_eq!(recording.out(), "live step 0 0\n");
 }
 
+#[test]
+fn an_output_directory_that_may_not_be_written_is_125() {
+    let sandbox = Sandbox::new();
+    let leakscope = public_copy(&sandbox, &machine::leakscope(), "leakscope");
+    let leakscope = leakscope.to_str().expect("a path of text");
+    let locked = sandbox.path().join("locked");
+    fs::create_dir(&locked).expect("a folder");
+    // Another user may look, and no more.
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).expect("to set its mode");
+    let line = [machine::as_root(), &AS_NOBODY, &[leakscope]].concat();
+    for output in [locked.clone(), locked.join("below")] {
+        let run = sandbox.command("run").instead(&line).arg("-o").arg(&output).targets(&["echo", "started"]);
+        let recording = run.finish().expect_code(125);
+        assert_eq!(recording.out(), "", "the target was started");
+        let err = recording.err();
+        assert!(err.starts_with("leakscope: ") && err.lines().count() <= 2, "{err}");
+        assert!(err.contains(&*locked.to_string_lossy()) && err.contains("ermission"), "{err}");
+    }
+}
+
 /// glibc's setuid() signals every thread and waits for its answer: a helper that had all signals masked would hang it.
 #[test]
 fn setuid_works_in_every_thread_with_the_helper_there() {
