@@ -97,6 +97,10 @@ pub struct SnapshotArgs {
     /// File for the profile [default: leakscope-PID-TIME.prof]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Overwrite the file
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Options of `recover`.
@@ -108,6 +112,10 @@ pub struct RecoverArgs {
     /// File for the profile [default: leakscope-PID-TIME.prof]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Overwrite the file
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Where names and lines come from.
@@ -150,7 +158,8 @@ fn parse_by(text: &str) -> Result<By, String> {
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
 pub struct ReportArgs {
-    /// A profile, a recording, or a snapshot of one: DIR@first, DIR@last, DIR@10m
+    /// A profile, a recording, or a snapshot of one: DIR@first, DIR@last, DIR@10m (10 minutes after recording started).
+    /// Of several recordings in DIR the newest is taken; DIR/recording-2 names one
     #[arg(value_name = "RECORDING")]
     pub recording: String,
 
@@ -177,7 +186,8 @@ pub struct ReportArgs {
     after_help = "Exit code: 0; with --exit-code 1 if something grew; 2 wrong usage, 3 no data, 4 unreadable input."
 )]
 pub struct DiffArgs {
-    /// The baseline: a profile, a recording, or a snapshot of one (DIR@first, DIR@10m)
+    /// The baseline: a profile, a recording, or a snapshot of one: DIR@first, DIR@10m (10 minutes after recording
+    /// started). Of several recordings in DIR the newest is taken; DIR/recording-2 names one
     #[arg(value_name = "BEFORE")]
     pub before: String,
 
@@ -217,7 +227,8 @@ pub struct DiffArgs {
 /// Options of `flame`.
 #[derive(Debug, clap::Args)]
 pub struct FlameArgs {
-    /// A profile, a recording, or a snapshot of one: DIR@first, DIR@last, DIR@10m
+    /// A profile, a recording, or a snapshot of one: DIR@first, DIR@last, DIR@10m (10 minutes after recording started).
+    /// Of several recordings in DIR the newest is taken; DIR/recording-2 names one
     #[arg(value_name = "RECORDING")]
     pub recording: String,
 

@@ -34,6 +34,23 @@ pub fn collector_of(pid: u32) -> io::Result<Option<CollectorAddress>> {
     Ok(by_child().or(own))
 }
 
+/// Every collector of this network namespace, by its socket. The process ids are not known, so they are 0.
+pub fn collectors() -> Vec<CollectorAddress> {
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let mut names: Vec<&str> = sockets.lines().filter_map(socket_name).collect();
+    // Connections bear the name as well.
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| CollectorAddress { socket: name.to_owned(), pid: 0 }).collect()
+}
+
+/// The name of a collector's socket in a line of /proc/net/unix.
+fn socket_name(line: &str) -> Option<&str> {
+    let name = line.split_whitespace().nth(7)?.strip_prefix('@')?;
+    let random = name.strip_prefix("leakscope-")?;
+    (random.len() == 32 && random.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(name)
+}
+
 /// The session of a process: the memfd that it keeps open, or that it has mapped.
 ///
 /// # Errors
@@ -106,6 +123,16 @@ mod tests {
         assert_eq!(address(b"A=1\0LEAKSCOPE_SESSION=1:leakscope-ab:7:0\0B=2\0"), Some(expected));
         for bad in [&b""[..], b"LEAKSCOPE_SESSION=2:x:7:0", b"LEAKSCOPE_SESSION=1::7:0", b"LEAKSCOPE_SESSION=1:x:y:0"] {
             assert_eq!(address(bad), None);
+        }
+    }
+
+    #[test]
+    fn collectors_are_found_by_their_sockets() {
+        let name = "leakscope-0123456789abcdef0123456789abcdef";
+        let line = |path: &str| format!("ffff9c1d0b2fac00: 00000002 00000000 00010000 0001 01 54321{path}");
+        assert_eq!(socket_name(&line(&format!(" @{name}"))), Some(name));
+        for other in ["", " /run/leakscope-0123456789abcdef0123456789abcdef", " @leakscope-x", " @other"] {
+            assert_eq!(socket_name(&line(other)), None);
         }
     }
 

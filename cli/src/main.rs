@@ -7,6 +7,7 @@
 //! | [`run`] | what `leakscope run` is made of: start, handshake, snapshots, signals, the end |
 //! | [`volume`], [`recording`], [`session_file`] | what recordings look like on disk, and finding a snapshot in them |
 //! | [`reading`] | a profile with its symbols, ready to be analysed |
+//! | [`profile_file`] | writing a profile for a person |
 //! | [`locate`], [`request`] | the recording of a process that runs |
 //! | [`shim_file`], [`symbols`] | the library that is preloaded; names of native functions |
 //! | [`say`], [`sizes`], [`clock`], [`glob`], [`exit`] | words, figures, patterns, exit codes |
@@ -17,6 +18,7 @@ mod commands;
 mod exit;
 mod glob;
 mod locate;
+mod profile_file;
 mod reading;
 mod recording;
 mod request;

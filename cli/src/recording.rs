@@ -68,6 +68,13 @@ pub fn resolve(spec: &str) -> Result<Resolved> {
             notes.push(format!("the snapshot closest to {} was taken after {}", duration(wanted), duration(found)));
         }
     }
+    if process.session.is_abandoned(&process.folder) {
+        let (folder, pid) = (process.folder.display(), process.session.pid);
+        notes.push(format!(
+            "the leakscope that recorded {folder} was killed: nothing came after the last snapshot (if the process still \
+             runs: leakscope recover {pid})"
+        ));
+    }
     Ok(Resolved { path: process.folder.join(&entry.file), folder: Some(process.folder), notes })
 }
 
@@ -121,8 +128,9 @@ pub fn choose_process(directory: &Path) -> Result<(Process, Vec<String>)> {
     let live = |process: &Process| process.session.snapshots.last().map_or(0, |entry| entry.live_bytes);
     let rank = |process: &Process| {
         let session = &process.session;
-        // A folder without a snapshot comes last, whatever it is.
-        (!session.snapshots.is_empty(), session.jvm, session.root, live(process))
+        // A folder without a snapshot comes last, whatever it is; then a program that executed another one.
+        let still_counts = (!session.snapshots.is_empty(), !session.was_replaced());
+        (still_counts, session.jvm, session.root, live(process))
     };
     // Several JVMs compare by what is live in them, not by which was started first.
     let rank = |process: &Process| match rank(process) {
@@ -140,7 +148,9 @@ pub fn choose_process(directory: &Path) -> Result<(Process, Vec<String>)> {
     let mut notes = Vec::new();
     if !processes.is_empty() {
         let names: Vec<String> = processes.iter().map(|p| p.folder.display().to_string()).collect();
-        notes.push(format!("taking {}; also recorded: {}", chosen.folder.display(), names.join(", ")));
+        let is_one = processes.iter().all(|process| process.session.pid == chosen.session.pid);
+        let what = if is_one { "other programs of this process" } else { "also recorded" };
+        notes.push(format!("taking {}; {what}: {}", chosen.folder.display(), names.join(", ")));
     }
     Ok((chosen, notes))
 }

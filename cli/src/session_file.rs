@@ -5,7 +5,7 @@
 use anyhow::Context;
 use leakscope_profile::{Exit, Profile};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -41,13 +41,16 @@ pub struct SessionFile {
     pub jvm: bool,
     /// Version of that JVM, where it is known.
     pub jvm_version: String,
+    /// Process id of the leakscope that records, or recorded, as it sees itself.
+    pub collector_pid: u32,
     /// When recording started, RFC 3339.
     pub started: String,
     /// What it was recorded with.
     pub settings: Settings,
     /// The snapshots that are kept, oldest first.
     pub snapshots: Vec<SnapshotEntry>,
-    /// How it ended, once it has.
+    /// How it ended, once it has. Absent while it is recorded, and for ever where leakscope was killed: which of the
+    /// two, [`SessionFile::is_abandoned`] tells.
     pub end: Option<End>,
 }
 
@@ -89,11 +92,14 @@ pub struct SnapshotEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(default)]
 pub struct End {
-    /// `code 0`, `signal 9`, `exec`, `unknown`, or `running` where leakscope ended first.
+    /// `code 0`, `signal 9`, [`EXEC`], `unknown`, or `running` where leakscope ended first.
     pub how: String,
     /// When that was noticed, RFC 3339.
     pub time: String,
 }
+
+/// [`End::how`] of a program that has executed another one.
+pub const EXEC: &str = "exec";
 
 /// As [`End::how`].
 pub fn how(exit: Exit) -> String {
@@ -119,6 +125,19 @@ impl SessionFile {
         }
         let file: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         file.schema.starts_with("leakscope.session/").then_some(file)
+    }
+
+    /// Whether the leakscope that recorded into this file's folder is gone without having noted an end. It holds a lock on
+    /// the folder while it lives; process ids would tell nothing across containers and restarts.
+    pub fn is_abandoned(&self, folder: &Path) -> bool {
+        // Where locks cannot be had nothing is claimed.
+        let may_lock = || File::open(folder).is_ok_and(|folder| folder.try_lock_shared().is_ok());
+        !self.schema.is_empty() && self.end.is_none() && may_lock()
+    }
+
+    /// Whether the process went on under another program, whose folder is another one.
+    pub fn was_replaced(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.how == EXEC)
     }
 
     /// Writes the file of a folder, replacing the old one in one step.
@@ -161,5 +180,19 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         fs::write(folder.path().join(NAME), "{\"schema\": 7}").unwrap();
         assert_eq!(SessionFile::read(folder.path()), None);
+    }
+
+    #[test]
+    fn the_lock_tells_who_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = SessionFile { schema: SCHEMA.into(), ..SessionFile::default() };
+        assert!(file.is_abandoned(folder.path()));
+        let lock = File::open(folder.path()).unwrap();
+        lock.try_lock().unwrap();
+        assert!(!file.is_abandoned(folder.path()), "recording goes on");
+        drop(lock);
+        assert!(!file.is_abandoned(&folder.path().join("gone")));
+        file.end = Some(End::default());
+        assert!(!file.is_abandoned(folder.path()));
     }
 }

@@ -60,6 +60,20 @@ pub fn newest(directory: &Path) -> (PathBuf, Vec<String>) {
     (chosen, vec![note])
 }
 
+/// The last snapshot of a process, in recordings that are, or lie in, one of these directories; of several processes
+/// with that id the one that started last.
+pub fn last_of(pid: u32, directories: &[PathBuf]) -> Option<PathBuf> {
+    let below = directories.iter().flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten());
+    let mut places: Vec<PathBuf> = below.map(|entry| entry.path()).collect();
+    places.extend_from_slice(directories);
+    let deeper: Vec<PathBuf> = places.iter().flat_map(|place| numbered(place)).map(|(_, path)| path).collect();
+    let recordings = places.into_iter().chain(deeper).filter(|place| holds_recording(place));
+    let all = recordings.filter_map(|recording| processes(&recording).ok()).flatten();
+    let newest = all.filter(|process| process.session.pid == pid && !process.session.snapshots.is_empty());
+    let process = newest.max_by(|a, b| a.session.started.cmp(&b.session.started))?;
+    Some(process.folder.join(&process.session.snapshots.last()?.file))
+}
+
 /// A recording under a name that leads to it again (the directory itself leads to the newest), and when it started.
 fn described(recording: &Path, directory: &Path) -> String {
     let Ok((process, _)) = choose_process(recording) else { return recording.display().to_string() };

@@ -83,6 +83,14 @@ impl Running {
         assert_eq!(&back, b"ready\n");
     }
 
+    fn wait_for_a_snapshot(&self, directory: &Path) {
+        let folder = folders(&directory.join("rec")).remove(0);
+        while !fs::read_dir(&folder).unwrap().any(|entry| entry.unwrap().path().extension() == Some(OsStr::new("prof")))
+        {
+            std::thread::yield_now();
+        }
+    }
+
     /// Closes the target's standard input and waits for the end; exit code and what was said.
     fn end(mut self) -> (Option<i32>, String) {
         drop(self.leakscope.stdin.take());
@@ -230,11 +238,15 @@ fn a_snapshot_can_be_had_while_recording() {
 #[test]
 fn what_was_recorded_can_be_recovered_without_leakscope() {
     let root = tempfile::tempdir().unwrap();
-    let mut running = Running::start(root.path(), &[], &["cat"], "cat");
+    let mut running = Running::start(root.path(), &["--interval", "100ms"], &["cat"], "cat");
+    running.wait_for_a_snapshot(root.path());
+    let report = || stderr(&leakscope(root.path(), &["report", "rec"]).output().unwrap());
+    assert!(!report().contains("was killed"), "{}", report());
     let target = running.target.to_string();
     kill(running.leakscope.id(), libc::SIGKILL);
     let stdin = running.leakscope.stdin.take();
     running.leakscope.wait().unwrap();
+    assert!(report().contains(" was killed: nothing came after"), "{}", report());
     let output = leakscope(root.path(), &["snapshot", &target]).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains(&format!("leakscope recover {target}")), "{}", stderr(&output));
@@ -254,7 +266,7 @@ fn who_is_not_recorded_is_told() {
         (["snapshot", own.as_str()], "is not recorded"),
         (["recover", own.as_str()], "is not recorded"),
         (["snapshot", "4194999"], "there is no process"),
-        (["recover", "4194999"], "there is no process"),
+        (["recover", "4194999"], "went with it; if it was recorded"),
     ] {
         let output = leakscope(root.path(), &arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{arguments:?}");
@@ -273,6 +285,90 @@ fn an_exec_ends_a_session_and_begins_another() {
     assert_eq!(names, [format!("cat.{target}"), format!("sh.{target}")]);
     let ends = folders.iter().map(|folder| last_profile(folder).target.exit);
     assert_eq!(ends.collect::<Vec<_>>(), [Some(Exit::Code(0)), None]);
+}
+
+#[test]
+fn recover_names_what_is_left_of_a_process_that_ended() {
+    let root = tempfile::tempdir().unwrap();
+    run(root.path(), "exit 0");
+    let pid = folders(&root.path().join("rec"))[0].extension().unwrap().to_str().unwrap().to_owned();
+    let output = leakscope(root.path(), &["recover", &pid]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let expected = format!("its last snapshot: leakscope report ./rec/sh.{pid}/0000.prof");
+    assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_is_not_overwritten_unasked() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("now.prof");
+    fs::write(&file, "mine").unwrap();
+    let running = Running::start(root.path(), &[], &["cat"], "cat");
+    let pid = running.target.to_string();
+    for command in ["snapshot", "recover"] {
+        let output = leakscope(root.path(), &[command, &pid, "-o", "now.prof"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(4));
+        assert!(stderr(&output).contains("now.prof exists; --force"), "{}", stderr(&output));
+        assert_eq!(fs::read(&file).unwrap(), b"mine");
+    }
+    let output = leakscope(root.path(), &["snapshot", &pid, "-o", "now.prof", "--force"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    leakscope_profile::load(&file).unwrap();
+    running.end();
+}
+
+#[test]
+fn a_launcher_leaves_no_folder() {
+    let root = tempfile::tempdir().unwrap();
+    // So few samples that the shells have none.
+    let arguments = ["run", "-o", "rec", "--sample", "1T", "--", "sh", "-c", "exec sh -c 'exec cat'"];
+    let output = leakscope(root.path(), &arguments).stdin(Stdio::null()).output().unwrap();
+    let text = stderr(&output);
+    let folders = folders(&root.path().join("rec"));
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    assert_eq!(last_profile(&folders[0]).target.name, "cat");
+    assert!(text.contains("  2 programs that soon executed another one"), "{text}");
+    assert!(text.contains("1 snapshot, ") && text.contains(" in rec/cat."), "{text}");
+}
+
+#[test]
+fn programs_of_one_process_are_no_processes() {
+    let root = tempfile::tempdir().unwrap();
+    let output = run(root.path(), "exec sh -c 'exit 4'");
+    assert!(stderr(&output).contains("rec (2 programs of one process)"), "{}", stderr(&output));
+    let report = leakscope(root.path(), &["report", "rec"]).output().unwrap();
+    let text = stderr(&report);
+    assert!(text.contains("; other programs of this process: rec/sh."), "{text}");
+    let (taken, _) = text.split_once(';').unwrap();
+    let taken = taken.rsplit(' ').next().unwrap();
+    assert_eq!(last_profile(&root.path().join(taken)).target.exit, Some(Exit::Code(4)), "the last one is taken");
+}
+
+#[test]
+fn snapshots_that_cannot_be_written_are_counted() {
+    let root = tempfile::tempdir().unwrap();
+    let running = Running::start(root.path(), &[], &["cat"], "cat");
+    fs::remove_dir_all(root.path().join("rec")).unwrap();
+    let (code, text) = running.end();
+    assert_eq!(code, Some(0));
+    assert!(text.contains("  the final snapshot could not be written: cannot write rec/cat."), "{text}");
+    assert_eq!(text.matches("No such file or directory").count(), 1, "{text}");
+    assert!(!text.contains("next:") && !text.contains("nothing was recorded"), "{text}");
+}
+
+#[test]
+fn who_records_is_in_the_session_file_from_the_start() {
+    let root = tempfile::tempdir().unwrap();
+    let running = Running::start(root.path(), &[], &["cat"], "cat");
+    let folder = folders(&root.path().join("rec")).remove(0);
+    let session =
+        || -> serde_json::Value { serde_json::from_slice(&fs::read(folder.join("session.json")).unwrap()).unwrap() };
+    assert_eq!(session()["collector_pid"], running.leakscope.id());
+    assert!(session()["end"].is_null());
+    assert!(fs::File::open(&folder).unwrap().try_lock_shared().is_err(), "locked while it is recorded");
+    running.end();
+    assert_eq!(session()["end"]["how"], "code 0");
+    assert!(fs::File::open(&folder).unwrap().try_lock_shared().is_ok());
 }
 
 #[test]

@@ -5,13 +5,16 @@ use crate::args::RecoverArgs;
 use crate::commands::snapshot;
 use crate::exit::{self, Failure};
 use crate::locate::{collector_of, session_of};
+use crate::profile_file;
 use crate::request::{Answer, ask};
 use crate::say::say;
 use crate::symbols::Symbols;
+use crate::volume;
 use anyhow::{Context, Result};
 use leakscope_collect::{Collector, Occasion, ProcessFacts, SharedSession};
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 /// Writes a profile of the session.
 ///
@@ -19,8 +22,11 @@ use std::io;
 /// No such process, not recorded, out of reach, or the file cannot be written.
 pub fn run(args: &RecoverArgs) -> Result<u8> {
     let pid = args.pid;
-    if let Err(error) = fs::metadata(format!("/proc/{pid}")) {
-        return Err(snapshot::unreachable(pid, &error));
+    if let Some(path) = &args.output {
+        profile_file::spare(path, args.force)?;
+    }
+    if fs::metadata(format!("/proc/{pid}")).is_err() {
+        return Err(ended(pid));
     }
     // Two readers of one session would spoil each other's epochs.
     if let Ok(Some(address)) = collector_of(pid)
@@ -51,6 +57,18 @@ pub fn run(args: &RecoverArgs) -> Result<u8> {
     let path = snapshot::save(pid, args.output.as_deref(), &bytes)?;
     say(&format!("next: leakscope report {}", path.display()));
     Ok(exit::OK)
+}
+
+/// A process that has ended took its session with it; snapshots may be on disk.
+fn ended(pid: u32) -> anyhow::Error {
+    let named = std::env::var_os("LEAKSCOPE_OUTPUT").map(PathBuf::from);
+    let places: Vec<PathBuf> = named.into_iter().chain([PathBuf::from(".")]).collect();
+    let last = match volume::last_of(pid, &places) {
+        Some(path) => format!("its last snapshot: leakscope report {}", path.display()),
+        None => "if it was recorded, snapshots are where leakscope run said at its start".to_owned(),
+    };
+    let sentence = format!("there is no process {pid} (any more): what was recorded in memory went with it; {last}");
+    Failure::error(exit::NO_DATA, sentence)
 }
 
 fn explain(pid: u32, error: &io::Error) -> anyhow::Error {

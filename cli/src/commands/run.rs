@@ -3,14 +3,14 @@
 use crate::args::RunArgs;
 use crate::clock::unix_seconds;
 use crate::exit::{self, Failure};
+use crate::run::finished::summary;
 use crate::run::front::{Front, Policy};
 use crate::run::launch::{self, FORWARDED, Preload, SignalSet};
-use crate::run::recorder::{Finished, Happening, Plan, Recorder};
+use crate::run::recorder::{Happening, Plan, Recorder};
 use crate::run::signals::{self, Recipient};
 use crate::run::{messages, output, preflight};
 use crate::say::{say, warn};
 use crate::shim_file;
-use crate::sizes;
 use anyhow::Result;
 use leakscope_collect::ProcessFacts;
 use leakscope_profile::Exit;
@@ -79,12 +79,14 @@ fn record(args: &RunArgs, mut child: Child, run: &Run) -> u8 {
     let exit = child.wait().map_or(Exit::Unknown, launch::exit_of);
     let after = started.elapsed();
     let is_oom = run.facts.oom_kills() > oom_kills;
-    let finished = recorder.finish(exit);
+    let (finished, launchers) = recorder.finish(exit);
     if run.may_preload || !finished.is_empty() {
         say(&messages::end(&run.name, exit, after, is_oom));
-        summarise(finished, &run.directory);
+        summary(finished, launchers, &run.directory).iter().for_each(|line| say(line));
         if !finished.is_empty() {
             say(&format!("  {}", messages::own_cost(started.elapsed())));
+        }
+        if finished.iter().any(|finished| finished.snapshots > 0) {
             say(&format!("next: leakscope report {}", run.directory.display()));
         }
     }
@@ -114,21 +116,6 @@ fn listen(child: &Child, front: &Arc<Front>) -> Receiver<Happening> {
         launch::wait_for_end(pid);
     }
     receiver
-}
-
-fn summarise(finished: &[Finished], directory: &Path) {
-    let snapshots: usize = finished.iter().map(|f| f.snapshots).sum();
-    if snapshots == 0 {
-        say("  nothing was recorded");
-        return;
-    }
-    let bytes = sizes::bytes(finished.iter().map(|f| f.bytes).sum());
-    let place = match finished {
-        [one] => one.folder.display().to_string(),
-        many => format!("{} (of {} processes)", directory.display(), many.len()),
-    };
-    let plural = if snapshots == 1 { "" } else { "s" };
-    say(&format!("  {snapshots} snapshot{plural}, {bytes} in {place}"));
 }
 
 /// The directory of the recording, and whether it was made for it.

@@ -1,23 +1,30 @@
 //! The folder of one recorded process: its profiles, thinned, and `session.json`.
 
 use crate::clock::{rfc3339, unix_seconds};
+use crate::profile_file;
 use crate::run::thinning::{Candidate, MOST_KEPT, surplus};
 use crate::session_file::{End, SessionFile, SnapshotEntry, live_bytes};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use leakscope_profile::Profile;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// The folder of one recorded process.
 pub struct Folder {
     path: PathBuf,
     file: SessionFile,
+    /// Locked while this process records into the folder, see [`SessionFile::is_abandoned`].
+    _lock: Option<File>,
 }
 
 impl Folder {
-    /// Takes over an empty folder.
+    /// Takes over an empty folder, and describes it from the start: leakscope itself may be killed before the first
+    /// snapshot.
     pub fn new(path: PathBuf, file: SessionFile) -> Self {
-        Self { path, file }
+        let lock = File::open(&path).ok().filter(|folder| folder.try_lock().is_ok());
+        // Tried again with each snapshot.
+        let _ = file.write(&path);
+        Self { path, file, _lock: lock }
     }
 
     /// Where it is.
@@ -33,12 +40,12 @@ impl Folder {
     /// Writes a snapshot, and removes the one that has become surplus; the name of the new file.
     ///
     /// # Errors
-    /// Those of the file system. Nothing half-written stays, and the next snapshot may succeed.
+    /// The profile cannot be written. Nothing half-written stays, and the next snapshot may succeed.
     pub fn add(&mut self, profile: &Profile) -> Result<String> {
         let snapshot = &profile.snapshot;
         let name = format!("{:04}.prof", snapshot.index);
         let path = self.path.join(&name);
-        leakscope_profile::save(profile, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        profile_file::save(profile, &path)?;
         self.file.snapshots.push(SnapshotEntry {
             file: name.clone(),
             index: snapshot.index,
@@ -51,7 +58,8 @@ impl Folder {
         self.file.jvm_version.clone_from(&profile.target.jvm);
         self.file.jvm |= !profile.target.jvm.is_empty();
         self.thin();
-        self.file.write(&self.path)?;
+        // The profile is there and stands for itself; it is found without this file, only slower.
+        let _ = self.file.write(&self.path);
         Ok(name)
     }
 
@@ -67,6 +75,16 @@ impl Folder {
     pub fn end(&mut self, how: String) -> Result<()> {
         self.file.end = Some(End { how, time: rfc3339(unix_seconds()) });
         self.file.write(&self.path)
+    }
+
+    /// Removes the folder with everything that was written into it.
+    pub fn discard(self) {
+        for entry in &self.file.snapshots {
+            let _ = fs::remove_file(self.path.join(&entry.file));
+        }
+        let _ = fs::remove_file(self.path.join(crate::session_file::NAME));
+        // Fails where somebody else has put something into it, which is as it should be.
+        let _ = fs::remove_dir(&self.path);
     }
 
     /// Bytes of its profiles.

@@ -40,7 +40,8 @@ pub fn end(name: &str, exit: Exit, after: Duration, is_oom: bool) -> String {
     format!("leakscope: {name} {how} after {}", duration(after))
 }
 
-/// What leakscope itself took: its share of one processor over the recording, and the most memory.
+/// What leakscope itself took: its share of one processor over the recording (its time where that was too short for a
+/// share to mean anything), and the most memory.
 pub fn own_cost(after: Duration) -> String {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the structure is writable, and all zeroes are valid.
@@ -49,8 +50,15 @@ pub fn own_cost(after: Duration) -> String {
         usage.assume_init()
     };
     let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
-    let percent = 100.0 * (seconds(usage.ru_utime) + seconds(usage.ru_stime)) / after.as_secs_f64().max(0.001);
-    format!("leakscope took {percent:.1} % of a CPU and {} beside the target", bytes(usage.ru_maxrss as u64 * 1024))
+    let processor = share(seconds(usage.ru_utime) + seconds(usage.ru_stime), after);
+    format!("leakscope took {processor} and {} beside the target", bytes(usage.ru_maxrss as u64 * 1024))
+}
+
+fn share(seconds: f64, of: Duration) -> String {
+    if of < Duration::from_secs(1) {
+        return format!("{:.0} ms of CPU time", seconds * 1000.0);
+    }
+    format!("{:.1} % of a CPU", 100.0 * seconds / of.as_secs_f64())
 }
 
 /// `SIGKILL`, or `signal 64`.
@@ -95,5 +103,7 @@ mod tests {
         assert!(end("java", Exit::Signal(9), second, false).contains("SIGKILL"));
         assert!(end("java", Exit::Signal(9), second, true).contains("for want of memory"));
         assert_eq!(signal_name(40), "signal 40");
+        assert_eq!(share(0.0204, second / 2), "20 ms of CPU time");
+        assert_eq!(share(0.0204, second), "2.0 % of a CPU");
     }
 }

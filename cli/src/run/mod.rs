@@ -8,6 +8,7 @@
 //!                             └ Recorded (one for each process) > Folder > NNNN.prof, session.json
 //! ```
 
+pub mod finished;
 pub mod folder;
 pub mod front;
 pub mod launch;

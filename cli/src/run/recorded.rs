@@ -1,5 +1,6 @@
 //! One process while it is recorded: its collector, what /proc says, its folder, and when the next snapshot is due.
 
+use crate::run::finished::{Finished, Unwritten, is_launcher};
 use crate::run::folder::Folder;
 use crate::say::warn;
 use crate::sizes;
@@ -17,6 +18,9 @@ const HYSTERESIS: u64 = 10;
 const REFRESH: Duration = Duration::from_secs(1);
 /// How long after its connection was closed a process may still be dying.
 const DYING: Duration = Duration::from_millis(100);
+
+/// Why the last snapshot is taken.
+const FINAL: &str = "final";
 
 /// A recorded process.
 pub struct Recorded {
@@ -37,7 +41,9 @@ pub struct Recorded {
     next_refresh: Instant,
     next_index: u32,
     reached: u64,
-    unwritten: u64,
+    unwritten: Unwritten,
+    began: Instant,
+    live_samples: u64,
     jvm: JvmState,
 }
 
@@ -79,7 +85,9 @@ impl Recorded {
             next_refresh: now,
             next_index: 0,
             reached: 0,
-            unwritten: 0,
+            unwritten: Unwritten::default(),
+            began: now,
+            live_samples: 0,
             jvm: JvmState::Absent,
         }
     }
@@ -137,7 +145,7 @@ impl Recorded {
         if self.has_jvm() {
             self.facts.find_jvm();
         }
-        let losses = BTreeMap::from([("snapshots_unwritten".to_owned(), self.unwritten)]);
+        let losses = BTreeMap::from([("snapshots_unwritten".to_owned(), self.unwritten.count)]);
         let occasion = Occasion {
             index: Some(self.next_index),
             reason: reason.to_owned(),
@@ -152,15 +160,20 @@ impl Recorded {
     pub fn record(&mut self, reason: &str, names: &mut dyn NativeNames) -> Option<String> {
         let profile = self.snapshot(reason, names);
         let added = self.folder.add(&profile);
+        self.live_samples = profile.rows.iter().map(|row| row.samples).sum();
         drop(profile);
         give_memory_back();
         match added {
-            Ok(name) => Some(name),
+            Ok(name) => {
+                self.unwritten.written();
+                Some(name)
+            }
             Err(error) => {
-                if self.unwritten == 0 {
+                let is_first = self.unwritten.failed(format!("{error:#}"));
+                // The last one is told about at the end.
+                if is_first && reason != FINAL {
                     warn(&format!("{error:#}. Recording goes on; the next snapshot will be tried again."));
                 }
-                self.unwritten += 1;
                 None
             }
         }
@@ -170,9 +183,25 @@ impl Recorded {
     pub fn finish(&mut self, exit: Option<Exit>, how: String, names: &mut dyn NativeNames) {
         self.facts.exit = exit;
         self.collector.drain(true);
-        self.record("final", names);
+        self.record(FINAL, names);
         // The profile says so as well.
         let _ = self.folder.end(how);
+    }
+
+    /// Puts a finished process away: what is left of it, `None` if that is nothing. `by_exec` says that it ended by
+    /// executing another program.
+    pub fn put_away(self, by_exec: bool) -> Option<Finished> {
+        if by_exec && is_launcher(self.live_samples, self.began.elapsed()) {
+            self.folder.discard();
+            return None;
+        }
+        Some(Finished {
+            pid: self.facts.pid,
+            folder: self.folder.path().to_owned(),
+            snapshots: self.folder.snapshots().len(),
+            bytes: self.folder.bytes(),
+            unwritten: self.unwritten,
+        })
     }
 
     /// The line for a snapshot near the limit.

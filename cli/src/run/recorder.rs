@@ -1,6 +1,7 @@
 //! The main loop of `run`: what comes through the door, what is due, and the end.
 
 use crate::clock::{rfc3339, time_of_day, unix_seconds};
+use crate::run::finished::Finished;
 use crate::run::folder::Folder;
 use crate::run::front::Front;
 use crate::run::messages;
@@ -8,7 +9,7 @@ use crate::run::output::process_folder;
 use crate::run::preflight;
 use crate::run::recorded::{Departure, Found, Recorded};
 use crate::say::{say, warn};
-use crate::session_file::{SCHEMA, SessionFile, Settings, how};
+use crate::session_file::{EXEC, SCHEMA, SessionFile, Settings, how};
 use crate::symbols::Symbols;
 use leakscope_collect::{Collector, Credentials, Event, PeerId, ProcessFacts, SharedSession};
 use leakscope_profile::Exit;
@@ -48,16 +49,6 @@ pub struct Plan {
     pub only: Option<String>,
 }
 
-/// What is left of a process that was recorded.
-pub struct Finished {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// Snapshots in it.
-    pub snapshots: usize,
-    /// Bytes of these.
-    pub bytes: u64,
-}
-
 /// Everything that is recorded.
 pub struct Recorder {
     plan: Plan,
@@ -65,6 +56,7 @@ pub struct Recorder {
     root: u32,
     processes: Vec<Recorded>,
     finished: Vec<Finished>,
+    launchers: usize,
     symbols: Symbols,
     /// Since when nobody has been recorded; `None` while somebody is, or once the user was told.
     silent_since: Option<Instant>,
@@ -80,6 +72,7 @@ impl Recorder {
             root,
             processes: Vec::new(),
             finished: Vec::new(),
+            launchers: 0,
             symbols: Symbols::new(),
             silent_since: may_preload.then(Instant::now),
             greeted: false,
@@ -109,9 +102,10 @@ impl Recorder {
         }
     }
 
-    /// Takes the last snapshots; `exit` is how the target ended.
-    pub fn finish(&mut self, exit: Exit) -> &[Finished] {
-        for mut process in std::mem::take(&mut self.processes) {
+    /// Takes the last snapshots; `exit` is how the target ended. What is left, and how many programs left nothing
+    /// because all they did was to execute another one.
+    pub fn finish(&mut self, exit: Exit) -> (&[Finished], usize) {
+        for process in std::mem::take(&mut self.processes) {
             let ended = match (process.is_root, process.liveness.is_alive()) {
                 (true, _) => Some(exit),
                 (false, false) => Some(Exit::Unknown),
@@ -123,13 +117,13 @@ impl Recorder {
                     "leakscope: {name} (pid {pid}) runs on, no longer recorded \u{b7} leakscope recover {pid}"
                 ));
             }
-            self.put_away(&mut process, ended, ended.map_or_else(|| "running".to_owned(), how));
+            self.put_away(process, ended, ended.map_or_else(|| "running".to_owned(), how));
         }
         let deadline = Instant::now() + LAST_REPLIES;
         while self.front.is_replying() && Instant::now() < deadline {
             std::thread::sleep(TICK);
         }
-        &self.finished
+        (&self.finished, self.launchers)
     }
 
     fn take(&mut self, event: Event) {
@@ -160,8 +154,8 @@ impl Recorder {
                 self.plan.directory.join(format!("{}.{}", facts.name, facts.pid))
             }
         };
-        self.greet(&facts, why, &folder);
         let folder = Folder::new(folder, self.describe(&facts, &shared, is_root));
+        self.greet(&facts, why, folder.path());
         let mut process = Recorded::new(peer, facts, folder, is_root, Collector::new(shared));
         process.schedule(self.plan.interval);
         self.processes.push(process);
@@ -186,6 +180,7 @@ impl Recorder {
             command: facts.command.clone(),
             exe: facts.exe.clone(),
             root: is_root,
+            collector_pid: std::process::id(),
             started: rfc3339(unix_seconds()),
             settings: Settings {
                 sample_bytes: self.plan.sample_bytes,
@@ -205,9 +200,9 @@ impl Recorder {
                 Found::Gone(departure) => {
                     let (exit, how) = match departure {
                         Departure::Ended => (Some(Exit::Unknown), how(Exit::Unknown)),
-                        Departure::Exec => (None, "exec".to_owned()),
+                        Departure::Exec => (None, EXEC.to_owned()),
                     };
-                    self.put_away(&mut process, exit, how);
+                    self.put_away(process, exit, how);
                     continue;
                 }
                 Found::Due => drop(process.record("interval", &mut self.symbols)),
@@ -256,19 +251,18 @@ impl Recorder {
     fn put_away_where(&mut self, is_over: impl Fn(&Recorded) -> bool) {
         let (over, rest) = std::mem::take(&mut self.processes).into_iter().partition(|process| is_over(process));
         self.processes = rest;
-        for mut process in Vec::<Recorded>::from_iter(over) {
-            self.put_away(&mut process, None, "exec".to_owned());
+        for process in Vec::<Recorded>::from_iter(over) {
+            self.put_away(process, None, EXEC.to_owned());
         }
     }
 
-    fn put_away(&mut self, process: &mut Recorded, exit: Option<Exit>, how: String) {
+    fn put_away(&mut self, mut process: Recorded, exit: Option<Exit>, how: String) {
+        let by_exec = how == EXEC;
         process.finish(exit, how, &mut self.symbols);
-        let folder = &process.folder;
-        self.finished.push(Finished {
-            folder: folder.path().to_owned(),
-            snapshots: folder.snapshots().len(),
-            bytes: folder.bytes(),
-        });
+        match process.put_away(by_exec) {
+            Some(finished) => self.finished.push(finished),
+            None => self.launchers += 1,
+        }
         if self.processes.is_empty() {
             self.silent_since = Some(Instant::now());
         }
