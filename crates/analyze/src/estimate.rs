@@ -49,6 +49,11 @@ impl Estimate {
         self.low <= 0.0 && self.high >= 0.0
     }
 
+    /// Whether it says next to nothing: the interval spans more than a factor of ten.
+    pub fn is_vague(&self) -> bool {
+        self.high > 10.0 * self.low
+    }
+
     /// Half the width of the interval.
     pub fn half_width(&self) -> f64 {
         (self.high - self.low) / 2.0

@@ -37,12 +37,21 @@ pub fn library_name(path: &str) -> String {
     shown
 }
 
-/// A native function as shown: an unsymbolized one (`librocksdbjni1323.so+0x1a`) gets its library's shown name.
+/// A native function as shown: an unsymbolized one (`librocksdbjni1323.so+0x1a`) gets its library's shown name, a
+/// C++ string the name that its user wrote.
 pub fn native_name(name: &str) -> Cow<'_, str> {
     match name.rsplit_once("+0x") {
         Some((library, offset)) if offset.bytes().all(|b| b.is_ascii_hexdigit()) => {
             Cow::Owned(format!("{}+0x{offset}", library_name(library)))
         }
+        _ if name.contains("std::__cxx11::") => Cow::Owned(
+            name.replace(
+                "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >",
+                "std::string",
+            )
+            .replace("std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char>>", "std::string")
+            .replace("std::__cxx11::", "std::"),
+        ),
         _ => Cow::Borrowed(name),
     }
 }
@@ -158,6 +167,13 @@ fn after_uuid(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cpp_string_is_called_what_its_user_wrote() {
+        let long = "put(std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > const&)";
+        assert_eq!(native_name(long), "put(std::string const&)");
+        assert_eq!(native_name("std::__cxx11::list<int>::clear()"), "std::list<int>::clear()");
+    }
 
     #[test]
     fn libraries_lose_what_is_random_and_keep_their_version() {

@@ -6,7 +6,7 @@
 //! | `text_report.rs`, `text_diff.rs` | text for a terminal |
 //! | `json.rs` | JSON, documented in docs/json.md |
 //! | `folded.rs`, `flame.rs`, `growth_tree.rs` | folded stacks, flame graphs |
-//! | `words.rs`, `units.rs`, `table.rs`, `style.rs` | phrases, numbers, columns, colour |
+//! | `words.rs`, `path.rs`, `units.rs`, `table.rs`, `style.rs` | phrases, call paths, numbers, columns, colour |
 //! | `printable.rs` | names that cannot steer a terminal |
 //!
 //! Two rules: an estimate is never printed without its error, and a change that may be chance is called "not
@@ -17,6 +17,7 @@ mod flame;
 mod folded;
 mod growth_tree;
 mod json;
+mod path;
 mod printable;
 mod style;
 mod table;

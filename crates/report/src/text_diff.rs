@@ -5,8 +5,10 @@ use std::fmt::Write;
 use leakscope_analyze::{Diff, Growth, Status};
 use leakscope_profile::model::Profile;
 
+use crate::path::paths;
+use crate::printable::printable;
 use crate::style::{Ink, TextOptions};
-use crate::table::{Align, Table};
+use crate::table::{ALWAYS, Align, Column, Table};
 use crate::units::{bytes_change, bytes_estimate, duration, time_utc};
 use crate::words;
 
@@ -45,9 +47,8 @@ fn head(a: &Profile, b: &Profile, diff: &Diff, options: &TextOptions) -> String 
     let mut text = String::new();
     if diff.reversed {
         let warning = "warning: AFTER is older than BEFORE: what grew is shown as shrinking; swap the two";
-        let _ = writeln!(text, "{}", options.paint(Ink::Bad, warning));
+        let _ = writeln!(text, "{}", options.paint(Ink::Bad, &options.sentence(warning, 2)));
     }
-    let separator = format!(" {} ", glyphs.dot);
     let elapsed = match diff.elapsed_ms {
         Some(ms) if ms < 0 => format!(" (-{})", duration(ms.unsigned_abs())),
         Some(ms) => format!(" (+{})", duration(ms.unsigned_abs())),
@@ -56,13 +57,16 @@ fn head(a: &Profile, b: &Profile, diff: &Diff, options: &TextOptions) -> String 
     for (side, profile, elapsed, live) in
         [("before", a, "", &diff.baseline_bytes), ("after ", b, elapsed.as_str(), &diff.candidate_bytes)]
     {
-        let parts = [
-            format!("{}{elapsed}", time_utc(profile.snapshot.time_unix_ns, false)),
+        let mut parts = vec![
+            format!("{side}  {}{elapsed}", time_utc(profile.snapshot.time_unix_ns, false)),
             words::target(profile),
             format!("up {}", duration(profile.snapshot.uptime_ms)),
-            format!("live {}", bytes_estimate(live, glyphs)),
         ];
-        let _ = writeln!(text, "{side}  {}", parts.join(&separator));
+        if !diff.paired {
+            parts.push(words::sampling(profile));
+        }
+        parts.push(format!("live {}", bytes_estimate(live, glyphs)));
+        let _ = writeln!(text, "{}", options.parts(&parts, 8));
     }
     let change = &diff.growth_bytes;
     let chance = match (change.is_exact(), change.may_be_zero()) {
@@ -74,47 +78,49 @@ fn head(a: &Profile, b: &Profile, diff: &Diff, options: &TextOptions) -> String 
         true => "one process: blocks that live through both cancel",
         false => "two recordings: the errors of both add up",
     };
-    let _ = writeln!(text, "{}{separator}{pairing}", options.paint(Ink::Strong, &net));
+    let line = options.parts(&[net.clone(), pairing.to_owned()], 2);
+    let _ = writeln!(text, "{}", line.replacen(&net, &options.paint(Ink::Strong, &net), 1));
     let losses = words::losses(&diff.losses);
     if !losses.is_empty() {
-        let _ = writeln!(text, "lost: {}", losses.join("; "));
+        let _ = writeln!(text, "{}", options.sentence(&format!("lost: {}", losses.join("; ")), 2));
+    }
+    for note in &options.notes {
+        let _ = writeln!(text, "{}", options.sentence(&printable(note), 2));
     }
     text
 }
 
+const COLUMNS: [Column; 6] = [
+    Column { name: "change", align: Align::Right, rank: ALWAYS },
+    Column { name: "status", align: Align::Left, rank: ALWAYS },
+    Column { name: "before", align: Align::Right, rank: 1 },
+    Column { name: "", align: Align::Left, rank: 1 },
+    Column { name: "after", align: Align::Left, rank: 2 },
+    Column { name: "kind", align: Align::Left, rank: 3 },
+];
+
 fn table(diff: &Diff, shown: &[&Growth], options: &TextOptions) -> String {
     let glyphs = options.glyphs();
-    let delta = if options.ascii { "change" } else { "Δ live" };
-    let columns = [
-        (delta, Align::Right),
-        ("before", Align::Right),
-        ("", Align::Left),
-        ("after", Align::Left),
-        ("status", Align::Left),
-        ("kind", Align::Left),
-        ("what", Align::Left),
-    ];
-    let mut table = Table::new(&columns);
+    let mut table = Table::new(&COLUMNS, "what");
     for growth in shown {
         let (status, ink) = match growth.status {
-            Status::New => ("NEW", Some(Ink::Bad)),
-            Status::Grown => ("grown", Some(Ink::Bad)),
-            Status::Shrunk => ("shrunk", Some(Ink::Good)),
-            Status::Gone => ("gone", Some(Ink::Good)),
-            Status::Same => ("not significant", Some(Ink::Dim)),
+            Status::New | Status::Grown => (growth.status.as_str(), Ink::Bad),
+            Status::Shrunk | Status::Gone => (growth.status.as_str(), Ink::Good),
+            Status::Same => ("not significant", Ink::Dim),
         };
         table.row(
-            ink,
+            Some(ink),
             vec![
                 bytes_change(&growth.growth_bytes, glyphs),
+                status.to_owned(),
                 bytes_estimate(&growth.baseline_bytes, glyphs),
                 glyphs.arrow.to_owned(),
                 bytes_estimate(&growth.candidate_bytes, glyphs),
-                status.to_owned(),
                 growth.place.kind.as_str().to_owned(),
-                words::call_path(&diff.frames, &growth.place, glyphs),
             ],
         );
     }
-    format!("\n{}", table.print(options))
+    let places: Vec<_> = shown.iter().map(|growth| &growth.place).collect();
+    let last = paths(&diff.frames, &places, table.width_of_last(options), glyphs);
+    format!("\n{}", table.print(&last, options))
 }

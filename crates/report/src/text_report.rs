@@ -2,24 +2,42 @@
 
 use std::fmt::Write;
 
-use leakscope_analyze::{Amounts, Site, Sites};
+use leakscope_analyze::{Amounts, By, ERROR_RATE, Site, Sites, Sums};
 use leakscope_profile::model::Profile;
 
+use crate::path::{CallPath, paths};
 use crate::printable::printable;
 use crate::style::{Ink, TextOptions};
-use crate::table::{Align, Table};
+use crate::table::{ALWAYS, Align, Column, Table};
 use crate::units::{bytes_estimate, count_estimate, duration, percent, thousands};
 use crate::words;
 
+/// A site below this is small, bytes.
+const SMALL_BYTES: f64 = 1024.0 * 1024.0;
+/// From this share on a site's stack is printed.
+const SHARE_OF_DETAILS: f64 = 0.03;
+
 /// The report of one profile. Every estimate bears its error.
+///
+/// Small sites of the JVM itself are one line of the table, unless `options.sites` is `usize::MAX`.
 pub fn text_report(profile: &Profile, sites: &Sites, options: &TextOptions) -> String {
     let mut text = head(profile, &sites.total, options);
-    let live: Vec<&Site> = sites.sites.iter().filter(|site| site.amounts.samples > 0).collect();
-    if live.is_empty() {
+    let live = sites.sites.iter().filter(|site| site.amounts.samples > 0);
+    let (folded, listed): (Vec<&Site>, Vec<&Site>) = live.partition(|site| !options.is_all() && is_noise(site));
+    // One of its kind needs no summary.
+    let (folded, listed) = match folded.len() {
+        1 => (Vec::new(), sites.sites.iter().filter(|site| site.amounts.samples > 0).collect()),
+        _ => (folded, listed),
+    };
+    if folded.is_empty() && listed.is_empty() {
         text.push_str("\nnothing that was sampled is live\n");
     } else {
-        text.push_str(&table(sites, &live, options));
-        for (at, site) in live.iter().take(options.stacks.min(options.sites)).enumerate() {
+        text.push_str(&table(sites, &listed, &folded, options));
+    }
+    let matter = |at: usize, site: &Site| at == 0 || site.share >= SHARE_OF_DETAILS;
+    for (at, site) in listed.iter().take(options.stacks.min(options.sites)).enumerate() {
+        // A group's only frame is in the table already.
+        if sites.by == By::Stack && matter(at, site) {
             text.push_str(&stack(at + 1, sites, site, options));
         }
     }
@@ -30,56 +48,83 @@ pub fn text_report(profile: &Profile, sites: &Sites, options: &TextOptions) -> S
     text
 }
 
+/// Whether a site is one of the many small ones that every JVM has.
+fn is_noise(site: &Site) -> bool {
+    let is_small = site.amounts.live_bytes.estimate < SMALL_BYTES;
+    let is_one_small = site.live.samples == 1 && (site.live.bytes_observed as f64) < SMALL_BYTES;
+    site.place.is_jvms_own && (is_small || is_one_small)
+}
+
 fn head(profile: &Profile, total: &Amounts, options: &TextOptions) -> String {
     let glyphs = options.glyphs();
-    let separator = format!(" {} ", glyphs.dot);
-    let mut text = format!("{}\n", words::recording(profile).join(&separator));
+    let mut text = format!("{}\n", options.parts(&words::recording(profile), 2));
     let losses = words::losses(&profile.losses);
     if losses.is_empty() {
         text.push_str("nothing was lost\n");
     } else {
-        let _ = writeln!(text, "lost: {}", losses.join("; "));
+        let _ = writeln!(text, "{}", options.sentence(&format!("lost: {}", losses.join("; ")), 2));
     }
-    let live = format!("live {}", bytes_estimate(&total.live_bytes, glyphs));
-    let _ = writeln!(
-        text,
-        "\n{} in {} objects{separator}{} allocated since the start{separator}{} samples",
-        options.paint(Ink::Strong, &live),
-        count_estimate(&total.live_objects, glyphs),
-        bytes_estimate(&total.allocated_bytes, glyphs),
-        thousands(total.samples as f64),
-    );
+    for note in &options.notes {
+        let _ = writeln!(text, "{}", options.sentence(&printable(note), 2));
+    }
+    let mut live = format!("live {}", bytes_estimate(&total.live_bytes, glyphs));
+    if !total.live_objects.is_vague() {
+        live.push_str(&format!(" in {} objects", count_estimate(&total.live_objects, glyphs)));
+    }
+    let mut parts = vec![live];
+    parts.push(format!("{} allocated since the start", bytes_estimate(&total.allocated_bytes, glyphs)));
+    parts.push(words::samples(total.samples));
+    let _ = writeln!(text, "\n{}", options.paint(Ink::Strong, &options.parts(&parts, 2)));
+    let memory = words::memory(profile, total);
+    if !memory.is_empty() {
+        let _ = writeln!(text, "{}", options.parts(&memory, 2));
+    }
     text
 }
 
-fn table(sites: &Sites, live: &[&Site], options: &TextOptions) -> String {
+const COLUMNS: [Column; 6] = [
+    Column { name: "#", align: Align::Right, rank: ALWAYS },
+    Column { name: "live", align: Align::Right, rank: ALWAYS },
+    Column { name: "share", align: Align::Right, rank: ALWAYS },
+    Column { name: "samples", align: Align::Right, rank: 2 },
+    Column { name: "objects", align: Align::Right, rank: 1 },
+    Column { name: "kind", align: Align::Left, rank: 3 },
+];
+
+fn table(sites: &Sites, listed: &[&Site], folded: &[&Site], options: &TextOptions) -> String {
     let glyphs = options.glyphs();
-    let mut table = Table::new(&[
-        ("#", Align::Right),
-        ("live", Align::Right),
-        ("objects", Align::Right),
-        ("samples", Align::Right),
-        ("share", Align::Right),
-        ("kind", Align::Left),
-        ("what", Align::Left),
-    ]);
-    for (at, site) in live.iter().take(options.sites).enumerate() {
+    let shown = &listed[..listed.len().min(options.sites)];
+    let mut table = Table::new(&COLUMNS, "what");
+    for (at, site) in shown.iter().enumerate() {
+        let amounts = &site.amounts;
+        let objects =
+            if amounts.live_objects.is_vague() { String::new() } else { count_estimate(&amounts.live_objects, glyphs) };
         table.row(
             None,
             vec![
                 (at + 1).to_string(),
-                bytes_estimate(&site.amounts.live_bytes, glyphs),
-                count_estimate(&site.amounts.live_objects, glyphs),
-                thousands(site.amounts.samples as f64),
+                bytes_estimate(&amounts.live_bytes, glyphs),
                 percent(site.share),
+                thousands(amounts.samples as f64),
+                objects,
                 site.place.kind.as_str().to_owned(),
-                words::call_path(&sites.frames, &site.place, glyphs),
             ],
         );
     }
-    let mut text = format!("\n{}\n{}", options.paint(Ink::Strong, "SITES"), table.print(options));
-    if live.len() > options.sites {
-        let _ = writeln!(text, "  ({} smaller ones more: --all)", live.len() - options.sites);
+    let mut together = Sums::default();
+    folded.iter().for_each(|site| together.add(&site.live));
+    if !folded.is_empty() {
+        let share = folded.iter().map(|site| site.share).sum();
+        let live = bytes_estimate(&together.bytes_estimate(ERROR_RATE), glyphs);
+        let samples = thousands(together.samples as f64);
+        table.row(Some(Ink::Dim), vec![String::new(), live, percent(share), samples, String::new(), String::new()]);
+    }
+    let places: Vec<_> = shown.iter().map(|site| &site.place).collect();
+    let mut last = paths(&sites.frames, &places, table.width_of_last(options), glyphs);
+    last.push(CallPath::text(format!("{} small sites of the JVM: --all", folded.len())));
+    let mut text = format!("\n{}\n{}", options.paint(Ink::Strong, "SITES"), table.print(&last, options));
+    if listed.len() > shown.len() {
+        let _ = writeln!(text, "  ({} smaller ones more: --all)", listed.len() - shown.len());
     }
     text
 }
@@ -91,24 +136,29 @@ fn stack(number: usize, sites: &Sites, site: &Site, options: &TextOptions) -> St
     let mut parts = vec![
         format!("{number}  {}", bytes_estimate(&amounts.live_bytes, glyphs)),
         format!("{} live", site.place.kind.as_str()),
+        words::samples(amounts.samples),
         format!("{} allocated", bytes_estimate(&amounts.allocated_bytes, glyphs)),
     ];
     if let Some(age) = site.oldest_age_ms {
-        parts.push(format!("oldest {}", duration(age)));
+        parts.push(format!("oldest block {} old", duration(age)));
     }
     parts.push(format!("site {}", site.place.id));
-    let line = parts.join(&format!(" {} ", glyphs.dot));
-    let mut text = format!("\n{}\n", options.paint(Ink::Strong, &line));
+    let mut text = format!("\n{}\n", options.paint(Ink::Strong, &options.parts(&parts, 3)));
     let frames: Vec<_> = sites.frames.resolve(&site.place.frames).collect();
-    let width = frames.iter().map(|f| printable(&f.function).chars().count().min(72)).max().unwrap_or(0);
-    for (at, frame) in frames.iter().enumerate() {
-        let mark = if Some(at) == site.place.application { ">" } else { " " };
-        let line = format!("  {mark} {:<width$}  {}", printable(&frame.function), words::whereabouts(frame));
-        let line = line.trim_end();
+    let whereabouts: Vec<String> = frames.iter().map(|frame| words::whereabouts(frame)).collect();
+    let beside = whereabouts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
+    // Names get what files and libraries leave of the line.
+    let most = options.columns.map_or(usize::MAX, |columns| columns.saturating_sub(beside + 6).max(32));
+    let names: Vec<String> = frames.iter().map(|frame| words::fitting_name(frame, most, glyphs)).collect();
+    let width = names.iter().map(|name| name.chars().count().min(72)).max().unwrap_or(0);
+    for (at, (name, whereabouts)) in names.iter().zip(&whereabouts).enumerate() {
         let own = Some(at) == site.place.application;
+        let line = format!("  {} {name:<width$}  {whereabouts}", if own { ">" } else { " " });
+        let line = line.trim_end();
         let _ = writeln!(text, "{}", if own { options.paint(Ink::Strong, line) } else { line.to_owned() });
     }
-    let _ = writeln!(text, "    freed by: {}", freed_by(site));
+    let freed = format!("    freed by: {}", freed_by(site));
+    let _ = writeln!(text, "{}", options.sentence(&freed, 6));
     text
 }
 
@@ -116,8 +166,8 @@ fn freed_by(site: &Site) -> String {
     let freed = &site.amounts.freed;
     match (freed.gc_share(), freed.by_app, freed.by_gc) {
         (None, ..) => "no sampled block of it was ever freed".to_owned(),
-        (Some(_), app, 0) => format!("the application ({} sampled frees)", thousands(app as f64)),
-        (Some(_), 0, gc) => format!("the garbage collector ({} sampled frees)", thousands(gc as f64)),
+        (Some(_), app, 0) => format!("the application ({})", words::frees(app)),
+        (Some(_), 0, gc) => format!("the garbage collector ({})", words::frees(gc)),
         (Some(share), app, gc) => format!(
             "the garbage collector {} of {} sampled frees, the application {}",
             percent(share),

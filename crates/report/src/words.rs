@@ -1,8 +1,9 @@
-//! Sentences and phrases about a recording: what the target is, what was lost, where a site is.
+//! Sentences and phrases about a recording: what the target is, what was lost, where code is.
 
-use leakscope_analyze::{FrameKind, FrameTable, Place, SiteFrame};
+use leakscope_analyze::{Amounts, SiteFrame};
 use leakscope_profile::model::{Exit, Profile};
 
+use crate::path::{cut, without_parameters};
 use crate::printable::printable;
 use crate::style::Glyphs;
 use crate::units::{bytes, duration, thousands, time_utc};
@@ -22,13 +23,66 @@ pub(crate) fn recording(profile: &Profile) -> Vec<String> {
     parts.push(format!("snapshot {} ({})", profile.snapshot.index, printable(&profile.snapshot.reason)));
     parts.push(time_utc(profile.snapshot.time_unix_ns, false));
     parts.push(sampling(profile));
-    match profile.target.exit {
-        Some(Exit::Code(code)) => parts.push(format!("exited {code}")),
-        Some(Exit::Signal(signal)) => parts.push(format!("killed by signal {signal}")),
-        Some(Exit::Unknown) => parts.push("ended".to_owned()),
-        None => {}
+    if let Some(exit) = profile.target.exit {
+        parts.push(ended(exit));
     }
     parts
+}
+
+/// How the process ended.
+fn ended(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exited with code {code}"),
+        Exit::Signal(signal) => match SIGNALS.iter().find(|(number, _)| *number == signal) {
+            Some((_, name)) => format!("killed by signal {signal} ({name})"),
+            None => format!("killed by signal {signal}"),
+        },
+        Exit::Unknown => "ended".to_owned(),
+    }
+}
+
+/// The signals that end processes, as they are numbered on x86-64 and aarch64.
+const SIGNALS: [(i32, &str); 14] = [
+    (1, "SIGHUP"),
+    (2, "SIGINT"),
+    (3, "SIGQUIT"),
+    (4, "SIGILL"),
+    (5, "SIGTRAP"),
+    (6, "SIGABRT"),
+    (7, "SIGBUS"),
+    (8, "SIGFPE"),
+    (9, "SIGKILL"),
+    (11, "SIGSEGV"),
+    (13, "SIGPIPE"),
+    (14, "SIGALRM"),
+    (15, "SIGTERM"),
+    (31, "SIGSYS"),
+];
+
+/// What of the process was resident, its limit, and why more can be live than that; empty if unknown.
+pub(crate) fn memory(profile: &Profile, total: &Amounts) -> Vec<String> {
+    let memory = &profile.memory;
+    if memory.rss_bytes == 0 {
+        return Vec::new();
+    }
+    let mut parts = vec![format!("resident {}", bytes(memory.rss_bytes as f64))];
+    if memory.limit_bytes > 0 {
+        parts.push(format!("limit of the container {}", bytes(memory.limit_bytes as f64)));
+    }
+    if total.live_bytes.low > memory.rss_bytes as f64 {
+        parts.push("more is live than is resident: pages that were never touched count as live".to_owned());
+    }
+    parts
+}
+
+/// `1 sample`, `1,134 samples`.
+pub(crate) fn samples(n: u64) -> String {
+    if n == 1 { "1 sample".to_owned() } else { format!("{} samples", thousands(n as f64)) }
+}
+
+/// `1 sampled free`, `743 sampled frees`.
+pub(crate) fn frees(n: u64) -> String {
+    if n == 1 { "1 sampled free".to_owned() } else { format!("{} sampled frees", thousands(n as f64)) }
 }
 
 /// How the recording was sampled.
@@ -63,25 +117,25 @@ enum Counted {
 }
 
 /// Name of the counter, what one is, what many are; worst first.
-const LOSSES: [(&str, &str, Counted, &str); 12] = [
+const LOSSES: &[(&str, &str, Counted, &str)] = &[
     (
         "table_full",
-        "sampled block did not fit the live table",
+        "sampled block did not fit the live table (live memory is understated)",
         Counted::Things,
         "sampled blocks did not fit the live table (live memory is understated)",
     ),
     ("table_full_bytes", "", Counted::Bytes, "of sampled blocks did not fit the live table"),
     (
         "missed_frees",
-        "free bypassed the shim",
+        "free bypassed the shim (live memory may be overstated)",
         Counted::Things,
         "frees bypassed the shim (live memory may be overstated)",
     ),
     (
         "guard_skipped",
-        "sample was suppressed inside leakscope",
+        "sample fell into leakscope's own work and was left out",
         Counted::Things,
-        "samples were suppressed inside leakscope",
+        "samples fell into leakscope's own work and were left out",
     ),
     (
         "address_odd",
@@ -89,51 +143,52 @@ const LOSSES: [(&str, &str, Counted, &str); 12] = [
         Counted::Things,
         "blocks had addresses that cannot be recorded",
     ),
-    ("depot_full", "sample lost its stack", Counted::Things, "samples lost their stacks (their bytes are counted)"),
-    ("stack_truncated", "stack was cut", Counted::Things, "stacks were cut"),
+    (
+        "depot_full",
+        "sample lost its stack (its bytes are counted)",
+        Counted::Things,
+        "samples lost their stacks (their bytes are counted)",
+    ),
+    (
+        "stack_truncated",
+        "stack misses its outermost callers (too deep, or not readable)",
+        Counted::Things,
+        "stacks miss their outermost callers (too deep, or not readable)",
+    ),
     (
         "java_not_ready",
-        "sample came before Java stacks were ready",
+        "sample from the start of the JVM has no Java frames",
         Counted::Things,
-        "samples came before Java stacks were ready",
+        "samples from the start of the JVM have no Java frames",
     ),
-    ("java_refused", "Java stack was refused by the JVM", Counted::Things, "Java stacks were refused by the JVM"),
-    ("modules_full", "library could not be listed", Counted::Things, "libraries could not be listed"),
-    ("names_full", "Java name was lost", Counted::Things, "Java names were lost"),
+    (
+        "java_refused",
+        "sample has no Java frames because the JVM gave none",
+        Counted::Things,
+        "samples have no Java frames because the JVM gave none",
+    ),
+    (
+        "modules_full",
+        "library could not be listed: its functions have no names",
+        Counted::Things,
+        "libraries could not be listed: their functions have no names",
+    ),
+    ("names_full", "Java method has no name", Counted::Things, "Java methods have no names"),
     (
         "ring_full",
-        "event was dropped from the history",
+        "event was dropped from the history (live memory is not affected)",
         Counted::Things,
         "events were dropped from the history (live memory is not affected)",
     ),
 ];
 
-/// `com.acme.Foo.run:88`.
-fn function_line(frame: &SiteFrame) -> String {
-    let name = printable(&frame.function);
-    if frame.line > 0 { format!("{name}:{}", frame.line) } else { name.into_owned() }
-}
-
-/// A site in one line: the reader's own frame, then the way to the allocation: the Java method that entered native
-/// code, and the native function that asked for memory.
-pub(crate) fn call_path(frames: &FrameTable, place: &Place, glyphs: &Glyphs) -> String {
-    let Some(application) = place.application else {
-        return match place.frames.is_empty() {
-            true => format!("all {} memory", place.kind.as_str()),
-            false => "[unknown]".to_owned(),
-        };
-    };
-    let stack: Vec<&SiteFrame> = frames.resolve(&place.frames).collect();
-    let first_java = stack.iter().position(|f| f.kind == FrameKind::Java);
-    let leaf = stack.iter().position(|f| f.kind == FrameKind::Native);
-    let mut path = vec![function_line(stack[application])];
-    if let Some(java) = first_java.filter(|at| *at < application) {
-        path.push(printable(&stack[java].function).into_owned());
+/// A frame's function, without its parameters and then cut where it is wider than `width`.
+pub(crate) fn fitting_name(frame: &SiteFrame, width: usize, glyphs: &Glyphs) -> String {
+    let full = printable(&frame.function);
+    if full.chars().count() <= width {
+        return full.into_owned();
     }
-    if let Some(leaf) = leaf.filter(|at| *at < application && first_java.is_none_or(|java| *at < java)) {
-        path.push(printable(&stack[leaf].function).into_owned());
-    }
-    path.join(&format!(" {} ", glyphs.arrow))
+    cut(without_parameters(&full), width, glyphs)
 }
 
 /// Where a frame's code is: `ExceptionLogger.java:88`, `deflate.c:291  libz.so.1`.

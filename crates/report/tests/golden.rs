@@ -48,12 +48,42 @@ fn report_text() {
 }
 
 #[test]
+fn report_text_of_a_terminal() {
+    let ended = sample::ended();
+    let by_stack = sites(&ended, &Grouping::default());
+    let notes = vec!["most live: 1.20 GiB after 4 s: leakscope report DIR@4s".to_owned()];
+    for columns in [80, 120] {
+        let narrow = TextOptions { columns: Some(columns), notes: notes.clone(), stacks: 5, ..options() };
+        let text = text_report(&ended, &by_stack, &narrow);
+        check(&format!("report-{columns}.txt"), &text);
+        let longest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        assert!(longest <= columns, "{longest} columns");
+        for said in [
+            "ExceptionLogger.compress:88",
+            "SIGKILL",
+            "3 small sites of the JVM: --all",
+            "Server::read():10",
+            "Server::write():20",
+        ] {
+            assert!(text.contains(said) || text.contains(&said.replace("()", "")), "{said}");
+        }
+        assert!(!text.contains("SymbolTable"), "no details of what is folded");
+    }
+    let all = TextOptions { sites: usize::MAX, ..options() };
+    check("report-all.txt", &text_report(&ended, &by_stack, &all));
+}
+
+#[test]
 fn diff_text() {
     let (a, b) = sample::snapshots();
     let paired = diff(&a, &b, &DiffOptions::default());
     check("diff.txt", &text_diff(&a, &b, &paired, &options()));
     let all = TextOptions { sites: usize::MAX, color: true, ..options() };
     check("diff-all-color.txt", &text_diff(&a, &b, &paired, &all));
+    let narrow = TextOptions { columns: Some(80), ..options() };
+    let text = text_diff(&a, &b, &paired, &narrow);
+    check("diff-80.txt", &text);
+    assert!(text.lines().all(|line| line.chars().count() <= 80));
     check("diff-reversed.txt", &text_diff(&b, &a, &diff(&b, &a, &DiffOptions::default()), &options()));
     let mut other = b.clone();
     other.snapshot.session = [8; 16];

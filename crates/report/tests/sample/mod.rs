@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use leakscope_profile::model::{
-    Code, Frame, FrameId, Function, FunctionId, Kind, Module, ModuleId, Profile, Row, Settings, Snapshot, Stack,
-    StackId, Target, Totals,
+    Code, Exit, Frame, FrameId, Function, FunctionId, Kind, Memory, Module, ModuleId, Profile, Row, Settings, Snapshot,
+    Stack, StackId, Target, Totals,
 };
 use leakscope_sampling::{Interval, Scaled};
 
@@ -60,6 +60,31 @@ fn program() -> Vec<Samples> {
 /// The first and the second snapshot.
 pub fn snapshots() -> (Profile, Profile) {
     (snapshot(0), snapshot(1))
+}
+
+/// The second snapshot with what every JVM allocates as it starts, two sites that read the same, and its end.
+pub fn ended() -> Profile {
+    let mut profile = snapshot(1);
+    let small: [&'static [&'static str]; 3] = [
+        &["libjvm.so!os::malloc@:0", "libjvm.so!SymbolTable::create_table()@:0", "libjvm.so!init_globals()@:0"],
+        &["libc.so.6!strdup@:0", "libjvm.so!os::strdup@:0", "libjvm.so!Arguments::parse()@:0"],
+        &["libjvm.so!os::malloc@:0", "libjvm.so!G1CollectedHeap::G1CollectedHeap()@:0"],
+    ];
+    for stack in small {
+        let samples = Samples { stack, kind: Kind::Malloc, size: 13_000, born: [1, 0], gone: 0, frees: (0, 0) };
+        add(&mut profile, &samples, 1);
+    }
+    let alike: [&'static [&'static str]; 2] = [
+        &["app!Pool::grow(int)@pool.cc:9", "app!Server::read()@server.cc:10", "app!main@:0"],
+        &["app!Pool::grow(int)@pool.cc:9", "app!Server::write()@server.cc:20", "app!main@:0"],
+    ];
+    for stack in alike {
+        let samples = Samples { stack, kind: Kind::Malloc, size: 600_000, born: [30, 30], gone: 0, frees: (0, 1) };
+        add(&mut profile, &samples, 1);
+    }
+    profile.target.exit = Some(Exit::Signal(9));
+    profile.memory = Memory { rss_bytes: 512 << 20, limit_bytes: 1 << 30, cgroup_bytes: 700 << 20 };
+    profile
 }
 
 fn snapshot(index: u32) -> Profile {
