@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 static SHIM: &[u8] = include_bytes!(env!("LEAKSCOPE_SHIM_FILE"));
 
 /// Every allocation call and what else is interposed (DESIGN 3). One more here needs a line in ARCHITECTURE.md.
-const EXPORTS: [&str; 15] = [
+const EXPORTS: [&str; 21] = [
     "aligned_alloc",
     "calloc",
     "cfree",
@@ -23,11 +23,17 @@ const EXPORTS: [&str; 15] = [
     "malloc",
     "malloc_usable_size",
     "memalign",
+    "mmap",
+    "mmap64",
+    "mremap",
+    "munmap",
     "posix_memalign",
     "pthread_create",
     "pvalloc",
     "realloc",
     "reallocarray",
+    "shmat",
+    "shmdt",
     "valloc",
 ];
 

@@ -1,5 +1,5 @@
 //! The shim: the C symbols that the target sees, and nothing else. Each is a few lines; the rules are in
-//! `leakscope_agent::wrap`.
+//! `leakscope_agent::wrap`, `map_wrap` and `thread_wrap`.
 //!
 //! The entries that need the caller's registers are naked: they hand their exact rsp and rbp on, so that there is no
 //! frame of ours for the unwinder to skip. malloc subtracts from the thread's counter and tail-jumps to the real
@@ -11,10 +11,12 @@
 use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
 use leakscope_agent::libc_symbols::{PthreadCreate, StartRoutine};
+use leakscope_agent::map_wrap::{MapArguments, RemapArguments};
 use leakscope_agent::real::{self, ARENA};
+use leakscope_agent::real_map;
 use leakscope_agent::recorder::{FILTER, RECORDER};
 use leakscope_agent::wrap::{Pointer, charge};
-use leakscope_agent::{Caller, start};
+use leakscope_agent::{Caller, start, thread_wrap};
 
 /// Cannot happen: a test holds that the artefact contains no panic.
 #[cfg(panic = "abort")]
@@ -32,6 +34,15 @@ static CONSTRUCTOR: extern "C" fn() = {
         start::constructor();
     }
     constructor
+};
+
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static DESTRUCTOR: extern "C" fn() = {
+    extern "C" fn destructor() {
+        thread_wrap::at_exit();
+    }
+    destructor
 };
 
 #[unsafe(naked)]
@@ -207,6 +218,136 @@ pub unsafe extern "C" fn malloc_usable_size(address: *mut c_void) -> usize {
     unsafe { real::usable_size(address) }
 }
 
+// The functions that map memory have so many arguments that the caller's registers need room on the stack: these
+// entries have a frame, and say so to unwinders.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mmap(at: usize, length: usize, prot: c_int, flags: c_int, fd: c_int, offset: i64) -> usize {
+    naked_asm!(
+        ".cfi_startproc",
+        "mov rax, rsp",
+        "sub rsp, 8",
+        "push rbp",
+        "push rax",
+        ".cfi_adjust_cfa_offset 24",
+        "call {body}",
+        "add rsp, 24",
+        ".cfi_adjust_cfa_offset -24",
+        "ret",
+        ".cfi_endproc",
+        body = sym mmap_body,
+    )
+}
+
+// The same function: files are 64 bits wide here.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mmap64(at: usize, length: usize, prot: c_int, flags: c_int, fd: c_int, offset: i64) -> usize {
+    naked_asm!(
+        ".cfi_startproc",
+        "mov rax, rsp",
+        "sub rsp, 8",
+        "push rbp",
+        "push rax",
+        ".cfi_adjust_cfa_offset 24",
+        "call {body}",
+        "add rsp, 24",
+        ".cfi_adjust_cfa_offset -24",
+        "ret",
+        ".cfi_endproc",
+        body = sym mmap_body,
+    )
+}
+
+#[allow(clippy::too_many_arguments)] // mmap's, and the caller
+extern "C" fn mmap_body(
+    at: usize,
+    length: usize,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: i64,
+    sp: usize,
+    bp: usize,
+) -> usize {
+    // SAFETY: as above.
+    let real = || unsafe { real_map::mmap(at, length, protection, flags, fd, offset) };
+    match (Caller { sp, bp }).outside_allocator() {
+        Some(caller) => RECORDER.map(MapArguments { length, protection, flags }, caller, real),
+        None => real(),
+    }
+}
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn munmap(address: usize, length: usize) -> c_int {
+    naked_asm!("mov rdx, rsp", "jmp {body}", body = sym munmap_body)
+}
+
+extern "C" fn munmap_body(address: usize, length: usize, sp: usize) -> c_int {
+    // SAFETY: as above.
+    let real = || unsafe { real_map::munmap(address, length) };
+    match (Caller { sp, bp: 0 }).outside_allocator() {
+        Some(_) => RECORDER.unmap(address, length, real),
+        None => real(),
+    }
+}
+
+// Variadic: the fifth argument is there only with some flags, and else whatever the register holds.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mremap(address: usize, old: usize, new: usize, flags: c_int, to: usize) -> usize {
+    naked_asm!(
+        ".cfi_startproc",
+        "mov r9, rsp",
+        "sub rsp, 16",
+        "push rbp",
+        ".cfi_adjust_cfa_offset 24",
+        "call {body}",
+        "add rsp, 24",
+        ".cfi_adjust_cfa_offset -24",
+        "ret",
+        ".cfi_endproc",
+        body = sym mremap_body,
+    )
+}
+
+extern "C" fn mremap_body(
+    address: usize,
+    old: usize,
+    new: usize,
+    flags: c_int,
+    to: usize,
+    sp: usize,
+    bp: usize,
+) -> usize {
+    // SAFETY: as above.
+    let real = || unsafe { real_map::mremap(address, old, new, flags, to) };
+    let arguments = RemapArguments { address, old_length: old, new_length: new, flags };
+    match (Caller { sp, bp }).outside_allocator() {
+        Some(caller) => RECORDER.remap(arguments, caller, real),
+        None => real(),
+    }
+}
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shmat(id: c_int, at: usize, flags: c_int) -> usize {
+    naked_asm!("mov rcx, rsp", "mov r8, rbp", "jmp {body}", body = sym shmat_body)
+}
+
+extern "C" fn shmat_body(id: c_int, at: usize, flags: c_int, sp: usize, bp: usize) -> usize {
+    // SAFETY: as above.
+    RECORDER.attach_segment(id, flags, Caller { sp, bp }, || unsafe { real_map::shmat(id, at, flags) })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shmdt(address: usize) -> c_int {
+    // SAFETY: as above.
+    RECORDER.detach_segment(address, || unsafe { real_map::shmdt(address) })
+}
+
+#[unsafe(naked)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_create(
     thread: *mut usize,
@@ -214,8 +355,21 @@ pub unsafe extern "C" fn pthread_create(
     body: StartRoutine,
     argument: *mut c_void,
 ) -> c_int {
+    naked_asm!("mov r8, rsp", "mov r9, rbp", "jmp {body}", body = sym pthread_create_body)
+}
+
+extern "C" fn pthread_create_body(
+    thread: *mut usize,
+    attributes: *const c_void,
+    body: StartRoutine,
+    argument: *mut c_void,
+    sp: usize,
+    bp: usize,
+) -> c_int {
     let create: PthreadCreate = real::pthread_create();
     start::before_thread(create);
-    // SAFETY: as above.
-    unsafe { create(thread, attributes, body, argument) }
+    RECORDER.create_thread(attributes, body, argument, Caller { sp, bp }, |body, argument| {
+        // SAFETY: as above.
+        unsafe { create(thread, attributes, body, argument) }
+    })
 }

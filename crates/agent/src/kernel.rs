@@ -13,6 +13,11 @@ mod number {
     pub const MUNMAP: usize = 11;
     pub const RT_SIGPROCMASK: usize = 14;
     pub const MADVISE: usize = 28;
+    pub const SHMAT: usize = 30;
+    pub const SHMCTL: usize = 31;
+    pub const SHMDT: usize = 67;
+    pub const MREMAP: usize = 25;
+    pub const TGKILL: usize = 234;
     pub const GETPID: usize = 39;
     pub const SOCKET: usize = 41;
     pub const CONNECT: usize = 42;
@@ -204,6 +209,56 @@ pub(crate) fn map_shared(fd: &Fd, bytes: u64) -> Result<*mut u8, Errno> {
     // handler inside a hook comes back into the hook, and must find the memory there.
     unsafe { syscall(number::MADVISE, [base, bytes as usize, MADV_DONTDUMP, 0, 0, 0]) };
     Ok(base as *mut u8)
+}
+
+/// The system calls that map memory, for programs whose libc does not have them; as the kernel answers, negative for an
+/// error.
+///
+/// # Safety
+/// As the calls of these names.
+pub(crate) unsafe fn map_call(call: MapCall, args: [usize; 6]) -> isize {
+    let number = match call {
+        MapCall::Map => number::MMAP,
+        MapCall::Unmap => number::MUNMAP,
+        MapCall::Remap => number::MREMAP,
+        MapCall::Attach => number::SHMAT,
+        MapCall::Detach => number::SHMDT,
+    };
+    // SAFETY: passed on to our caller.
+    unsafe { syscall(number, args) }
+}
+
+/// A system call that maps memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MapCall {
+    /// mmap.
+    Map,
+    /// munmap.
+    Unmap,
+    /// mremap.
+    Remap,
+    /// shmat.
+    Attach,
+    /// shmdt.
+    Detach,
+}
+
+/// Bytes of a System V shared memory segment.
+pub(crate) fn segment_bytes(id: i32) -> Option<usize> {
+    const IPC_STAT: usize = 2;
+    // struct shmid64_ds: 48 bytes of permissions, then the size.
+    const SIZE_WORD: usize = 6;
+    let mut status = [0usize; 16];
+    // SAFETY: the kernel writes one shmid64_ds, 112 bytes.
+    checked(unsafe { syscall(number::SHMCTL, [id as usize, IPC_STAT, status.as_mut_ptr() as usize, 0, 0, 0]) }).ok()?;
+    status.get(SIZE_WORD).copied()
+}
+
+/// Whether a thread of this process exists; true where the kernel does not say.
+pub(crate) fn thread_exists(tid: u32) -> bool {
+    const ESRCH: Errno = Errno(3);
+    // SAFETY: signal 0 is none; no memory is involved.
+    checked(unsafe { syscall(number::TGKILL, [pid() as usize, tid as usize, 0, 0, 0, 0]) }) != Err(ESRCH)
 }
 
 /// Undoes [`map_shared`].

@@ -7,7 +7,8 @@
 //!   shim (constructor, pthread_create) ── start ── handshake with the collector
 //!                                      └─ helper ── names of Java methods
 //! ```
-//! [`wrap`] holds the rules of order (what is recorded before, what after the real call); each takes the real call as
+//! [`wrap`], [`map_wrap`] and [`thread_wrap`] hold the rules of order (what is recorded before, what after the real
+//! call); each takes the real call as
 //! a parameter, so that tests pass allocators that fail, move or hand out the same address again.
 //!
 //! The contract (DESIGN 3): never prevent, change or delay without bound an allocation call. Between `wrap` and the
@@ -21,12 +22,16 @@ pub mod helper;
 mod kernel;
 pub mod libc_symbols;
 mod machine;
+pub mod map_wrap;
 mod modules;
 pub mod real;
+pub mod real_map;
 pub mod recorder;
 pub mod records;
+mod regions;
 pub mod start;
 pub mod thread;
+pub mod thread_wrap;
 pub mod wrap;
 
 pub use machine::Caller;

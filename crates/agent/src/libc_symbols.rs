@@ -171,6 +171,38 @@ pub(crate) fn exit_as_last_thread() {
 #[repr(C, align(16))]
 struct ThreadAttributes([u8; 128]);
 
+/// Bytes of the stack of a thread that is created with these attributes; 0 where the program provides the stack itself,
+/// whose memory is recorded as whatever it is.
+pub(crate) fn stack_bytes(attributes: *const c_void) -> usize {
+    type Init = extern "C" fn(*mut ThreadAttributes) -> c_int;
+    type GetSize = extern "C" fn(*const c_void, *mut usize) -> c_int;
+    type GetStack = extern "C" fn(*const c_void, *mut usize, *mut usize) -> c_int;
+    let (init, get_size, get_stack) =
+        (weak!("pthread_attr_init"), weak!("pthread_attr_getstacksize"), weak!("pthread_attr_getstack"));
+    if init.is_null() || get_size.is_null() || get_stack.is_null() {
+        return 0;
+    }
+    // SAFETY: the symbols are those functions, with their signatures; fresh attributes have room for either libc, and
+    // hold no memory in either.
+    unsafe {
+        let get_size = core::mem::transmute::<*mut c_void, GetSize>(get_size);
+        let (mut address, mut size) = (0, 0);
+        if attributes.is_null() {
+            let mut fresh = ThreadAttributes([0; 128]);
+            core::mem::transmute::<*mut c_void, Init>(init)(&mut fresh);
+            get_size((&raw const fresh).cast(), &mut size);
+            return size;
+        }
+        let given = core::mem::transmute::<*mut c_void, GetStack>(get_stack)(attributes, &mut address, &mut size);
+        // glibc answers the same without a stack: one that ends at address 0.
+        if given == 0 && address.wrapping_add(size) != 0 {
+            return 0;
+        }
+        get_size(attributes, &mut size);
+        size
+    }
+}
+
 /// The function that a thread runs.
 pub type StartRoutine = Option<unsafe extern "C" fn(*mut c_void) -> *mut c_void>;
 

@@ -9,7 +9,7 @@
 compile_error!("leakscope records on Linux x86-64 only so far; another processor needs its own machine.rs");
 
 use crate::thread::ThreadBlock;
-use core::arch::{asm, global_asm};
+use core::arch::{asm, global_asm, naked_asm};
 
 global_asm!(
     ".section .tbss.leakscope_thread_block,\"awT\",@nobits",
@@ -63,6 +63,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The same, unless the call came from the allocator's own code.
+    pub fn outside_allocator(self) -> Option<Self> {
+        (!crate::real_map::is_allocator(self.registers().pc)).then_some(self)
+    }
+
     /// The caller's registers after the call has returned.
     pub(crate) fn registers(self) -> leakscope_unwind::Registers {
         // SAFETY: `sp` is the stack pointer at the entry of a called function, so it points to its return address,
@@ -90,6 +95,29 @@ pub(crate) unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
         );
     }
     result
+}
+
+/// Where recorded threads begin: says who they are, then jumps to the program's routine. See
+/// [`crate::thread_wrap`].
+///
+/// # Safety
+/// Only as the routine of a thread whose argument is the number of a taken place.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn thread_trampoline(place: *mut core::ffi::c_void) -> *mut core::ffi::c_void {
+    naked_asm!(
+        ".cfi_startproc",
+        "sub rsp, 24",
+        ".cfi_adjust_cfa_offset 24",
+        "mov rsi, rsp",
+        "call {start}",
+        "pop rax", // the routine
+        "pop rdi", // its argument
+        "add rsp, 8",
+        ".cfi_adjust_cfa_offset -24",
+        "jmp rax",
+        ".cfi_endproc",
+        start = sym crate::thread_wrap::start,
+    )
 }
 
 /// The address of the program's first `free`, which may be the shim's.

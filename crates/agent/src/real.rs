@@ -46,6 +46,17 @@ pub static FREE_ALIGNED_SIZED: RealFunction = AtomicPtr::new(fallback_free_align
 /// pthread_create.
 pub static PTHREAD_CREATE: RealFunction = AtomicPtr::new(bootstrap_pthread_create as *mut c_void);
 
+/// mmap, which is also mmap64.
+pub static MMAP: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_mmap as *mut c_void);
+/// munmap.
+pub static MUNMAP: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_munmap as *mut c_void);
+/// mremap.
+pub static MREMAP: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_mremap as *mut c_void);
+/// shmat.
+pub static SHMAT: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_shmat as *mut c_void);
+/// shmdt.
+pub static SHMDT: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_shmdt as *mut c_void);
+
 const UNKNOWN: u32 = 0;
 const LOOKING: u32 = 1;
 const KNOWN: u32 = 2;
@@ -57,7 +68,7 @@ pub fn resolve() -> bool {
         Ok(_) => {}
         Err(state) => return state == KNOWN,
     }
-    let wanted: [(&RealFunction, &CStr); 13] = [
+    let wanted: [(&RealFunction, &CStr); 18] = [
         (&CALLOC, c"calloc"),
         (&MALLOC, c"malloc"),
         (&FREE, c"free"),
@@ -71,6 +82,11 @@ pub fn resolve() -> bool {
         (&FREE_SIZED, c"free_sized"),
         (&FREE_ALIGNED_SIZED, c"free_aligned_sized"),
         (&PTHREAD_CREATE, c"pthread_create"),
+        (&MMAP, c"mmap"),
+        (&MUNMAP, c"munmap"),
+        (&MREMAP, c"mremap"),
+        (&SHMAT, c"shmat"),
+        (&SHMDT, c"shmdt"),
     ];
     for (function, name) in wanted {
         set(function, next_symbol(name));

@@ -56,7 +56,7 @@ pub struct Published {
 
 impl Published {
     /// Milliseconds since recording started; 0 where a faked clock (libfaketime) stands before that.
-    fn age_ms(&self) -> u64 {
+    pub(crate) fn age_ms(&self) -> u64 {
         now_ms().saturating_sub(self.start_ms)
     }
 }
@@ -210,7 +210,7 @@ fn interval_code(session: &Session<'_>, interval: Interval) -> u16 {
     (0..INTERVALS as u16).find(|&code| session.header.interval(code) == bytes).unwrap_or(0)
 }
 
-fn count_losses(session: &Session<'_>, captured: &Captured, stack: u32) {
+pub(crate) fn count_losses(session: &Session<'_>, captured: &Captured, stack: u32) {
     let losses = &session.losses;
     if captured.truncated {
         losses.add(Loss::StackTruncated, 1);

@@ -180,7 +180,7 @@ fn idle(thread: &ThreadBlock) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use leakscope_session::filter::Filter;
     use leakscope_session::header::{Count, Word};
@@ -190,7 +190,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A recorder with a session of its own, leaked: the recorder keeps it for ever.
-    fn recorder(interval_bytes: u64) -> (&'static Recorder, Session<'static>) {
+    pub(crate) fn recorder(interval_bytes: u64) -> (&'static Recorder, Session<'static>) {
         let bytes = Sizes::SMALL.bytes().unwrap();
         let heap = std::alloc::Layout::from_size_align(bytes as usize, 4096).unwrap();
         // SAFETY: zeroed memory of that length, page-aligned, leaked and used by nobody else.
@@ -210,7 +210,7 @@ mod tests {
     static NO_ARENA: Arena = Arena::new();
 
     /// A stack that looks like the caller's: one return address into nowhere.
-    fn with_caller<R>(call: impl FnOnce(Caller) -> R) -> R {
+    pub(crate) fn with_caller<R>(call: impl FnOnce(Caller) -> R) -> R {
         let stack = [0usize; 8];
         call(Caller { sp: stack.as_ptr() as usize, bp: 0 })
     }

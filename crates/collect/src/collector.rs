@@ -6,9 +6,11 @@ use crate::facts::ProcessFacts;
 use crate::java::JavaNames;
 use crate::modules::Modules;
 use crate::native::{NativeCache, NativeNames};
+use crate::regions::Regions;
 use crate::rows::Rows;
 use crate::shared::SharedSession;
 use crate::stacks::Stacks;
+use crate::threads::Threads;
 use leakscope_profile::{
     Code, FrameId, Function, ModuleId, Profile, ProfileBuilder, Row, Settings, Snapshot, StackId, Totals,
 };
@@ -40,6 +42,7 @@ pub struct Collector {
     java: JavaNames,
     modules: Modules,
     native: NativeCache,
+    threads: Threads,
 }
 
 impl Collector {
@@ -51,6 +54,7 @@ impl Collector {
             java: JavaNames::default(),
             modules: Modules::default(),
             native: NativeCache::default(),
+            threads: Threads::default(),
         }
     }
 
@@ -80,6 +84,11 @@ impl Collector {
         self.modules.update(&self.shared.session().modules, facts, names);
     }
 
+    /// Looks which threads have ended. To be called now and then while the target lives, so that the last snapshot knows.
+    pub fn notice_threads(&mut self, facts: &ProcessFacts) {
+        self.threads.update(&self.shared, facts);
+    }
+
     /// Takes a snapshot: closes the epoch, then reads what was born in it or before and is live.
     ///
     /// Works the same when the target is dead. The profile passes [`Profile::check`], whatever the session holds.
@@ -87,7 +96,11 @@ impl Collector {
         // First, so that blocks that are born during the scan are known for what they are.
         let closed = self.shared.close_epoch();
         let snapshot = self.describe(closed, occasion);
-        let rows = Rows::scan(&self.shared, closed);
+        let mut rows = Rows::scan(&self.shared, closed);
+        let regions = Regions::read(&self.shared, facts);
+        rows.add_regions(&regions.live, closed);
+        self.notice_threads(facts);
+        self.threads.scan(&self.shared, |thread| rows.add_thread(&thread, closed));
         let stacks = Stacks::read(&self.shared, &rows.stacks());
         self.notice_modules(facts, names);
         self.java.update(&self.shared.session().java);
@@ -99,6 +112,7 @@ impl Collector {
         let others = stacks.others.map(|totals| add_others(&mut builder, &totals));
         self.add_losses(&mut builder, &rows, occasion);
         builder.loss("stacks_merged", stacks.merged);
+        builder.loss(Loss::MissedUnmaps.name(), regions.missed_unmaps);
         drop((stacks, frames));
         for (depot_stack, row) in rows.into_rows() {
             // An id beyond the depot is as good as a stack that found no room.

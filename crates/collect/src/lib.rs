@@ -30,10 +30,12 @@ mod modules;
 mod native;
 mod peer;
 mod reception;
+mod regions;
 mod root;
 mod rows;
 mod shared;
 mod stacks;
+mod threads;
 
 pub use cgroup::{CgroupMemory, CgroupUsage};
 pub use collector::{Collector, Occasion};
