@@ -6,6 +6,7 @@
 mod experiments;
 mod support;
 
+mod demo;
 mod diff;
 mod estimates;
 mod exact;

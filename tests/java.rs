@@ -43,7 +43,7 @@ fn index_of(site: &Value, function: &str) -> usize {
 }
 
 /// Fails unless the first site is the Deflater that compress() creates.
-fn expect_deflater_first(report: &Value) {
+pub fn expect_deflater_first(report: &Value) {
     let site = &sites(report)[0];
     let (init, java) = (index_of(site, "deflateInit2_"), index_of(site, "java.util.zip.Deflater.init"));
     let caller = index_of(site, "DeflaterLeak$ExceptionLogger.compress");
