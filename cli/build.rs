@@ -19,8 +19,7 @@ fn main() {
 
 /// Variables of the outer build that would change, or break, the inner one.
 fn is_of_the_outer_build(name: &str) -> bool {
-    const PREFIXES: [&str; 5] =
-        ["CARGO_MANIFEST_", "CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PKG_", "CARGO_PROFILE_"];
+    const PREFIXES: [&str; 5] = ["CARGO_MANIFEST_", "CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PKG_", "CARGO_PROFILE_"];
     const NAMES: [&str; 14] = [
         "RUSTC_WRAPPER",
         "RUSTC_WORKSPACE_WRAPPER",
