@@ -10,7 +10,7 @@
 //! | [`profile_file`] | writing a profile for a person |
 //! | [`locate`], [`request`] | the recording of a process that runs |
 //! | [`shim_file`], [`symbols`] | the library that is preloaded; names of native functions |
-//! | [`say`], [`sizes`], [`clock`], [`glob`], [`exit`] | words, figures, patterns, exit codes |
+//! | [`say`], [`terminal`], [`sizes`], [`clock`], [`glob`], [`exit`] | words, widths, figures, patterns, exit codes |
 
 mod args;
 mod clock;
@@ -28,6 +28,7 @@ mod session_file;
 mod shim_file;
 mod sizes;
 mod symbols;
+mod terminal;
 mod volume;
 
 use args::{Args, Command};

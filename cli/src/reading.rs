@@ -1,10 +1,14 @@
 //! Reading profiles for `report`, `diff` and `flame`: find, load, refine by DWARF, and say what got in the way.
 
+use crate::args::SiteArgs;
 use crate::exit::{self, Failure};
 use crate::recording::{self, Resolved};
-use crate::say::say;
+use crate::say::{is_utf8_locale, say};
+use crate::terminal;
 use anyhow::Result;
+use leakscope_analyze::{By, FrameTable, Place};
 use leakscope_profile::{Profile, load};
+use leakscope_report::TextOptions;
 use leakscope_symbolize::{Options, Symbolizer, refine};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -24,31 +28,38 @@ pub struct Reading {
 pub fn read(spec: &str, symbols: &mut Symbols) -> Result<Reading> {
     let found = recording::resolve(spec)?;
     for note in &found.notes {
-        say(&format!("leakscope: {note}"));
+        // Both sides of a diff may come from one recording.
+        if !symbols.said.contains(note) {
+            say(&format!("leakscope: {note}"));
+            symbols.said.push(note.clone());
+        }
     }
     let mut profile = load(&found.path)
         .map_err(|error| Failure::error(exit::UNREADABLE, format!("{}: {error}", found.path.display())))?;
-    if let Some(symbolizer) = &mut symbols.0 {
+    if let Some(symbolizer) = &mut symbols.symbolizer {
         refine(&mut profile, symbolizer);
     }
     Ok(Reading { profile, found })
 }
 
-/// Names and lines from debug information, or none of it (`--no-debug-info`).
-pub struct Symbols(Option<Symbolizer>);
+/// Names and lines from debug information, or none of it (`--no-debug-info`); and what was said about reading so far.
+pub struct Symbols {
+    symbolizer: Option<Symbolizer>,
+    said: Vec<String>,
+}
 
 impl Symbols {
     /// With debug information from the usual places and `extra` directories, or without any.
     pub fn new(wanted: bool, extra: &[PathBuf]) -> Self {
         let mut options = Options::full();
         options.debug_dirs.extend(extra.iter().cloned());
-        Self(wanted.then(|| Symbolizer::new(options)))
+        Self { symbolizer: wanted.then(|| Symbolizer::new(options)), said: Vec::new() }
     }
 
     /// Says what got in the way: the first few, then how many more.
     pub fn say_warnings(&self) {
         const SHOWN: usize = 3;
-        let warnings = self.0.as_ref().map_or(&[][..], |symbolizer| symbolizer.warnings());
+        let warnings = self.symbolizer.as_ref().map_or(&[][..], |symbolizer| symbolizer.warnings());
         for warning in warnings.iter().take(SHOWN) {
             say(&format!("leakscope: note: {warning}"));
         }
@@ -69,7 +80,42 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Whether stdout may be coloured.
-pub fn may_colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// How a result is to look on this stdout.
+pub fn text_options(all: bool) -> TextOptions {
+    let is_terminal = std::io::stdout().is_terminal();
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let default = TextOptions::default();
+    TextOptions {
+        ascii: !is_utf8_locale(),
+        color: is_terminal && !no_color,
+        columns: if is_terminal { terminal::columns() } else { None },
+        sites: if all { usize::MAX } else { default.sites },
+        ..default
+    }
+}
+
+/// What should be said where `--app` names no package of these places.
+pub fn unused_packages<'a>(
+    args: &SiteArgs,
+    frames: &FrameTable,
+    places: impl IntoIterator<Item = &'a Place>,
+) -> Option<String> {
+    if args.packages.is_empty() || matches!(args.by, By::Library | By::Kind) {
+        return None;
+    }
+    let starts = |function: &str| args.packages.iter().any(|package| function.starts_with(package.as_str()));
+    let mut places = places.into_iter();
+    let is_used = places.any(|place| frames.resolve(&place.frames).any(|frame| starts(&frame.function)));
+    (!is_used).then(|| format!("--app {}: no function of this recording begins so", args.packages.join(",")))
+}
+
+/// Where the leading places have functions without a name: what would give them one.
+pub fn nameless<'a>(frames: &FrameTable, places: impl IntoIterator<Item = &'a Place>) -> Option<String> {
+    const LEADING: usize = 3;
+    let mut stacks = places.into_iter().take(LEADING).flat_map(|place| frames.resolve(&place.frames));
+    let frame = stacks.find(|frame| frame.function.contains("+0x") && !frame.library.is_empty())?;
+    Some(format!(
+        "functions of {} have no names here: --debug-dir DIR, where DIR holds its debug files as /usr/lib/debug does",
+        frame.library
+    ))
 }

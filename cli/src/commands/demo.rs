@@ -15,13 +15,14 @@ const JAVA_EXAMPLE: &str = include_str!("../../../examples/deflater/DeflaterLeak
 /// Runs the demo.
 pub fn run(args: &DemoArgs) -> Result<u8> {
     let directory = free_directory(&args.output);
-    let sources = tempfile::tempdir().context("no temporary directory for the example")?;
     let seconds = args.seconds.to_string();
     let mut target: Vec<OsString> = match java() {
         Some(java) => {
-            let source = sources.path().join("DeflaterLeak.java");
+            // It stays there, so that what is printed can be typed again.
+            let source = directory.join("DeflaterLeak.java");
+            std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
             std::fs::write(&source, JAVA_EXAMPLE).with_context(|| format!("cannot write {}", source.display()))?;
-            eprintln!("The program is an exception logger that never ends its Deflater (examples/deflater/).");
+            eprintln!("The program is an exception logger that never ends its Deflater: {}", source.display());
             vec![java.into(), source.into(), seconds.into()]
         }
         None => {
@@ -39,20 +40,42 @@ pub fn run(args: &DemoArgs) -> Result<u8> {
     step(vec!["diff".into(), at("first"), at("last")])?;
     let flame = directory.join("flame.svg");
     step(vec!["flame".into(), directory.clone().into(), "-o".into(), flame.clone().into()])?;
-    eprintln!("\nThe profiles are in {}, the flame graph is {}.", directory.display(), flame.display());
+    eprintln!("\nThe profiles are in {}.", directory.display());
+    if flame.exists() {
+        eprintln!("The flame graph is {}; open it in a browser.", flame.display());
+    }
+    if typed() != "leakscope" {
+        eprintln!("To type leakscope alone: sudo install {} /usr/local/bin/leakscope", typed());
+    }
     Ok(exit::OK)
 }
 
-/// Runs one command of this binary, printed as the user would type it.
+/// Runs one command of this binary, printed as the user would type it. One that has no data is no failure: a target
+/// that ends at once leaves nothing to draw.
 fn step(words: Vec<OsString>) -> Result<()> {
-    let typed: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    eprintln!("\n$ leakscope {}", typed.join(" "));
+    let line: Vec<_> = words.iter().map(|word| quoted(&word.to_string_lossy())).collect();
+    eprintln!("\n$ {} {}", typed(), line.join(" "));
     let mut command = Command::new(std::env::current_exe()?);
     let status = command.args(&words).status().context("leakscope cannot be started again")?;
-    if !status.success() {
-        bail!("`leakscope {}` ended with {status}", typed.join(" "));
+    if !status.success() && status.code() != Some(i32::from(exit::NO_DATA)) {
+        bail!("`leakscope {}` ended with {status}", line.join(" "));
     }
     Ok(())
+}
+
+/// What starts this binary: the word that the user typed.
+fn typed() -> String {
+    let word = std::env::args_os().next().unwrap_or_default();
+    quoted(&word.to_string_lossy())
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./@%+=:,".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// The directory asked for, or the first numbered one that is free: a recording is never overwritten.

@@ -3,10 +3,11 @@
 use crate::args::DiffArgs;
 use crate::exit;
 use crate::reading::{self, Symbols};
-use crate::say::{is_utf8_locale, say};
+use crate::say::say;
 use anyhow::Result;
-use leakscope_analyze::{DiffOptions, Status, diff};
+use leakscope_analyze::{Diff, DiffOptions, Status, diff, select};
 use leakscope_report::{TextOptions, flame_growth, json_diff, text_diff};
+use std::path::Path;
 
 /// Prints the growth.
 ///
@@ -14,8 +15,11 @@ use leakscope_report::{TextOptions, flame_growth, json_diff, text_diff};
 /// Nothing is there, it is no profile, or the flame graph cannot be written.
 pub fn run(args: &DiffArgs) -> Result<u8> {
     let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
-    let before = reading::read(&args.before, &mut symbols)?;
-    let after = reading::read(&args.after, &mut symbols)?;
+    let mut before = reading::read(&args.before, &mut symbols)?;
+    let mut after = reading::read(&args.after, &mut symbols)?;
+    for reading in [&mut before, &mut after] {
+        select(&mut reading.profile, args.kind.selection(args.all));
+    }
     let options = DiffOptions { grouping: args.sites.grouping(), tolerance_bytes: args.tolerance as f64 };
     let (a, b) = (&before.profile, &after.profile);
     let diff = diff(a, b, &options);
@@ -27,24 +31,32 @@ pub fn run(args: &DiffArgs) -> Result<u8> {
         reading::print(&json_diff(a, b, &diff))?;
     } else {
         let options = TextOptions {
-            ascii: !is_utf8_locale(),
-            color: reading::may_colour(),
-            sites: if args.all { usize::MAX } else { TextOptions::default().sites },
-            next: next(args, &after.found.path, &before.found.path),
-            ..TextOptions::default()
+            next: next(args, &diff, &after.found.path, &before.found.path),
+            ..reading::text_options(args.all)
         };
         reading::print(&text_diff(a, b, &diff, &options))?;
     }
     symbols.say_warnings();
+    let places = || diff.sites.iter().map(|site| &site.place);
+    let hints =
+        [reading::unused_packages(&args.sites, &diff.frames, places()), reading::nameless(&diff.frames, places())];
+    hints.iter().flatten().for_each(|hint| say(&format!("leakscope: note: {hint}")));
     let grew = diff.sites.iter().any(|site| matches!(site.status, Status::Grown | Status::New) && site.significant);
     Ok(if args.exit_code && grew { exit::GREW } else { exit::OK })
 }
 
-fn next(args: &DiffArgs, after: &std::path::Path, before: &std::path::Path) -> Vec<String> {
+/// What to type next: nothing where nothing changed.
+fn next(args: &DiffArgs, diff: &Diff, after: &Path, before: &Path) -> Vec<String> {
     let mut next = Vec::new();
+    if !diff.sites.iter().any(|site| site.significant) {
+        return next;
+    }
     if args.flame.is_none() {
         next.push(format!("leakscope diff {} {} --flame growth.svg", args.before, args.after));
     }
-    next.push(format!("go tool pprof -http=: -diff_base {} {}", before.display(), after.display()));
+    let directories = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&directories).any(|directory| directory.join("go").is_file()) {
+        next.push(format!("go tool pprof -http=: -diff_base {} {}", before.display(), after.display()));
+    }
     next
 }
