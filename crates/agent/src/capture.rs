@@ -62,13 +62,11 @@ impl Recorder {
         frames: &mut FrameBuffer,
     ) -> Captured {
         let native_depth = (session.header.get(Word::NativeDepth) as usize).clamp(1, MOST_NATIVE);
-        let (end, stopped_sp) = self.native(thread, caller, native_depth, frames);
+        let end = self.native(thread, caller, native_depth, frames);
         let mut captured = Captured { truncated: end.is_truncated(), ..Captured::default() };
-        // Code without a file is the JVM's: compiled Java, the interpreter, stubs.
-        let java_sp = matches!(end, End::LeftModules).then_some(stopped_sp);
         match JvmState::from_word(session.header.get(Word::JvmState)) {
             JvmState::Absent => {}
-            _ => self.java(session, java_sp, frames, &mut captured),
+            _ => self.java(session, end, frames, &mut captured),
         }
         if captured.truncated {
             frames.push(FrameWord::marker(Marker::Truncated));
@@ -77,43 +75,41 @@ impl Recorder {
     }
 
     #[inline(never)]
-    fn native(&self, thread: &ThreadBlock, caller: Caller, depth: usize, frames: &mut FrameBuffer) -> (End, usize) {
+    fn native(&self, thread: &ThreadBlock, caller: Caller, depth: usize, frames: &mut FrameBuffer) -> End {
         let registers = caller.registers();
         let bounds = thread.with_bounds(|cached| StackBounds::locate(registers.sp, cached));
         let mut addresses = [0usize; MOST_NATIVE];
         let Some(out) = addresses.get_mut(..depth) else {
-            return (End::DepthLimit, registers.sp);
+            return End::DepthLimit;
         };
         let walked = walk(registers, bounds, self.rules, out);
         for address in addresses.iter().take(walked.frames) {
             frames.push(FrameWord::native(*address as u64));
         }
-        (walked.end, walked.stopped_at.sp)
+        walked.end
     }
 
     #[inline(never)]
-    fn java(&self, session: &Session<'_>, java_sp: Option<usize>, frames: &mut FrameBuffer, captured: &mut Captured) {
+    fn java(&self, session: &Session<'_>, end: End, frames: &mut FrameBuffer, captured: &mut Captured) {
         let depth = (session.header.get(Word::JavaDepth) as usize).clamp(1, MOST_JAVA);
         let mut java = [const { JavaFrame { bci: 0, method: 0 } }; MOST_JAVA];
         let Some(out) = java.get_mut(..depth) else {
             return;
         };
-        let mut capture = self.jvm.capture(out);
-        if let (Capture::Refused(_), Some(sp)) = (capture, java_sp) {
-            capture = self.jvm.capture_below(out, sp);
-        }
-        match capture {
+        // Code without a file is the JVM's: compiled Java, the interpreter, stubs.
+        let in_java_code = matches!(end, End::LeftModules);
+        match self.jvm.capture(out) {
             Capture::Frames { count, truncated } => {
                 for frame in java.iter().take(count) {
                     frames.push(FrameWord::java(frame.method as u64, frame.bci));
                 }
                 captured.truncated |= truncated;
             }
-            Capture::Refused(_) if java_sp.is_some() => {
+            Capture::Refused(_) if in_java_code => {
                 captured.java_refused = true;
                 frames.push(FrameWord::marker(Marker::JavaRefused));
             }
-            Capture::NotReady if java_sp.is_some() => {
+            Capture::NotReady if in_java_code => {
                 captured.java_not_ready = true;
                 frames.push(FrameWord::marker(Marker::JavaNotReady));
             }

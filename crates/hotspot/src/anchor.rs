@@ -1,240 +1,328 @@
-//! A thread's frame anchor: where the JVM looks for the last Java frame of a thread that has left Java code.
+//! The thread's frame anchor, made walkable for the length of a capture.
 //!
-//! On its way into the VM the interpreter notes the stack pointer in the anchor, but not the pc; the VM completes the
-//! anchor itself when it first needs to (`JavaFrameAnchor::make_walkable`), for example before it blocks. An allocation
-//! before that, as when a class is loaded, finds an anchor that cannot be walked, and AsyncGetCallTrace answers -3.
-//! [`Anchor::complete`] does what the JVM would do, for the time of one call, and takes it back.
+//! When Java code calls into the VM the JVM notes where the Java frames begin: `_last_Java_sp` of the thread's
+//! JavaFrameAnchor, but often not `_last_Java_pc`, because the `call` instruction that follows leaves the pc on the
+//! stack anyway:
 //!
-//! Only this thread reads its anchor then: others do when it is at a safepoint, which a thread in the VM is not.
-//! async-profiler does the same (`profiler.cpp`).
+//! ```text
+//!             higher addresses     Java frames
+//!   _last_Java_sp -------------->  their lowest word
+//!                  sp[-1]          return address into Java code = the pc that is missing
+//!                                  frames of InterpreterRuntime::..., malloc, the hook
+//! ```
 //!
-//! Where the anchor lies is published by the JVM for its own debugger (`vmStructs.hpp`): offsets in `JavaThread`. That of
-//! the `JNIEnv` is not among them; it is the distance between the helper's own and the address in `Thread.eetop`.
-#![allow(unsafe_code)] // reads the JVM's tables, and the anchor
+//! AsyncGetCallTrace refuses such a thread with -3. The JVM itself takes the pc from there
+//! (`JavaFrameAnchor::make_walkable`) whenever the thread leaves the state "in VM"; the interpreter's runtime calls,
+//! such as resolving a class or a method, are the common case. [`Anchor::with_walkable`] does the same for the length
+//! of a second attempt and then takes it back, so that the JVM finds everything as it was.
+//!
+//! Where the fields are is read on the helper thread, from what libjvm exports (`vm_structs`), and tried out on the
+//! helper's own thread. If anything is not as expected the layout stays unknown and nothing is ever written.
+#![allow(unsafe_code)] // reads and writes a field of the current thread's JavaThread
 
-use core::ffi::{CStr, c_char, c_void};
-use core::sync::atomic::{AtomicIsize, Ordering};
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 
-use crate::libjvm::c_string;
+use crate::machine;
+use crate::vm_structs::VmStructs;
 
-/// Names in the JVM's tables are shorter.
-const LONGEST_NAME: usize = 100;
-/// The JVM describes about 2,000 fields.
-const MOST_FIELDS: usize = 20_000;
-/// An anchor that belongs to the call is this close to where the native frames end, bytes.
-const NEAR: usize = 256;
-/// An offset that is not known.
-const UNKNOWN: isize = 0;
+/// `_thread_in_native` and `_thread_in_vm` of `JavaThreadState`.
+const IN_NATIVE: u32 = 4;
+const IN_VM: u32 = 6;
+/// Java frames are looked for at most this far up the stack, bytes.
+const FARTHEST: usize = 64 << 20;
 
-/// Where the two words of the anchor are, in bytes from a thread's `JNIEnv`.
-pub(crate) struct Anchor {
-    sp: AtomicIsize,
-    pc: AtomicIsize,
+/// Where to find what, for all threads of this JVM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Distances from a thread's `JNIEnv`, which is a field of its JavaThread, bytes.
+    state: isize,
+    sp: isize,
+    pc: isize,
+    /// The code cache: all compiled Java code, the interpreter and the stubs.
+    code: (usize, usize),
 }
 
-/// Addresses of the JVM's table of fields and of its layout (`gHotSpotVMStructs` and the like), or null.
-#[derive(Clone, Copy)]
-pub(crate) struct FieldTable {
-    pub(crate) entries: *const c_void,
-    pub(crate) type_name: *const c_void,
-    pub(crate) field_name: *const c_void,
-    pub(crate) offset: *const c_void,
-    pub(crate) stride: *const c_void,
+/// What came of [`Anchor::with_walkable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt<R> {
+    /// The layout is unknown.
+    Unknown,
+    /// The thread has no anchor, which means that it has no Java frames.
+    NoJavaFrames,
+    /// There is an anchor, but the pc is not what it lacks, or its values are not believed.
+    Refused,
+    Made(R),
 }
 
-impl FieldTable {
-    /// The table of the library in which `find` finds symbols.
-    pub(crate) fn of(find: impl Fn(&CStr) -> *mut c_void) -> Self {
-        Self {
-            entries: find(c"gHotSpotVMStructs"),
-            type_name: find(c"gHotSpotVMStructEntryTypeNameOffset"),
-            field_name: find(c"gHotSpotVMStructEntryFieldNameOffset"),
-            offset: find(c"gHotSpotVMStructEntryOffsetOffset"),
-            stride: find(c"gHotSpotVMStructEntryArrayStride"),
-        }
-    }
-
-    /// Offset of a field in its class; `None` if the JVM does not publish it.
+impl Layout {
+    /// The layout of this JVM; `None` if it does not describe itself or not in the way we know.
     ///
     /// # Safety
-    /// The addresses are those of the symbols of a JVM that is complete, or null.
-    unsafe fn offset_of(&self, class: &[u8], field: &[u8]) -> Option<isize> {
-        let all = [self.entries, self.type_name, self.field_name, self.offset, self.stride];
-        if all.iter().any(|address| address.is_null()) {
+    /// The tables are HotSpot's. `env` is the current thread's `JNIEnv` and `thread` its JavaThread (`eetop`); it runs
+    /// native code and has no Java frames.
+    pub(crate) unsafe fn learn(structs: &VmStructs, env: usize, thread: usize) -> Option<Self> {
+        let size = structs.size_of(b"JavaThread")?;
+        let env_offset = env.checked_sub(thread).filter(|&offset| offset < size)?;
+        let from_env = |offset: usize| {
+            let is_inside = offset.is_multiple_of(4) && offset.checked_add(size_of::<usize>())? <= size;
+            // Both are below `size`.
+            is_inside.then(|| offset.wrapping_sub(env_offset) as isize)
+        };
+        let anchor = structs.offset(b"JavaThread", b"_anchor")?;
+        let in_anchor = |name: &[u8]| from_env(anchor.checked_add(structs.offset(b"JavaFrameAnchor", name)?)?);
+        let code_bound = |name: &[u8]| {
+            let address: *const usize = core::ptr::with_exposed_provenance(structs.static_address(b"CodeCache", name)?);
+            // SAFETY: the address of a static pointer of libjvm. The code cache is reserved before the JVM is complete.
+            address.is_aligned().then(|| unsafe { address.read_volatile() })
+        };
+        let layout = Self {
+            state: from_env(structs.offset(b"JavaThread", b"_thread_state")?)?,
+            sp: in_anchor(b"_last_Java_sp")?,
+            pc: in_anchor(b"_last_Java_pc")?,
+            code: (code_bound(b"_low_bound")?, code_bound(b"_high_bound")?),
+        };
+        // SAFETY: all offsets lie within this thread's JavaThread.
+        let fields = unsafe { Fields::of(core::ptr::with_exposed_provenance_mut(env), &layout) }?;
+        let is_ours = fields.state() == IN_NATIVE && fields.sp() == 0 && fields.pc() == 0;
+        let is_code = 0 < layout.code.0 && layout.code.0 < layout.code.1;
+        (is_ours && is_code).then_some(layout)
+    }
+}
+
+/// The three fields of one thread.
+struct Fields<'t> {
+    state: &'t AtomicU32,
+    sp: &'t AtomicUsize,
+    pc: &'t AtomicUsize,
+}
+
+impl<'t> Fields<'t> {
+    /// `None` if they would not be aligned.
+    ///
+    /// # Safety
+    /// `env` lies in a JavaThread that lives for `'t`, and the layout is that of its JVM.
+    unsafe fn of(env: *mut c_void, layout: &Layout) -> Option<Self> {
+        let state: *mut u32 = env.wrapping_byte_offset(layout.state).cast();
+        let sp: *mut usize = env.wrapping_byte_offset(layout.sp).cast();
+        let pc: *mut usize = env.wrapping_byte_offset(layout.pc).cast();
+        if !(state.is_aligned() && sp.is_aligned() && pc.is_aligned()) {
             return None;
         }
-        // SAFETY: the first symbol is a pointer to the table, the others are 64-bit numbers.
-        let [mut entry, type_name, field_name, offset, stride] = unsafe { all.map(|address| *address.cast::<usize>()) };
-        for _ in 0..MOST_FIELDS {
-            // SAFETY: the table ends with an entry without a type; each name is a C string.
-            let (of_class, of_field) = unsafe {
-                let name = |at: usize| *(entry.wrapping_add(at) as *const *const c_char);
-                if entry == 0 || name(type_name).is_null() {
-                    return None;
-                }
-                (c_string(name(type_name), LONGEST_NAME), c_string(name(field_name), LONGEST_NAME))
-            };
-            if of_class == class && of_field == field {
-                // SAFETY: this entry's own offset.
-                return Some(unsafe { *(entry.wrapping_add(offset) as *const isize) });
-            }
-            entry = entry.wrapping_add(stride);
+        // SAFETY: fields of the JavaThread, `volatile` to the JVM, which others may read at the same time.
+        unsafe {
+            Some(Self {
+                state: AtomicU32::from_ptr(state),
+                sp: AtomicUsize::from_ptr(sp),
+                pc: AtomicUsize::from_ptr(pc),
+            })
         }
-        None
     }
+
+    fn state(&self) -> u32 {
+        self.state.load(Ordering::Relaxed)
+    }
+
+    fn sp(&self) -> usize {
+        self.sp.load(Ordering::Relaxed)
+    }
+
+    fn pc(&self) -> usize {
+        self.pc.load(Ordering::Relaxed)
+    }
+}
+
+/// The layout as the hook reads it; written before the gate opens, which publishes it.
+pub(crate) struct Anchor {
+    state: AtomicIsize,
+    sp: AtomicIsize,
+    pc: AtomicIsize,
+    code_start: AtomicUsize,
+    /// 0 while the layout is unknown.
+    code_end: AtomicUsize,
 }
 
 impl Anchor {
-    /// An anchor that is not known.
     pub(crate) const fn new() -> Self {
-        Self { sp: AtomicIsize::new(UNKNOWN), pc: AtomicIsize::new(UNKNOWN) }
-    }
-
-    /// Learns where anchors are. `env` and `thread` are the `JNIEnv` and the `JavaThread` of one thread.
-    ///
-    /// # Safety
-    /// The addresses of the table are those of a JVM that is complete, or null.
-    pub(crate) unsafe fn learn(&self, table: &FieldTable, env: usize, thread: usize) {
-        // SAFETY: our contract.
-        let offsets = unsafe {
-            [
-                table.offset_of(b"JavaThread", b"_anchor"),
-                table.offset_of(b"JavaFrameAnchor", b"_last_Java_sp"),
-                table.offset_of(b"JavaFrameAnchor", b"_last_Java_pc"),
-            ]
-        };
-        if let [Some(anchor), Some(sp), Some(pc)] = offsets {
-            let anchor = (thread.wrapping_sub(env) as isize).wrapping_add(anchor);
-            self.pc.store(anchor.wrapping_add(pc), Ordering::Relaxed);
-            self.sp.store(anchor.wrapping_add(sp), Ordering::Relaxed);
+        Self {
+            state: AtomicIsize::new(0),
+            sp: AtomicIsize::new(0),
+            pc: AtomicIsize::new(0),
+            code_start: AtomicUsize::new(0),
+            code_end: AtomicUsize::new(0),
         }
     }
 
-    /// Calls `capture` with the anchor of this thread completed; `None` if it is not one that the interpreter has left
-    /// half-made. `stopped_sp` is the stack pointer where the native frames end, in code of no file.
+    /// To be called while the gate is shut, whose opening publishes the layout.
+    pub(crate) fn set(&self, layout: Layout) {
+        self.state.store(layout.state, Ordering::Relaxed);
+        self.sp.store(layout.sp, Ordering::Relaxed);
+        self.pc.store(layout.pc, Ordering::Relaxed);
+        self.code_start.store(layout.code.0, Ordering::Relaxed);
+        self.code_end.store(layout.code.1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn layout(&self) -> Option<Layout> {
+        let code_end = self.code_end.load(Ordering::Relaxed);
+        (code_end != 0).then(|| Layout {
+            state: self.state.load(Ordering::Relaxed),
+            sp: self.sp.load(Ordering::Relaxed),
+            pc: self.pc.load(Ordering::Relaxed),
+            code: (self.code_start.load(Ordering::Relaxed), code_end),
+        })
+    }
+
+    /// Calls `f` while the current thread's anchor is walkable, if all it lacks is the pc.
+    ///
+    /// # Hot path
+    /// Only where AsyncGetCallTrace has refused. Reads three fields of the thread and one word of its stack. Allocates
+    /// nothing, takes no lock, makes no system call, does not panic.
     ///
     /// # Safety
-    /// `env` is the `JNIEnv` of the current thread, and `learn` was told of the same JVM.
-    pub(crate) unsafe fn complete<R>(
-        &self,
-        env: *mut c_void,
-        stopped_sp: usize,
-        capture: impl FnOnce() -> R,
-    ) -> Option<R> {
-        let (sp, pc) = (self.sp.load(Ordering::Relaxed), self.pc.load(Ordering::Relaxed));
-        if sp == UNKNOWN || pc == UNKNOWN {
-            return None;
+    /// `env` is the current thread's, and the layout is that of its JVM. `f` does not enter the JVM in a way that
+    /// changes the thread's state.
+    pub(crate) unsafe fn with_walkable<R>(&self, env: *mut c_void, f: impl FnOnce() -> R) -> Attempt<R> {
+        let Some(layout) = self.layout() else { return Attempt::Unknown };
+        // SAFETY: the current thread lives, and this is its JVM's layout (the caller's promise).
+        let Some(fields) = (unsafe { Fields::of(env, &layout) }) else { return Attempt::Refused };
+        let sp = fields.sp();
+        if sp == 0 {
+            return Attempt::NoJavaFrames;
         }
-        let sp = env.wrapping_byte_offset(sp).cast::<usize>();
-        let pc = env.wrapping_byte_offset(pc).cast::<usize>();
-        // SAFETY: words of this thread's own JavaThread.
-        let (last_sp, last_pc) = unsafe { (sp.read_volatile(), pc.read_volatile()) };
-        let is_of_this_call = (stopped_sp..stopped_sp.wrapping_add(NEAR)).contains(&last_sp.wrapping_sub(8));
-        if last_pc != 0 || !is_of_this_call {
-            return None;
+        let own_frame = (&raw const layout).addr();
+        if fields.state() != IN_VM || fields.pc() != 0 || !is_above(sp, own_frame) {
+            return Attempt::Refused;
         }
-        // SAFETY: a word of this thread's stack, towards its root from where we are: the return address into the
-        // interpreter. The JVM reads the same word, and other threads do not look at this anchor (see above).
-        unsafe {
-            pc.write_volatile(*(last_sp.wrapping_sub(8) as *const usize));
-            let result = capture();
-            pc.write_volatile(0);
-            Some(result)
+        let return_address: *const usize = core::ptr::with_exposed_provenance(machine::return_address_slot(sp));
+        // SAFETY: aligned, above our own frame, and below `_last_Java_sp`, so in the used part of this thread's stack:
+        // the frames between the Java code and us are alive.
+        let pc = unsafe { return_address.read_volatile() };
+        if !(layout.code.0..layout.code.1).contains(&pc) {
+            return Attempt::Refused;
         }
+        // SAFETY of the two stores, which are safe code: this is what make_walkable stores, and taking it back leaves
+        // what was there. Nobody is misled in between. The thread is in state "in VM", in which the JVM waits for it
+        // before it looks at its stack, be it at a safepoint, in a handshake or in a concurrent GC: the thread must
+        // first change its state, which it cannot do in `f`, and completes the anchor itself when it does. A signal
+        // handler on this thread, or a sampler that has stopped it by one (JFR), sees an anchor without pc or one
+        // with the right pc; it meets both anyway.
+        fields.pc.store(pc, Ordering::Relaxed);
+        let result = f();
+        fields.pc.store(0, Ordering::Relaxed);
+        Attempt::Made(result)
     }
+}
+
+/// Whether `sp` can be a stack pointer of a frame above this one.
+fn is_above(sp: usize, own_frame: usize) -> bool {
+    sp.is_multiple_of(size_of::<usize>()) && sp.checked_sub(own_frame).is_some_and(|d| (8..FARTHEST).contains(&d))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm_structs::{Field, tests::described};
+    use core::ffi::CStr;
 
+    /// A code cache of one page.
+    static CODE_BOUNDS: [usize; 2] = [0x10_0000, 0x10_1000];
+    const PC: usize = 0x10_0ff0;
+
+    /// A JavaThread whose fields lie as [`fields`] says.
     #[repr(C)]
-    struct Entry {
-        type_name: *const c_char,
-        field_name: *const c_char,
-        type_string: *const c_char,
-        is_static: i32,
-        offset: u64,
-        address: *const c_void,
+    struct Thread {
+        before: u64,
+        env: u64,
+        state: u32,
+        padding: u32,
+        anchor: [usize; 3],
     }
 
-    const fn entry(class: &'static CStr, field: &'static CStr, offset: u64) -> Entry {
-        let null = core::ptr::null();
-        Entry {
-            type_name: class.as_ptr(),
-            field_name: field.as_ptr(),
-            type_string: null,
-            is_static: 0,
-            offset,
-            address: null.cast(),
+    impl Thread {
+        fn new(state: u32, sp: usize, pc: usize) -> Self {
+            Self { before: 0, env: 0, state, padding: 0, anchor: [sp, 0, pc] }
+        }
+
+        fn env(&mut self) -> *mut c_void {
+            let all: *mut Self = self;
+            // SAFETY: a field of this thread.
+            let env: *mut c_void = unsafe { &raw mut (*all).env }.cast();
+            env.expose_provenance();
+            env
         }
     }
 
-    /// An anchor of a thread with its JNIEnv at byte 64 and its anchor at byte 16, of which sp is the first word.
+    fn fields() -> [(&'static CStr, &'static CStr, Field); 6] {
+        let bound = |index: usize| Field::Static((&raw const CODE_BOUNDS[index]).expose_provenance());
+        [
+            (c"JavaThread", c"_thread_state", Field::InObject(16)),
+            (c"JavaThread", c"_anchor", Field::InObject(24)),
+            (c"JavaFrameAnchor", c"_last_Java_sp", Field::InObject(0)),
+            (c"JavaFrameAnchor", c"_last_Java_pc", Field::InObject(16)),
+            (c"CodeCache", c"_low_bound", bound(0)),
+            (c"CodeCache", c"_high_bound", bound(1)),
+        ]
+    }
+
+    fn learn(fields: &[(&'static CStr, &'static CStr, Field)], size: u64, helper: &mut Thread) -> Option<Layout> {
+        let (env, thread) = (helper.env().addr(), (&raw const *helper).addr());
+        // SAFETY: the tables describe this thread.
+        unsafe { Layout::learn(&described(fields, size), env, thread) }
+    }
+
     fn learnt() -> Anchor {
-        let null = core::ptr::null();
-        let end = Entry {
-            type_name: null,
-            field_name: null,
-            type_string: null,
-            is_static: 0,
-            offset: 0,
-            address: null.cast(),
-        };
-        let entries = [
-            entry(c"Thread", c"_anchor", 1),
-            entry(c"JavaFrameAnchor", c"_last_Java_pc", 8),
-            entry(c"JavaThread", c"_anchor", 16),
-            entry(c"JavaFrameAnchor", c"_last_Java_sp", 0),
-            end,
-        ];
-        let (first, numbers) = (entries.as_ptr(), [0u64, 8, 32, 48]);
-        let number = |i: usize| (&raw const numbers[i]).cast();
-        let table = FieldTable {
-            entries: (&raw const first).cast(),
-            type_name: number(0),
-            field_name: number(1),
-            offset: number(2),
-            stride: number(3),
-        };
         let anchor = Anchor::new();
-        // SAFETY: a table of that layout.
-        unsafe { anchor.learn(&table, 1064, 1000) };
+        let layout = learn(&fields(), 48, &mut Thread::new(IN_NATIVE, 0, 0));
+        assert_eq!(layout, Some(Layout { state: 8, sp: 16, pc: 32, code: (0x10_0000, 0x10_1000) }));
+        anchor.set(layout.expect("just compared"));
         anchor
     }
 
     #[test]
-    fn a_half_made_anchor_is_completed_and_taken_back() {
-        let anchor = learnt();
-        let stack = [1usize, 2, 0x7777, 4];
-        let stopped = stack.as_ptr() as usize;
-        let mut thread = [0usize; 10];
-        thread[2] = stopped + 24;
-        let base = thread.as_mut_ptr();
-        // SAFETY: within the array.
-        let (env, pc) = unsafe { (base.add(8).cast(), base.add(3)) };
-        // SAFETY: a thread of that layout, whose anchor is in a readable stack.
-        let seen = |stopped| unsafe { anchor.complete(env, stopped, || *pc) };
-        assert_eq!(seen(stopped), Some(0x7777));
-        assert_eq!(seen(stopped + 17), None, "below where the native frames end");
-        assert_eq!(seen(stopped - 4096), None, "far from it");
-        // SAFETY: within the array.
-        unsafe {
-            assert_eq!(*pc, 0, "taken back");
-            *pc = 5;
+    fn a_layout_that_does_not_fit_is_not_believed() {
+        let helper = || Thread::new(IN_NATIVE, 0, 0);
+        assert!(learn(&fields(), 48, &mut helper()).is_some());
+        for missing in 0..fields().len() {
+            let some: Vec<_> =
+                fields().into_iter().enumerate().filter(|(i, _)| *i != missing).map(|(_, f)| f).collect();
+            assert_eq!(learn(&some, 48, &mut helper()), None, "without {:?}", fields()[missing]);
         }
-        // SAFETY: as above.
-        assert_eq!(unsafe { anchor.complete(env, stopped, || ()) }, None, "complete already");
+        assert_eq!(learn(&fields(), 47, &mut helper()), None, "a field beyond the end");
+        assert_eq!(learn(&fields(), 8, &mut helper()), None, "the JNIEnv beyond the end");
+        assert_eq!(learn(&fields(), 48, &mut Thread::new(IN_VM, 0, 0)), None, "the helper is in native code");
+        assert_eq!(learn(&fields(), 48, &mut Thread::new(IN_NATIVE, 8, 0)), None, "the helper has no Java frames");
+        assert_eq!(learn(&fields(), 48, &mut Thread::new(IN_NATIVE, 0, 8)), None, "the helper has no Java frames");
+        let mut odd = fields();
+        odd[1].2 = Field::InObject(20);
+        assert_eq!(learn(&odd, 48, &mut helper()), None, "not aligned");
+        let mut empty = fields();
+        empty[5].2 = empty[4].2;
+        assert_eq!(learn(&empty, 48, &mut helper()), None, "no code");
+    }
+
+    /// What `anchor` makes of a thread, and the pc that was there meanwhile.
+    fn attempt(anchor: &Anchor, thread: &mut Thread) -> Attempt<usize> {
+        let env = thread.env();
+        let pc: *const usize = &raw const thread.anchor[2];
+        // SAFETY: a thread of that layout.
+        let attempt = unsafe { anchor.with_walkable(env, || pc.read_volatile()) };
+        assert!(!matches!(attempt, Attempt::Made(_)) || thread.anchor[2] == 0, "taken back");
+        attempt
     }
 
     #[test]
-    fn without_a_table_nothing_is_touched() {
-        let null = core::ptr::null();
-        let table = FieldTable { entries: null, type_name: null, field_name: null, offset: null, stride: null };
-        let anchor = Anchor::new();
-        // SAFETY: null is allowed.
-        unsafe { anchor.learn(&table, 8, 16) };
-        // SAFETY: nothing is read where nothing is known.
-        assert_eq!(unsafe { anchor.complete(core::ptr::null_mut(), 0, || ()) }, None);
+    fn an_anchor_without_pc_is_completed_and_left_as_it_was() {
+        let anchor = learnt();
+        let stack = [1, PC, 3];
+        let sp = (&raw const stack[2]).expose_provenance();
+        assert_eq!(attempt(&anchor, &mut Thread::new(IN_VM, sp, 0)), Attempt::Made(PC));
+        assert_eq!(attempt(&anchor, &mut Thread::new(IN_VM, 0, 0)), Attempt::NoJavaFrames);
+        assert_eq!(attempt(&anchor, &mut Thread::new(IN_NATIVE, sp, 0)), Attempt::Refused, "not in the VM");
+        assert_eq!(attempt(&anchor, &mut Thread::new(IN_VM, sp, PC)), Attempt::Refused, "complete");
+        assert_eq!(attempt(&anchor, &mut Thread::new(IN_VM, sp + 8, 0)), Attempt::Refused, "3 is no code");
+        assert_eq!(attempt(&anchor, &mut Thread::new(IN_VM, sp + 1, 0)), Attempt::Refused, "not aligned");
+        assert_eq!(attempt(&anchor, &mut Thread::new(IN_VM, sp + FARTHEST, 0)), Attempt::Refused, "too far");
+        assert_eq!(attempt(&anchor, &mut Thread::new(IN_VM, 4096, 0)), Attempt::Refused, "below our own frame");
+        assert_eq!(attempt(&Anchor::new(), &mut Thread::new(IN_VM, sp, 0)), Attempt::Unknown);
     }
 }

@@ -8,11 +8,12 @@
 use core::ptr::{from_ref, null_mut};
 use core::sync::atomic::Ordering;
 
-use crate::anchor::FieldTable;
+use crate::anchor::Layout;
 use crate::events::{callbacks, create_method_ids};
 use crate::jni::{JavaVm, Jni};
 use crate::jvm::Jvm;
 use crate::jvmti::{self, Jvmti, RawMonitor};
+use crate::libjvm::Libjvm;
 use crate::slot::{capability, event};
 
 /// Local references that `-Xcheck:jni` lets pass without a warning; the JVM allows no larger number.
@@ -131,18 +132,6 @@ unsafe fn listen(jvm: &'static Jvm, jvmti: Jvmti) -> Result<RawMonitor, jvmti::E
 }
 
 impl Attached {
-    /// Learns where threads' anchors are. A JVM that does not say has fewer Java stacks of class loading.
-    pub(crate) fn learn_anchor(&self, fields: &FieldTable) {
-        // SAFETY: attached and live, on the thread to which `jni` belongs; the table is that of this JVM.
-        unsafe {
-            let Ok(thread) = self.jvmti.current_thread() else { return };
-            if let Some(java_thread) = self.jni.java_thread(thread) {
-                self.jvm.anchor.learn(fields, self.jni.address(), java_thread);
-            }
-            self.jni.delete(thread);
-        }
-    }
-
     /// Has the JVM create the method ids of all classes that are loaded, and pins none of them.
     fn create_method_ids(&self) {
         // SAFETY: attached and live; all references die with the frame.
@@ -162,6 +151,36 @@ impl Attached {
                 self.jvm.tally.failed_classes.add(1);
             }
             self.jni.pop_frame();
+        }
+    }
+
+    /// Learns where threads keep their frame anchors, before there are captures. Without that they go without.
+    pub(crate) fn learn_anchor(&self, libjvm: &Libjvm) {
+        // SAFETY: attached and live; this thread runs native code and has no Java frames.
+        let layout = unsafe {
+            libjvm
+                .vm_structs
+                .as_ref()
+                .zip(self.java_thread())
+                .and_then(|(structs, thread)| Layout::learn(structs, self.jni.0.expose_provenance(), thread))
+        };
+        match layout {
+            Some(layout) => self.jvm.anchor.set(layout),
+            None => self.jvm.tally.unknown_anchors.add(1),
+        }
+    }
+
+    /// Address of this thread's JavaThread, which its `java.lang.Thread` keeps in the field `eetop`.
+    fn java_thread(&self) -> Option<usize> {
+        // SAFETY: attached and live; the references die with the frame.
+        unsafe {
+            if !self.jni.push_frame(8) {
+                return None;
+            }
+            let thread = self.jvmti.current_thread().ok();
+            let address = thread.and_then(|thread| self.jni.long_field(thread, c"eetop"));
+            self.jni.pop_frame();
+            address.and_then(|address| usize::try_from(address).ok())
         }
     }
 

@@ -6,6 +6,7 @@ use core::mem::transmute;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 
+use crate::anchor::Attempt;
 use crate::jni::{self, JavaVm};
 use crate::jvm::Jvm;
 
@@ -37,11 +38,14 @@ pub enum Capture {
     /// can be walked, -4 and -6 its frames cannot be walked, -5 it runs Java code whose frame cannot be found from
     /// here, -7 its state is unknown (a virtual thread that is being mounted), -8 it is ending, -9 deoptimization.
     ///
-    /// -3 has two meanings, which the native stack tells apart: compiler threads and threads that are just starting
-    /// have no Java frames (the native stack reaches the thread's start); the interpreter's own runtime calls, such
-    /// as resolving a class, have some (the native stack ends in code of no file): ask [`Jvm::capture_below`].
+    /// -3 is left only where this JVM's anchors are unknown or implausible ([`Counters`](crate::Counters) tells):
+    /// otherwise the anchor is completed, or the thread has no Java frames. -4 is what remains of runtime calls: a few
+    /// stubs of the C1 compiler, which AsyncGetCallTrace does not walk. -8 has no Java frames any more.
     Refused(i32),
 }
+
+/// AsyncGetCallTrace's code for a thread whose anchor cannot be walked.
+const NO_ANCHOR: i32 = -3;
 
 /// `ASGCT_CallTrace`.
 #[repr(C)]
@@ -51,9 +55,6 @@ struct CallTrace {
     frames: *mut JavaFrame,
 }
 
-/// AsyncGetCallTrace's code for a thread without an anchor that can be walked.
-const NO_ANCHOR: i32 = -3;
-
 type AsyncGetCallTrace = unsafe extern "C" fn(*mut CallTrace, i32, *mut c_void);
 
 impl Jvm {
@@ -62,32 +63,13 @@ impl Jvm {
     /// # Hot path
     /// Only for sampled calls. Allocates nothing, takes no lock of ours, makes no system call, does not panic. While
     /// no JVM is ready it costs one load; else `GetEnv` (25-40 ns), on Java threads also `AsyncGetCallTrace` (0.2-0.7
-    /// us at depth 5-8). Neither changes the thread's state. `errno` is not touched.
+    /// us at depth 5-8), and once more where the thread's anchor had to be completed for it (`anchor`). Neither changes
+    /// the thread's state. `errno` is not touched.
     #[inline]
     pub fn capture(&self, out: &mut [JavaFrame]) -> Capture {
         // Acquire: pairs with the store in `open`, which follows that of `call_trace`.
         let vm = self.gate.load(Ordering::Acquire);
         if vm.is_null() { Capture::NotReady } else { self.capture_of(JavaVm(vm), out) }
-    }
-
-    /// As [`capture`](Self::capture) after a refusal, for a thread whose native frames end in code of no file at the
-    /// stack pointer `stopped_sp`: if the interpreter has left the thread's anchor half-made, it is completed for the
-    /// time of the call.
-    ///
-    /// # Hot path
-    /// As `capture`.
-    #[inline(never)]
-    pub fn capture_below(&self, out: &mut [JavaFrame], stopped_sp: usize) -> Capture {
-        // Acquire: pairs with the store in `open`, which follows that of `anchor`.
-        let vm = self.gate.load(Ordering::Acquire);
-        if vm.is_null() {
-            return Capture::NotReady;
-        }
-        // SAFETY: the gate holds the pointer of a JVM that is complete.
-        let Ok(env) = (unsafe { JavaVm(vm).env(jni::VERSION) }) else { return Capture::NotJavaThread };
-        // SAFETY: this thread's own JNIEnv, of the JVM that the anchor was learnt from.
-        let completed = unsafe { self.anchor.complete(env, stopped_sp, || self.capture_of(JavaVm(vm), out)) };
-        completed.unwrap_or(Capture::Refused(NO_ANCHOR))
     }
 
     fn capture_of(&self, vm: JavaVm, out: &mut [JavaFrame]) -> Capture {
@@ -99,15 +81,39 @@ impl Jvm {
         let Ok(env) = (unsafe { vm.env(jni::VERSION) }) else { return Capture::NotJavaThread };
         // SAFETY: the address came from libjvm under this name; libjvm is never unloaded.
         let async_get_call_trace: AsyncGetCallTrace = unsafe { transmute(function) };
-        let depth = i32::try_from(out.len()).unwrap_or(i32::MAX);
-        let mut trace = CallTrace { env, count: 0, frames: out.as_mut_ptr() };
-        // SAFETY: `env` is this thread's; at most `depth` frames are written to `out`. A null context is allowed: we
-        // are called from native or VM code, where the JVM starts from the thread's own anchor.
-        unsafe { async_get_call_trace(&mut trace, depth, null_mut()) };
-        match usize::try_from(trace.count) {
-            Ok(count) => Capture::Frames { count: count.min(out.len()), truncated: count >= out.len() },
-            Err(_) => Capture::Refused(trace.count),
+        let mut attempt = || {
+            let depth = i32::try_from(out.len()).unwrap_or(i32::MAX);
+            let mut trace = CallTrace { env, count: 0, frames: out.as_mut_ptr() };
+            // SAFETY: `env` is this thread's; at most `depth` frames are written to `out`. A null context is allowed:
+            // we are called from native or VM code, where the JVM starts from the thread's own anchor.
+            unsafe { async_get_call_trace(&mut trace, depth, null_mut()) };
+            match usize::try_from(trace.count) {
+                Ok(count) => Capture::Frames { count: count.min(out.len()), truncated: count >= out.len() },
+                Err(_) => Capture::Refused(trace.count),
+            }
+        };
+        match attempt() {
+            Capture::Refused(NO_ANCHOR) => self.capture_anchored(env, attempt),
+            capture => capture,
         }
+    }
+
+    /// The second attempt, with the thread's anchor completed if that is what it lacks.
+    #[cold]
+    fn capture_anchored(&self, env: *mut c_void, attempt: impl FnOnce() -> Capture) -> Capture {
+        // SAFETY: `env` is this thread's; the layout was published with the gate. AsyncGetCallTrace never changes the
+        // thread's state: it is made for signal handlers.
+        let capture = match unsafe { self.anchor.with_walkable(env, attempt) } {
+            Attempt::Unknown => return Capture::Refused(NO_ANCHOR),
+            Attempt::NoJavaFrames => return Capture::Frames { count: 0, truncated: false },
+            Attempt::Refused => Capture::Refused(NO_ANCHOR),
+            Attempt::Made(capture) => capture,
+        };
+        match capture {
+            Capture::Frames { .. } => self.tally.completed_anchors.add(1),
+            _ => self.tally.failed_anchors.add(1),
+        }
+        capture
     }
 }
 

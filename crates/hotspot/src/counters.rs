@@ -25,6 +25,12 @@ pub struct Counters {
     pub wait_failures: u64,
     /// 1 if the JVM's exit did not wait for the helper's last tick, because that took too long.
     pub abandoned: u64,
+    /// 1 if we do not know where this JVM keeps its frame anchors: stacks of runtime calls will lack Java frames.
+    pub unknown_anchors: u64,
+    /// Captures that succeeded only because the thread's anchor was completed.
+    pub completed_anchors: u64,
+    /// Those that failed even so, or whose anchor held what it cannot.
+    pub failed_anchors: u64,
 }
 
 /// One counter, written by several threads.
@@ -56,6 +62,9 @@ pub(crate) struct Tally {
     pub(crate) gc_finishes: Counter,
     pub(crate) wait_failures: Counter,
     pub(crate) abandoned: Counter,
+    pub(crate) unknown_anchors: Counter,
+    pub(crate) completed_anchors: Counter,
+    pub(crate) failed_anchors: Counter,
 }
 
 impl Tally {
@@ -71,6 +80,9 @@ impl Tally {
             gc_finishes: Counter::new(),
             wait_failures: Counter::new(),
             abandoned: Counter::new(),
+            unknown_anchors: Counter::new(),
+            completed_anchors: Counter::new(),
+            failed_anchors: Counter::new(),
         }
     }
 
@@ -86,6 +98,9 @@ impl Tally {
             gc_finishes: self.gc_finishes.get(),
             wait_failures: self.wait_failures.get(),
             abandoned: self.abandoned.get(),
+            unknown_anchors: self.unknown_anchors.get(),
+            completed_anchors: self.completed_anchors.get(),
+            failed_anchors: self.failed_anchors.get(),
         }
     }
 }

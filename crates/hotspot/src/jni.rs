@@ -1,4 +1,4 @@
-//! The JNI calls we make: attaching the helper thread, and dropping references.
+//! The JNI calls we make: attaching the helper thread, reading a field of it, and dropping references.
 //!
 //! [`JavaVm`] and [`Jni`] are pointers to a pointer to a table of functions, as `jni.h` has them.
 #![allow(unsafe_code)] // calls into the JVM through its function tables
@@ -88,7 +88,7 @@ impl JavaVm {
 
 /// The `JNIEnv *` of the current thread.
 #[derive(Clone, Copy)]
-pub(crate) struct Jni(*mut c_void);
+pub(crate) struct Jni(pub(crate) *mut c_void);
 
 impl Jni {
     /// Opens a frame for local references; false if the JVM has no memory.
@@ -111,34 +111,27 @@ impl Jni {
         unsafe { function::<Pop>(self.0, slot::jni::POP_LOCAL_FRAME)(self.0, null_mut()) };
     }
 
-    /// Address of the JVM's own thread (`JavaThread`), which `Thread.eetop` holds.
+    /// The value of a field of type `long`, by name; `None` if the object's class has no such field.
     ///
     /// # Safety
-    /// Called on the thread that this belongs to; `thread` is a reference to its `java.lang.Thread`.
-    pub(crate) unsafe fn java_thread(self, thread: LocalRef) -> Option<usize> {
-        type GetObjectClass = unsafe extern "C" fn(*mut c_void, LocalRef) -> LocalRef;
-        type GetFieldId = unsafe extern "C" fn(*mut c_void, LocalRef, *const c_char, *const c_char) -> *mut c_void;
-        type GetLongField = unsafe extern "C" fn(*mut c_void, LocalRef, *mut c_void) -> i64;
-        type ExceptionClear = unsafe extern "C" fn(*mut c_void);
-        // SAFETY: the positions are those of these functions; references and field belong together.
+    /// On the environment's thread, in a frame which the caller pops; the reference is alive.
+    pub(crate) unsafe fn long_field(self, object: LocalRef, name: &'static core::ffi::CStr) -> Option<i64> {
+        type ClassOf = unsafe extern "C" fn(*mut c_void, LocalRef) -> LocalRef;
+        type FieldId = unsafe extern "C" fn(*mut c_void, LocalRef, *const c_char, *const c_char) -> *mut c_void;
+        type GetLong = unsafe extern "C" fn(*mut c_void, LocalRef, *mut c_void) -> i64;
+        type Clear = unsafe extern "C" fn(*mut c_void);
+        // SAFETY: the positions are those of GetObjectClass, GetFieldID, ExceptionClear and GetLongField; the field is
+        // of the object's class and a `long`, or there is none and an exception of ours.
         unsafe {
-            let class = function::<GetObjectClass>(self.0, slot::jni::GET_OBJECT_CLASS)(self.0, thread);
-            let get_field_id = function::<GetFieldId>(self.0, slot::jni::GET_FIELD_ID);
-            let field = get_field_id(self.0, class, c"eetop".as_ptr(), c"J".as_ptr());
-            self.delete(class);
+            let class = function::<ClassOf>(self.0, slot::jni::GET_OBJECT_CLASS)(self.0, object);
+            let field =
+                function::<FieldId>(self.0, slot::jni::GET_FIELD_ID)(self.0, class, name.as_ptr(), c"J".as_ptr());
             if field.is_null() {
-                // A JDK without this field throws.
-                function::<ExceptionClear>(self.0, slot::jni::EXCEPTION_CLEAR)(self.0);
+                function::<Clear>(self.0, slot::jni::EXCEPTION_CLEAR)(self.0);
                 return None;
             }
-            let address = function::<GetLongField>(self.0, slot::jni::GET_LONG_FIELD)(self.0, thread, field);
-            (address != 0).then_some(address as usize)
+            Some(function::<GetLong>(self.0, slot::jni::GET_LONG_FIELD)(self.0, object, field))
         }
-    }
-
-    /// The pointer itself, `JNIEnv*`.
-    pub(crate) fn address(self) -> usize {
-        self.0 as usize
     }
 
     /// Gives up a local reference.

@@ -42,10 +42,10 @@ pub struct Jvm {
     pub(crate) gate: AtomicPtr<c_void>,
     /// AsyncGetCallTrace; valid once the gate is open.
     pub(crate) call_trace: AtomicPtr<c_void>,
-    /// Where a thread's frame anchor is.
-    pub(crate) anchor: Anchor,
     /// The monitor in which the helper waits; valid once VMDeath is enabled.
     pub(crate) monitor: AtomicPtr<c_void>,
+    /// Where threads keep their frame anchors; valid once the gate is open.
+    pub(crate) anchor: Anchor,
     pub(crate) farewell: Farewell,
     /// Whether a helper thread is in `serve`.
     pub(crate) is_served: AtomicBool,
@@ -60,8 +60,8 @@ impl Jvm {
         Self {
             gate: AtomicPtr::new(null_mut()),
             call_trace: AtomicPtr::new(null_mut()),
-            anchor: Anchor::new(),
             monitor: AtomicPtr::new(null_mut()),
+            anchor: Anchor::new(),
             farewell: Farewell(AtomicU32::new(SERVING)),
             is_served: AtomicBool::new(false),
             state: StateCell::new(),

@@ -125,13 +125,6 @@ impl Jvmti {
         Ok(phase)
     }
 
-    pub(crate) unsafe fn current_thread(self) -> Result<*mut c_void, Error> {
-        let mut thread: *mut c_void = null_mut();
-        // SAFETY: the reference is written to a local.
-        check(unsafe { self.call2(slot::jvmti::GET_CURRENT_THREAD, (&raw mut thread).cast()) })?;
-        Ok(thread)
-    }
-
     pub(crate) unsafe fn add_capability(self, bit: usize) -> Result<(), Error> {
         let wanted = 1u128.wrapping_shl(bit as u32);
         let mut set: Capabilities = [wanted as u64, (wanted >> 64) as u64];
@@ -219,6 +212,14 @@ impl Jvmti {
         check(unsafe { self.call4(slot::jvmti::GET_CLASS_METHODS, class, b, c) })?;
         // SAFETY: just allocated by JVMTI with this length.
         Ok(unsafe { Array::new(self, methods, count) })
+    }
+
+    /// A new local reference to the current thread's `java.lang.Thread`.
+    pub(crate) unsafe fn current_thread(self) -> Result<LocalRef, Error> {
+        let mut thread: LocalRef = null_mut();
+        // SAFETY: written to a local.
+        check(unsafe { self.call2(slot::jvmti::GET_CURRENT_THREAD, (&raw mut thread).cast()) })?;
+        if thread.is_null() { Err(ERROR_INTERNAL) } else { Ok(thread) }
     }
 
     /// `Ljava/util/zip/Deflater;`

@@ -34,6 +34,7 @@ mod serve;
 mod slot;
 mod state;
 mod threads;
+mod vm_structs;
 
 pub use capture::{Capture, JavaFrame};
 pub use counters::Counters;

@@ -9,8 +9,8 @@ use core::ffi::{c_char, c_int, c_void};
 use core::mem::transmute;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::anchor::FieldTable;
 use crate::machine;
+use crate::vm_structs::VmStructs;
 
 const FILE_NAME: &[u8] = b"libjvm.so";
 const PATH_MAX: usize = 4096;
@@ -125,7 +125,8 @@ pub(crate) unsafe fn c_string<'s>(text: *const c_char, limit: usize) -> &'s [u8]
 pub(crate) struct Libjvm {
     pub(crate) get_created_java_vms: *mut c_void,
     pub(crate) async_get_call_trace: *mut c_void,
-    pub(crate) fields: FieldTable,
+    /// The JVM's description of itself, if it has one.
+    pub(crate) vm_structs: Option<VmStructs>,
 }
 
 impl Libjvm {
@@ -153,7 +154,7 @@ impl Libjvm {
             Some(Self {
                 get_created_java_vms: dlsym(handle, c"JNI_GetCreatedJavaVMs".as_ptr()),
                 async_get_call_trace: dlsym(handle, c"AsyncGetCallTrace".as_ptr()),
-                fields: FieldTable::of(|name| dlsym(handle, name.as_ptr())),
+                vm_structs: VmStructs::find(|name| dlsym(handle, name.as_ptr())),
             })
         }
     }

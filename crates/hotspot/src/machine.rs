@@ -1,5 +1,5 @@
-//! Everything of this crate that depends on the processor: raw system calls, and the addresses of libc functions
-//! that may be absent.
+//! Everything of this crate that depends on the processor: raw system calls, the addresses of libc functions that may
+//! be absent, and where a call leaves its return address.
 //!
 //! The shim that carries this crate links no library. A libc function is therefore named by a weak symbol: the
 //! dynamic linker fills in its address where the program has one, and leaves null where it has not (a static musl
@@ -47,6 +47,13 @@ pub(crate) unsafe fn syscall4(number: usize, a: usize, b: usize, c: usize, d: us
         );
     }
     result
+}
+
+/// Address of the word in which a call out of Java code, made at this stack pointer, has left its return address.
+///
+/// HotSpot relies on the same (`JavaFrameAnchor::make_walkable` of its x86 port).
+pub(crate) fn return_address_slot(sp: usize) -> usize {
+    sp.wrapping_sub(size_of::<usize>())
 }
 
 /// Address of a libc function, or null if the process has none. The name is a literal, so that the assembler sees it.

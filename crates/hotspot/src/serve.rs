@@ -94,12 +94,9 @@ impl Jvm {
         if libjvm.async_get_call_trace.is_null() {
             return Served::Unsupported(Reason::NoAsyncGetCallTrace);
         }
-        let Some(vm) = self.complete_vm(libjvm, sink) else { return Served::Unsupported(Reason::NoVmThreads) };
+        let Some(vm) = self.complete_vm(&libjvm, sink) else { return Served::Unsupported(Reason::NoVmThreads) };
         match self.attach(vm, sink) {
-            Ok(attached) => {
-                attached.learn_anchor(&libjvm.fields);
-                attached.run(libjvm.async_get_call_trace, sink)
-            }
+            Ok(attached) => attached.run(&libjvm, sink),
             Err(Failure::Dead) => Served::Dead,
             Err(Failure::Early) => Served::Unsupported(Reason::NotAttached),
             Err(Failure::Refused) => Served::Unsupported(Reason::JvmtiRefused),
@@ -107,7 +104,7 @@ impl Jvm {
     }
 
     /// Waits until the JVM has started its last thread and admits that it is created.
-    fn complete_vm(&self, libjvm: Libjvm, sink: &mut dyn Sink) -> Option<JavaVm> {
+    fn complete_vm(&self, libjvm: &Libjvm, sink: &mut dyn Sink) -> Option<JavaVm> {
         let mut pause = Pause::new(NO_THREADS);
         loop {
             if threads::all_run(&threads::OF_A_COMPLETE_JVM) {
@@ -142,8 +139,9 @@ impl Jvm {
 
 impl Attached {
     /// Opens the gate, ticks until the JVM dies, and takes leave of it.
-    fn run(self, call_trace: *mut core::ffi::c_void, sink: &mut dyn Sink) -> Served {
-        self.jvm.open(self.vm.0, call_trace);
+    fn run(self, libjvm: &Libjvm, sink: &mut dyn Sink) -> Served {
+        self.learn_anchor(libjvm);
+        self.jvm.open(self.vm.0, libjvm.async_get_call_trace);
         self.jvm.state.set(State::Ready);
         loop {
             self.wait_for_tick();

@@ -88,6 +88,9 @@ impl Recorder {
             ("skipped_classes", counters.skipped_classes),
             ("gc_starts", counters.gc_starts),
             ("gc_finishes", counters.gc_finishes),
+            ("unknown_anchors", counters.unknown_anchors),
+            ("completed_anchors", counters.completed_anchors),
+            ("failed_anchors", counters.failed_anchors),
             ("wait_failures", counters.wait_failures),
         ] {
             writeln!(text, "{name} {count}").expect("a string");

@@ -50,12 +50,27 @@ impl Report {
         self.words.get(name).map_or(0, |value| value.parse().expect("a number"))
     }
 
-    /// Captures on Java threads that run Java code, and the share of them that have frames. Code -3 is left out: most
-    /// of it are compiler threads, which have none.
-    pub fn share(&self) -> (u64, f64) {
-        let refused: u64 = (1..16).filter(|code| *code != 3).map(|code| self.count(&format!("refused-{code}"))).sum();
+    /// The share of captures that have frames, of those on Java threads that run Java code. Code -8 is left out: a
+    /// thread that ends has none.
+    pub fn share(&self) -> f64 {
+        let refused: u64 = (1..16).filter(|code| *code != 8).map(|code| self.count(&format!("refused-{code}"))).sum();
         let with_frames = self.count("with_frames");
-        (with_frames + refused, with_frames as f64 / (with_frames + refused).max(1) as f64)
+        with_frames as f64 / (with_frames + refused).max(1) as f64
+    }
+
+    /// The figures of the captures on one line; the second share is what it would be if anchors were not completed.
+    pub fn figures(&self) -> String {
+        let (with_frames, completed) = (self.count("with_frames"), self.count("completed_anchors"));
+        let without = (with_frames - completed) as f64 * self.share() / with_frames.max(1) as f64;
+        let refused = self.words.iter().filter(|(name, _)| name.starts_with("refused-"));
+        let refused: String = refused.map(|(name, count)| format!(" {name}: {count}")).collect();
+        let (share, without) = (self.share() * 100.0, without * 100.0);
+        format!("{with_frames} with frames, {share:.2} % (anchors left alone: {without:.2} %);{refused}")
+    }
+
+    /// How often stacks were seen whose leaf is this frame, so that the JVM itself allocated there.
+    pub fn with_leaf(&self, frame: &str) -> u64 {
+        self.stacks.iter().filter(|(_, frames)| frames[0] == frame).map(|(count, _)| count).sum()
     }
 
     /// Stacks whose frames begin with these prefixes, leaf first, with nothing in between: how often they were seen.
