@@ -6,7 +6,12 @@
 //!
 //! Forms: `--password=x`, `--password x`, `-Ddb.password=x`, `PASSWORD=x`, `password: x`, the same inside a longer
 //! argument (`-javaagent:a.jar=token=x,port=1`, `jdbc:...?user=u&password=x`, `sh -c "app --token x"`), URLs with
-//! `user:password@`, and well-known forms of tokens anywhere. Not `-p x`: it is a port as often as a password.
+//! `user:password@`, `-u user:password`, and well-known forms of tokens anywhere. `-p x` is a port as often as a
+//! password, so such short options are known by the program (`logins.rs`).
+
+mod logins;
+
+use logins::{is_login_option, login, option_of};
 
 /// Takes the place of a secret.
 const HIDDEN: &str = "***";
@@ -19,7 +24,7 @@ const SECRET: [&str; 17] = [
     "passphrase",
     "secret",
     "token",
-    "credential",
+    "cred",
     "apikey",
     "accesskey",
     "privatekey",
@@ -70,26 +75,73 @@ const TOKENS: [&str; 13] = [
 
 /// A command line with the values that look like secrets replaced by `***`; as many arguments as before.
 pub fn redact(args: &[String]) -> Vec<String> {
-    let mut hide_next = false;
-    args.iter().map(|arg| argument(arg, &mut hide_next)).collect()
+    let mut reader = Reader::default();
+    args.iter().map(|arg| reader.argument(arg)).collect()
 }
 
-/// One argument. `hide_next` says that the name before it demands a value, and whether this one demands one.
-fn argument(arg: &str, hide_next: &mut bool) -> String {
-    if std::mem::take(hide_next) && !is_long_option(arg) {
-        return HIDDEN.to_owned();
+/// Reads the arguments of one command in order: what one means can depend on those before it.
+#[derive(Default)]
+struct Reader {
+    next: Next,
+    /// The program's option for a secret, and whether the secret may be the next argument.
+    option: Option<(&'static str, bool)>,
+}
+
+/// What the argument before this one demands.
+#[derive(Default)]
+enum Next {
+    #[default]
+    Anything,
+    Secret,
+    Login,
+}
+
+impl Reader {
+    /// One argument without its secret.
+    fn argument(&mut self, arg: &str) -> String {
+        match std::mem::take(&mut self.next) {
+            Next::Secret if !is_long_option(arg) => return HIDDEN.to_owned(),
+            Next::Login => {
+                if let Some(shown) = login(arg) {
+                    return shown;
+                }
+            }
+            _ => {}
+        }
+        if arg.contains(char::is_whitespace) {
+            return words(arg);
+        }
+        if let Some(option) = option_of(arg) {
+            self.option = Some(option);
+        }
+        if let Some((option, may_follow)) = self.option
+            && let Some(value) = arg.strip_prefix(option)
+        {
+            if !value.is_empty() {
+                return format!("{option}{HIDDEN}");
+            }
+            self.next = if may_follow { Next::Secret } else { Next::Anything };
+            return arg.to_owned();
+        }
+        if let Some((name, value)) = arg.split_once('=')
+            && is_login_option(name)
+            && let Some(shown) = login(value)
+        {
+            return format!("{name}={shown}");
+        }
+        self.next = match arg {
+            _ if wants_secret(arg) => Next::Secret,
+            _ if is_login_option(arg) => Next::Login,
+            _ => Next::Anything,
+        };
+        pairs(&urls(arg))
     }
-    if arg.contains(char::is_whitespace) {
-        return words(arg);
-    }
-    *hide_next = wants_secret(arg);
-    pairs(&urls(arg))
 }
 
 /// A whole command or text in one argument: the same rules, word by word.
 fn words(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
-    let mut hide_next = false;
+    let mut reader = Reader::default();
     let mut hide = Hide::Nothing;
     let mut before = "";
     for piece in text.split_inclusive(char::is_whitespace) {
@@ -97,7 +149,7 @@ fn words(text: &str) -> String {
         match hide {
             _ if word.is_empty() => {}
             Hide::Nothing => {
-                let shown = argument(word, &mut hide_next);
+                let shown = reader.argument(word);
                 hide = Hide::after(before, word, &shown);
                 result += &shown;
                 before = word;
@@ -285,6 +337,7 @@ mod tests {
         becomes("--api-key=abc", "--api-key=***");
         becomes("X-Api-Key:abc", "X-Api-Key:***");
         becomes("--apiKey=abc", "--apiKey=***");
+        becomes("--db-creds=abc", "--db-creds=***");
         becomes("-Dlicense.key=abc", "-Dlicense.key=***");
         becomes("--spring.cloud.config.token=abc", "--spring.cloud.config.token=***");
     }
