@@ -2,7 +2,7 @@
 
 use crate::sizes::{parse_interval, parse_sample, parse_size};
 use clap::{Parser, Subcommand};
-use leakscope_analyze::{By, Grouping};
+use leakscope_analyze::{By, Grouping, Kinds, Selection};
 use leakscope_report::Measure;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -150,6 +150,26 @@ impl SiteArgs {
     }
 }
 
+/// Which part of a profile is looked at.
+#[derive(Debug, clap::Args)]
+pub struct KindArgs {
+    /// Which kind of memory: all, malloc, mmap (files and anonymous), thread (their stacks)
+    #[arg(long, value_name = "KIND", default_value = "all", value_parser = parse_kinds)]
+    pub kind: Kinds,
+}
+
+impl KindArgs {
+    /// The same, for the analysis; `all`: with the JVM's own mappings and threads.
+    pub fn selection(&self, all: bool) -> Selection {
+        Selection { kinds: self.kind, jvms_own: all }
+    }
+}
+
+fn parse_kinds(text: &str) -> Result<Kinds, String> {
+    let words = || Kinds::ALL.map(Kinds::as_str).join(", ");
+    Kinds::ALL.into_iter().find(|kinds| kinds.as_str() == text).ok_or_else(|| format!("expected one of {}", words()))
+}
+
 fn parse_by(text: &str) -> Result<By, String> {
     let words = || By::ALL.map(By::as_str).join(", ");
     By::ALL.into_iter().find(|by| by.as_str() == text).ok_or_else(|| format!("expected one of {}", words()))
@@ -174,6 +194,10 @@ pub struct ReportArgs {
     /// JSON, documented in docs/json.md
     #[arg(long)]
     pub json: bool,
+
+    /// Which kind of memory
+    #[command(flatten)]
+    pub kind: KindArgs,
 
     /// Where names and lines come from
     #[command(flatten)]
@@ -219,6 +243,10 @@ pub struct DiffArgs {
     #[arg(long)]
     pub exit_code: bool,
 
+    /// Which kind of memory
+    #[command(flatten)]
+    pub kind: KindArgs,
+
     /// Where names and lines come from
     #[command(flatten)]
     pub symbols: SymbolArgs,
@@ -243,6 +271,10 @@ pub struct FlameArgs {
     /// Draw the growth since this profile
     #[arg(long, value_name = "BEFORE")]
     pub since: Option<String>,
+
+    /// Which kind of memory
+    #[command(flatten)]
+    pub kind: KindArgs,
 
     /// Where names and lines come from
     #[command(flatten)]

@@ -3,6 +3,7 @@
 //! A convenience: profiles stand for themselves and are readable without it. Written to a temporary name and renamed.
 
 use anyhow::Context;
+use leakscope_analyze::jvms_own_rows;
 use leakscope_profile::{Exit, Profile};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -110,10 +111,11 @@ pub fn how(exit: Exit) -> String {
     }
 }
 
-/// Estimated live bytes of a profile.
+/// Estimated live bytes of a profile, without the address space that the JVM has reserved for itself.
 pub fn live_bytes(profile: &Profile) -> u64 {
+    let rows = profile.rows.iter().zip(jvms_own_rows(profile));
     // Estimates are not negative; the cast saturates.
-    profile.rows.iter().map(|row| row.bytes).sum::<f64>().round() as u64
+    rows.filter(|(_, is_own)| !is_own).map(|(row, _)| row.bytes).sum::<f64>().round() as u64
 }
 
 impl SessionFile {

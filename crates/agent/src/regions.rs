@@ -162,6 +162,7 @@ pub(crate) fn count_exactly(session: &Session<'_>, stack: u32, bytes: u64) {
     depot.count(stack, Counter::Bytes, bytes);
     depot.count(stack, Counter::Observed, bytes);
     depot.count(stack, Counter::Objects, 1 << 16);
+    depot.count(stack, Counter::Mapped, 1);
 }
 
 /// Counts one end of what was recorded with probability 1.

@@ -22,6 +22,7 @@ mod frames;
 mod gamma;
 mod hash;
 mod names;
+mod select;
 mod site;
 mod sites;
 
@@ -31,5 +32,6 @@ pub use diff::{Diff, DiffOptions, Growth, Status, diff};
 pub use estimate::{ERROR_RATE, Estimate, Missable, Sums};
 pub use frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
 pub use names::{java_name, key_name, library_name, native_name};
+pub use select::{JvmsOwn, Kinds, Selection, jvms_own_rows, select};
 pub use site::{By, Grouping, Place, SiteId};
 pub use sites::{Amounts, Freed, Site, Sites, sites};

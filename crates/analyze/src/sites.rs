@@ -5,6 +5,7 @@ use leakscope_sampling::Interval;
 
 use crate::estimate::{ERROR_RATE, Estimate, Missable, Sums};
 use crate::frames::FrameTable;
+use crate::select::JvmsOwn;
 use crate::site::{By, Grouping, Place, Places};
 
 /// The sites of one profile, most live bytes first.
@@ -18,6 +19,8 @@ pub struct Sites {
     pub total: Amounts,
     /// What is counted as one place.
     pub by: By,
+    /// The JVM's own address space that [`crate::select`] has left out, where it was asked.
+    pub jvms_own: JvmsOwn,
 }
 
 /// One site.
@@ -193,5 +196,5 @@ fn finish(places: Places<'_>, by: By, gathered: &[Gathered], uptime_ms: u64) -> 
         let by_bytes = b.amounts.live_bytes.estimate.total_cmp(&a.amounts.live_bytes.estimate);
         by_bytes.then_with(|| a.place.id.cmp(&b.place.id))
     });
-    Sites { frames: places.table, sites, total: everything.amounts(), by }
+    Sites { frames: places.table, sites, total: everything.amounts(), by, jvms_own: JvmsOwn::default() }
 }

@@ -78,15 +78,11 @@ impl Collector {
         self.drain.churn()
     }
 
-    /// Opens the files of modules that are new in the session. To be called often while the target lives: a library
-    /// may be deleted right after it was loaded.
+    /// Opens the files of modules that are new in the session, and looks which threads have ended. To be called often
+    /// while the target lives: a library may be deleted right after it was loaded.
     pub fn notice_modules(&mut self, facts: &ProcessFacts, names: &mut dyn NativeNames) {
         self.modules.update(&self.shared.session().modules, facts, names);
-    }
-
-    /// Looks which threads have ended. To be called now and then while the target lives, so that the last snapshot knows.
-    pub fn notice_threads(&mut self, facts: &ProcessFacts) {
-        self.threads.update(&self.shared, facts);
+        self.threads.update_now_and_then(&self.shared, facts);
     }
 
     /// Takes a snapshot: closes the epoch, then reads what was born in it or before and is live.
@@ -99,7 +95,7 @@ impl Collector {
         let mut rows = Rows::scan(&self.shared, closed);
         let regions = Regions::read(&self.shared, facts);
         rows.add_regions(&regions.live, closed);
-        self.notice_threads(facts);
+        self.threads.update(&self.shared, facts);
         self.threads.scan(&self.shared, |thread| rows.add_thread(&thread, closed));
         let stacks = Stacks::read(&self.shared, &rows.stacks());
         self.notice_modules(facts, names);

@@ -78,7 +78,10 @@ impl Stacks {
             let bytes = depot.counter(id, Counter::Bytes);
             match live.contains(&id) {
                 true => with_live.push((bytes, id)),
-                false if depot.counter(id, Counter::Samples) > 0 => idle.push((bytes, id)),
+                // A profile does not say of what kind totals were: without anything live, mappings would pass for malloc.
+                false if depot.counter(id, Counter::Samples) > depot.counter(id, Counter::Mapped) => {
+                    idle.push((bytes, id));
+                }
                 false => {}
             }
             if id as usize % CHUNK == CHUNK - 1 {

@@ -10,20 +10,34 @@ use leakscope_session::header::Word;
 use leakscope_session::threads::{Thread, ThreadKey};
 use std::collections::HashSet;
 use std::fs;
+use std::time::{Duration, Instant};
+
+/// Reading a directory of a thousand threads takes a millisecond.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// Which recorded threads have ended.
 #[derive(Default)]
 pub(crate) struct Threads {
     ended: HashSet<ThreadKey>,
+    looked: Option<Instant>,
 }
 
 impl Threads {
+    /// As [`Threads::update`], unless that was done a moment ago.
+    pub(crate) fn update_now_and_then(&mut self, shared: &SharedSession, facts: &ProcessFacts) {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= BETWEEN_LOOKS) {
+            self.update(shared, facts);
+        }
+    }
+
     /// Looks which threads there are. Does nothing where the process is gone, or going.
     pub(crate) fn update(&mut self, shared: &SharedSession, facts: &ProcessFacts) {
+        self.looked = Some(Instant::now());
         let session = shared.session();
         let mut recorded = Vec::new();
         session.threads.scan(|key, thread| recorded.push((key, thread.tid)));
-        self.ended.retain(|key| recorded.iter().any(|(other, _)| other == key));
+        let known: HashSet<ThreadKey> = recorded.iter().map(|(key, _)| *key).collect();
+        self.ended.retain(|key| known.contains(key));
         if recorded.is_empty() {
             return;
         }

@@ -23,6 +23,12 @@ pub fn json_report(profile: &Profile, sites: &Sites) -> String {
             live_objects: objects(&sites.total.live_objects),
             allocated_bytes: bytes(&sites.total.allocated_bytes),
         },
+        jvms_own: JsonJvmsOwn {
+            mapped_bytes: sites.jvms_own.mapped_bytes,
+            mappings: sites.jvms_own.mappings,
+            stack_bytes: sites.jvms_own.stack_bytes,
+            threads: sites.jvms_own.threads,
+        },
         sites: sites.sites.iter().filter(|s| s.amounts.samples > 0).map(|s| site(&sites.frames, s)).collect(),
     })
 }
@@ -48,6 +54,7 @@ struct JsonReport<'a> {
     settings: JsonSettings<'a>,
     losses: &'a BTreeMap<String, u64>,
     total: JsonTotal,
+    jvms_own: JsonJvmsOwn,
     sites: Vec<JsonSite<'a>>,
 }
 
@@ -103,6 +110,14 @@ struct JsonTotal {
     live_bytes: JsonEstimate,
     live_objects: JsonEstimate,
     allocated_bytes: JsonEstimate,
+}
+
+#[derive(Serialize)]
+struct JsonJvmsOwn {
+    mapped_bytes: u64,
+    mappings: u64,
+    stack_bytes: u64,
+    threads: u64,
 }
 
 #[derive(Serialize)]

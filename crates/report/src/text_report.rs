@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use leakscope_analyze::{Amounts, By, ERROR_RATE, Site, Sites, Sums};
-use leakscope_profile::model::Profile;
+use leakscope_analyze::{By, ERROR_RATE, Site, Sites, Sums};
+use leakscope_profile::model::{Kind, Profile};
 
 use crate::path::{CallPath, paths};
 use crate::printable::printable;
@@ -21,7 +21,7 @@ const SHARE_OF_DETAILS: f64 = 0.03;
 ///
 /// Small sites of the JVM itself are one line of the table, unless `options.sites` is `usize::MAX`.
 pub fn text_report(profile: &Profile, sites: &Sites, options: &TextOptions) -> String {
-    let mut text = head(profile, &sites.total, options);
+    let mut text = head(profile, sites, options);
     let live = sites.sites.iter().filter(|site| site.amounts.samples > 0);
     let (folded, listed): (Vec<&Site>, Vec<&Site>) = live.partition(|site| !options.is_all() && is_noise(site));
     // One of its kind needs no summary.
@@ -55,8 +55,9 @@ fn is_noise(site: &Site) -> bool {
     site.place.is_jvms_own && (is_small || is_one_small)
 }
 
-fn head(profile: &Profile, total: &Amounts, options: &TextOptions) -> String {
+fn head(profile: &Profile, sites: &Sites, options: &TextOptions) -> String {
     let glyphs = options.glyphs();
+    let total = &sites.total;
     let mut text = format!("{}\n", options.parts(&words::recording(profile), 2));
     let losses = words::losses(&profile.losses);
     if losses.is_empty() {
@@ -78,6 +79,9 @@ fn head(profile: &Profile, total: &Amounts, options: &TextOptions) -> String {
     let memory = words::memory(profile, total);
     if !memory.is_empty() {
         let _ = writeln!(text, "{}", options.parts(&memory, 2));
+    }
+    if let Some(own) = words::jvms_own(&sites.jvms_own) {
+        let _ = writeln!(text, "{}", options.sentence(&own, 2));
     }
     text
 }
@@ -139,6 +143,10 @@ fn stack(number: usize, sites: &Sites, site: &Site, options: &TextOptions) -> St
         words::samples(amounts.samples),
         format!("{} allocated", bytes_estimate(&amounts.allocated_bytes, glyphs)),
     ];
+    if site.place.kind == Kind::Thread {
+        let live = bytes_estimate(&amounts.live_bytes, glyphs);
+        parts = vec![format!("{number}  {}", words::threads(&live, amounts.samples, amounts.freed.total()))];
+    }
     if let Some(age) = site.oldest_age_ms {
         parts.push(format!("oldest block {} old", duration(age)));
     }
@@ -157,8 +165,10 @@ fn stack(number: usize, sites: &Sites, site: &Site, options: &TextOptions) -> St
         let line = line.trim_end();
         let _ = writeln!(text, "{}", if own { options.paint(Ink::Strong, line) } else { line.to_owned() });
     }
-    let freed = format!("    freed by: {}", freed_by(site));
-    let _ = writeln!(text, "{}", options.sentence(&freed, 6));
+    if site.place.kind != Kind::Thread {
+        let freed = format!("    freed by: {}", freed_by(site));
+        let _ = writeln!(text, "{}", options.sentence(&freed, 6));
+    }
     text
 }
 

@@ -1,6 +1,6 @@
 //! Sentences and phrases about a recording: what the target is, what was lost, where code is.
 
-use leakscope_analyze::{Amounts, SiteFrame};
+use leakscope_analyze::{Amounts, JvmsOwn, SiteFrame};
 use leakscope_profile::model::{Exit, Profile};
 
 use crate::path::{cut, without_parameters};
@@ -73,6 +73,26 @@ pub(crate) fn memory(profile: &Profile, total: &Amounts) -> Vec<String> {
         parts.push("more is live than is resident: pages that were never touched count as live".to_owned());
     }
     parts
+}
+
+/// What the JVM has mapped for itself; `None` if nothing was left out.
+pub(crate) fn jvms_own(own: &JvmsOwn) -> Option<String> {
+    let mut parts = Vec::new();
+    if own.mappings > 0 {
+        parts.push(format!("{} of mappings (heap, metaspace, code)", bytes(own.mapped_bytes as f64)));
+    }
+    if own.threads > 0 {
+        parts.push(format!("{} of stacks of {} threads", bytes(own.stack_bytes as f64), own.threads));
+    }
+    (!parts.is_empty())
+        .then(|| format!("not listed: the JVM's own {}; reserved, hardly resident: --all", parts.join(" and ")))
+}
+
+/// `100 threads live, 800 MiB of stacks reserved, 7 exited`.
+pub(crate) fn threads(live_bytes: &str, live: u64, exited: u64) -> String {
+    let threads = if live == 1 { "1 thread".to_owned() } else { format!("{} threads", thousands(live as f64)) };
+    let exited = if exited > 0 { format!(", {} exited", thousands(exited as f64)) } else { String::new() };
+    format!("{threads} live, {live_bytes} of stacks reserved{exited}")
 }
 
 /// `1 sample`, `1,134 samples`.

@@ -47,6 +47,8 @@ pub enum Counter {
     FreedApp = 9,
     /// Estimated bytes freed by the JVM's reference-handling threads.
     FreedGc = 10,
+    /// How many of `Samples` were mappings or threads, recorded exactly, and no blocks from malloc.
+    Mapped = 11,
 }
 
 /// A view of the depot.
