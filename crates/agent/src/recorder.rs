@@ -230,15 +230,26 @@ fn count_allocation(session: &Session<'_>, entry: &Entry, interval: Interval) {
     let scaled = Scaled::sample(entry.size, interval);
     let depot = &session.depot;
     depot.count(entry.stack, Counter::Samples, 1);
-    depot.count(entry.stack, Counter::Bytes, scaled.bytes as u64);
-    depot.count(entry.stack, Counter::Variance, (scaled.bytes_variance / (1 << 20) as f64) as u64);
+    depot.count(entry.stack, Counter::Bytes, nearest(scaled.bytes));
+    depot.count(entry.stack, Counter::Variance, at_least(scaled.bytes_variance / (1 << 20) as f64));
     depot.count(entry.stack, Counter::Observed, entry.size);
-    depot.count(entry.stack, Counter::Objects, (scaled.objects * 65536.0) as u64);
+    depot.count(entry.stack, Counter::Objects, nearest(scaled.objects * 65536.0));
+}
+
+/// The nearest whole number. Cutting the fraction off would leave a counter half a unit short with every sample.
+fn nearest(value: f64) -> u64 {
+    (value + 0.5) as u64
+}
+
+/// The next whole number: a small variance is too large rather than none, which would pass for exact.
+fn at_least(value: f64) -> u64 {
+    let whole = value as u64;
+    if (whole as f64) < value { whole + 1 } else { whole }
 }
 
 fn count_free(session: &Session<'_>, entry: &Entry, class: Class) {
     let interval = Interval::from_bytes(session.header.interval(entry.interval));
-    let bytes = Scaled::sample(entry.size, interval).bytes as u64;
+    let bytes = nearest(Scaled::sample(entry.size, interval).bytes);
     let (frees, freed) = match class {
         Class::App => (Counter::FreesApp, Counter::FreedApp),
         Class::Gc => (Counter::FreesGc, Counter::FreedGc),
@@ -250,4 +261,22 @@ fn count_free(session: &Session<'_>, entry: &Entry, class: Class) {
 /// Publishes how far the JVM side has come.
 pub(crate) fn publish_jvm_state(session: &Session<'_>, state: JvmState) {
     session.header.set(Word::JvmState, state as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_keep_up_with_what_is_counted() {
+        let (mut counted, mut exact) = (0, 0.0);
+        for size in 1..=20_000 {
+            let scaled = Scaled::sample(size, Interval::DEFAULT);
+            counted += nearest(scaled.bytes);
+            exact += scaled.bytes;
+        }
+        // Fractions fall both ways; cut off, they would come to 10,000 bytes.
+        assert!((counted as f64 - exact).abs() < 500.0, "{counted} {exact}");
+        assert_eq!([0.0, 0.25, 1.0, 2.5].map(at_least), [0, 1, 1, 3]);
+    }
 }
