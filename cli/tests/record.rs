@@ -317,6 +317,20 @@ fn a_file_is_not_overwritten_unasked() {
     running.end();
 }
 
+/// In a container leakscope is often the first process, which orphans are handed to.
+#[test]
+fn the_first_process_of_a_container_reaps_orphans() {
+    let root = tempfile::tempdir().unwrap();
+    let script = "(sh -c 'echo $$ > orphan' &); while ! [ -s orphan ]; do :; done; \
+                  read orphan < orphan; while [ -d /proc/$orphan ]; do :; done; sleep 1000 & exit 6";
+    let container = ["60", "unshare", "-r", "--pid", "--fork", "--mount-proc", env!("CARGO_BIN_EXE_leakscope")];
+    let arguments = [&container[..], &["run", "-o", "rec", "--", "sh", "-c", script]].concat();
+    let output = Command::new("timeout").args(arguments).current_dir(root.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    let profile = last_profile(&folders(&root.path().join("rec"))[0]);
+    assert_eq!((profile.target.pid, profile.target.exit), (2, Some(Exit::Code(6))));
+}
+
 #[test]
 fn a_launcher_leaves_no_folder() {
     let root = tempfile::tempdir().unwrap();

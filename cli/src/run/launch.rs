@@ -131,14 +131,27 @@ fn prepended(shim: &OsStr, existing: Option<OsString>) -> OsString {
 }
 
 /// Waits until a child has ended, and leaves it to be reaped: until then its number is not given away, so that a
-/// signal can still be sent to it.
+/// signal can still be sent to it. As the first process of a container, leakscope reaps orphans meanwhile.
 pub fn wait_for_end(pid: u32) {
-    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: the structure is writable; WNOWAIT leaves the child as it is.
-    while unsafe { libc::waitid(libc::P_PID, pid, info.as_mut_ptr(), libc::WEXITED | libc::WNOWAIT) } != 0 {
-        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+    let is_init = std::process::id() == 1;
+    let whom = if is_init { libc::P_ALL } else { libc::P_PID };
+    loop {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: the structure is writable; WNOWAIT leaves the child as it is.
+        let waited = unsafe { libc::waitid(whom, pid, info.as_mut_ptr(), libc::WEXITED | libc::WNOWAIT) };
+        if waited != 0 {
+            if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
+                continue;
+            }
             return;
         }
+        // SAFETY: waitid has filled it, and a child has a process id.
+        let ended = unsafe { info.assume_init().si_pid() };
+        if !is_init || u32::try_from(ended) == Ok(pid) {
+            return;
+        }
+        // SAFETY: an orphan that has ended; nobody else waits for it.
+        unsafe { libc::waitpid(ended, std::ptr::null_mut(), libc::WNOHANG) };
     }
 }
 
