@@ -6,6 +6,7 @@
 //! ExceptionLogger.compress:88 → deflateInit2_                                                 without the middle
 //! ExceptionLogger.compress:88                                                                 the reader's frame
 //! ```
+//! An inner class then goes without its outer one, and a path that needs a caller without its class.
 //!
 //! Class, method and line of the reader's own frame go last. Two sites that read the same get a caller each.
 
@@ -16,10 +17,11 @@ use leakscope_analyze::{FrameKind, FrameTable, Place, SiteFrame};
 use crate::printable::printable;
 use crate::style::Glyphs;
 
-/// One function of a path, longest spelling first: full, without parameters, without packages.
+/// One function of a path, longest spelling first: full, without parameters, without packages, without outer classes,
+/// without class.
 #[derive(Debug, Clone)]
 struct Step {
-    spellings: [String; 3],
+    spellings: [String; 5],
 }
 
 impl Step {
@@ -32,11 +34,15 @@ impl Step {
             FrameKind::Marker => full.clone(),
         };
         let lined = |name: String| if with_line && frame.line > 0 { format!("{name}:{}", frame.line) } else { name };
-        Step { spellings: [lined(full), lined(bare), lined(short)] }
+        let (inner, method) = match frame.kind {
+            FrameKind::Java => (inner_class(&short).to_owned(), short.rsplit('.').next().unwrap_or(&short).to_owned()),
+            FrameKind::Native | FrameKind::Marker => (short.clone(), short.clone()),
+        };
+        Step { spellings: [full, bare, short, inner, method].map(lined) }
     }
 
     fn text(text: String) -> Step {
-        Step { spellings: [text.clone(), text.clone(), text] }
+        Step { spellings: [(); 5].map(|()| text.clone()) }
     }
 }
 
@@ -81,19 +87,26 @@ impl CallPath {
         let last = self.steps.len() - 1;
         let all: Vec<usize> = (0..=last).collect();
         let ends: Vec<usize> = if last > 0 { vec![0, last] } else { vec![0] };
-        let choices = [(&all, 0), (&all, 1), (&all, 2), (&ends, 2), (&vec![0], 2)];
-        let spelt = choices.map(|(steps, spelling)| self.spell(steps, spelling, glyphs));
-        if let Some(fits) = spelt.iter().find(|line| line.chars().count() <= width) {
-            return fits.clone();
+        let own = vec![0];
+        let mut choices = vec![(&all, 0), (&all, 1), (&all, 2), (&ends, 2), (&own, 2), (&own, 3)];
+        if self.via.is_some() {
+            choices.push((&own, 4));
         }
-        cut(&spelt[4], width, glyphs)
+        let mut spelt = String::new();
+        for (steps, spelling) in choices {
+            spelt = self.spell(steps, spelling, glyphs);
+            if spelt.chars().count() <= width {
+                return spelt;
+            }
+        }
+        cut(&spelt, width, glyphs)
     }
 
     fn spell(&self, steps: &[usize], spelling: usize, glyphs: &Glyphs) -> String {
         let names: Vec<&str> = steps.iter().map(|at| self.steps[*at].spellings[spelling].as_str()).collect();
         let path = names.join(&format!(" {} ", glyphs.arrow));
         match &self.via {
-            Some(via) => format!("{path} {} {}", glyphs.back, via.spellings[spelling.max(1)]),
+            Some(via) => format!("{path} {} {}", glyphs.back, via.spellings[spelling.clamp(1, 3)]),
             None => path,
         }
     }
@@ -154,6 +167,17 @@ pub(crate) fn without_parameters(name: &str) -> &str {
         }
     }
     name
+}
+
+/// `Outer$Inner.method` is `Inner.method`; generated classes (`Foo$$Lambda`) keep their name.
+fn inner_class(name: &str) -> &str {
+    let Some((class, _)) = name.split_once('.') else { return name };
+    match class.rsplit_once('$') {
+        Some((outer, inner)) if !outer.ends_with('$') && inner.starts_with(|c: char| c.is_alphabetic()) => {
+            &name[outer.len() + 1..]
+        }
+        _ => name,
+    }
 }
 
 /// The last two parts of a name: `a.b.Class.method` is `Class.method`. Parts within `<...>` and `(...)` do not count.
@@ -228,6 +252,18 @@ mod tests {
         assert_eq!(native.fit(60, &Glyphs::UNICODE), "acme::Cache<std::string>::fill(std::vector<int>&) const:7");
         assert_eq!(native.fit(40, &Glyphs::UNICODE), "acme::Cache<std::string>::fill:7");
         assert_eq!(native.fit(30, &Glyphs::UNICODE), "Cache<std::string>::fill:7");
+    }
+
+    #[test]
+    fn outer_classes_and_then_classes_go_before_anything_is_cut() {
+        let own = (FrameKind::Java, "DeflaterLeak$ExceptionLogger.compress", 23);
+        assert_eq!(path(&[own]).fit(36, &Glyphs::UNICODE), "ExceptionLogger.compress:23");
+        let mut loader = path(&[(FrameKind::Java, "java.lang.ClassLoader.defineClass2", 0)]);
+        loader.via = path(&[(FrameKind::Java, "com.sun.Recover.<init>", 86)]).steps.pop();
+        assert_eq!(loader.fit(40, &Glyphs::UNICODE), "defineClass2 ← Recover.<init>:86");
+        for name in ["com.Store$$Lambda.apply", "Foo$1.run", "Foo.run", "run"] {
+            assert_eq!(inner_class(name), name);
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::words;
 const SMALL_BYTES: f64 = 1024.0 * 1024.0;
 /// From this share on a site's stack is printed.
 const SHARE_OF_DETAILS: f64 = 0.03;
+/// The same for a site of the JVM itself, where the reader can change nothing.
+const JVMS_SHARE_OF_DETAILS: f64 = 0.10;
 
 /// The report of one profile. Every estimate bears its error.
 ///
@@ -34,7 +36,8 @@ pub fn text_report(profile: &Profile, sites: &Sites, options: &TextOptions) -> S
     } else {
         text.push_str(&table(sites, &listed, &folded, options));
     }
-    let matter = |at: usize, site: &Site| at == 0 || site.share >= SHARE_OF_DETAILS;
+    let least = |site: &Site| if site.place.is_jvms_own { JVMS_SHARE_OF_DETAILS } else { SHARE_OF_DETAILS };
+    let matter = |at: usize, site: &Site| at == 0 || site.share >= least(site);
     for (at, site) in listed.iter().take(options.stacks.min(options.sites)).enumerate() {
         // A group's only frame is in the table already.
         if sites.by == By::Stack && matter(at, site) {
