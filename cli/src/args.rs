@@ -71,7 +71,7 @@ pub struct RunArgs {
           value_parser = clap::value_parser!(u32).range(1..=256))]
     pub java_depth: u32,
 
-    /// Record every process that the command starts, not only itself and JVMs
+    /// Record every process that the command starts, not only itself and JVMs; in the environment 1, 0, true or false
     #[arg(long, env = "LEAKSCOPE_FOLLOW", value_parser = clap::builder::BoolishValueParser::new())]
     pub follow: bool,
 

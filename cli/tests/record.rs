@@ -332,6 +332,31 @@ fn the_first_process_of_a_container_reaps_orphans() {
 }
 
 #[test]
+fn follow_can_be_set_in_the_environment() {
+    let root = tempfile::tempdir().unwrap();
+    for (value, count) in [("1", 2), ("true", 2), ("0", 1), ("false", 1)] {
+        // Something follows, so the shell does not execute it in its own place.
+        let arguments = ["run", "-o", value, "--sample", "1", "--", "sh", "-c", "cat; exit 0"];
+        let output =
+            leakscope(root.path(), &arguments).env("LEAKSCOPE_FOLLOW", value).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(folders(&root.path().join(value)).len(), count, "{value}: {}", stderr(&output));
+    }
+    let wrong = leakscope(root.path(), &["run", "--", "true"]).env("LEAKSCOPE_FOLLOW", "2").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn a_mistyped_option_is_no_command() {
+    let root = tempfile::tempdir().unwrap();
+    let output = leakscope(root.path(), &["run", "--intervall", "2s", "--", "true"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("'--interval'"), "{}", stderr(&output));
+    let odd = leakscope(root.path(), &["run", "--", "--weird"]).output().unwrap();
+    assert_eq!(odd.status.code(), Some(127), "behind -- it is a command");
+}
+
+#[test]
 fn a_launcher_leaves_no_folder() {
     let root = tempfile::tempdir().unwrap();
     // So few samples that the shells have none.
