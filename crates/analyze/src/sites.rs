@@ -166,7 +166,7 @@ pub fn sites(profile: &Profile, grouping: &Grouping) -> Sites {
         let place = stacks.place(&mut places, StackId(index as u32), kind);
         at(&mut gathered, place).add_totals(&stack.totals, widest);
     }
-    finish(places, grouping.by, &gathered, profile.snapshot.uptime_ms)
+    finish(places, grouping.by, &gathered, profile)
 }
 
 fn at(gathered: &mut Vec<Gathered>, place: usize) -> &mut Gathered {
@@ -176,9 +176,14 @@ fn at(gathered: &mut Vec<Gathered>, place: usize) -> &mut Gathered {
     &mut gathered[place]
 }
 
-fn finish(places: Places<'_>, by: By, gathered: &[Gathered], uptime_ms: u64) -> Sites {
+fn finish(places: Places<'_>, by: By, gathered: &[Gathered], profile: &Profile) -> Sites {
+    let (uptime_ms, unseen_bytes) = (profile.snapshot.uptime_ms, profile.settings.interval_bytes);
     let mut everything = Gathered::default();
     gathered.iter().for_each(|g| everything.add(g));
+    // What was sampled and left no sample may be there all the same.
+    if everything.live.samples == 0 && unseen_bytes > 0 {
+        everything.live.missable = Missable::unseen(unseen_bytes);
+    }
     let all_bytes = everything.live.bytes;
     let mut sites: Vec<Site> = places
         .places

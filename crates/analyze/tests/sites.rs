@@ -220,6 +220,16 @@ fn a_profile_with_wild_indexes_is_survived() {
 }
 
 #[test]
+fn no_sample_is_no_proof_of_nothing() {
+    let sampled = Settings { interval_bytes: 1000, ..Settings::default() };
+    let empty = Profile { settings: sampled, ..Profile::default() };
+    let live = sites(&empty, &Grouping::default()).total.live_bytes;
+    assert_eq!((live.estimate, live.low, live.high.round()), (0.0, 0.0, 3689.0));
+    let exact = Profile { settings: Settings { interval_bytes: 1, ..Settings::default() }, ..Profile::default() };
+    assert_eq!(sites(&exact, &Grouping::default()).total.live_bytes, Estimate::exact(0.0));
+}
+
+#[test]
 fn nothing_live_is_nothing_reported() {
     let empty = Profile::default();
     let nothing = sites(&empty, &Grouping::default());
