@@ -86,11 +86,11 @@ impl ProcessFacts {
         }
     }
 
-    /// Whether the process still maps this memfd; `None` where that cannot be known.
+    /// Whether the process still maps this memfd; `None` where that cannot be known. One that is ending maps nothing at
+    /// all, long before it has ended where processors are scarce: that says nothing of what it ran.
     pub fn maps_memfd(&self, inode: u64) -> Option<bool> {
-        fs::File::open(format!("/proc/{}/maps", self.pid)).ok()?;
         let maps = Maps::of(self.pid);
-        Some(maps.has_memfd(inode))
+        (!maps.is_empty()).then(|| maps.has_memfd(inode))
     }
 
     /// As the profile holds it.
@@ -182,6 +182,16 @@ mod tests {
         let facts = ProcessFacts::gather(u32::MAX);
         assert_eq!((facts.rss_bytes(), facts.exe.as_str(), facts.command.len()), (0, "", 0));
         assert_eq!(facts.maps_memfd(1), None);
+    }
+
+    #[test]
+    fn a_process_that_is_ending_is_not_taken_for_another_program() {
+        let mut child = std::process::Command::new("true").stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let facts = ProcessFacts::gather(child.id());
+        // Its descriptors are closed after its memory is gone. Nobody has waited for it yet.
+        std::io::Read::read_to_end(&mut child.stdout.take().unwrap(), &mut Vec::new()).unwrap();
+        assert_eq!(facts.maps_memfd(1), None);
+        child.wait().unwrap();
     }
 
     #[test]

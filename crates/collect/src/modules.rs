@@ -188,6 +188,11 @@ impl Maps {
         Self(String::from_utf8_lossy(&text).lines().filter_map(mapping).collect())
     }
 
+    /// Whether there is none: the process is ending, is gone, or is another user's.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The path of the first mapped file with this name.
     pub(crate) fn path_of(&self, name: &str) -> Option<&str> {
         self.0.iter().map(|m| m.path.as_str()).find(|path| path.rsplit('/').next() == Some(name))
