@@ -1,16 +1,9 @@
 //! Which part of a profile a command looks at: kinds of memory, and whether the JVM's own mappings count.
 //!
-//! A JVM reserves its heap, its metaspace and its code cache by mapping them, and the stacks of its collector and
-//! compiler threads: gigabytes of address space, little of it resident, and none of it anybody's leak. They are told
-//! by who mapped them: the leaf of the stack lies in a library of the JVM. What Java code maps (`FileChannel.map`)
-//! comes from libnio, what it allocates by `Unsafe` from malloc, and its threads have Java frames; all that stays.
+//! What is the JVM's own is explained in [`JvmsOwnRows`].
 
-use leakscope_profile::model::{Code, Kind, Profile, StackId, Totals};
-
-use crate::names::library_name;
-
-/// Libraries that map memory for the JVM itself: the VM, its launcher, the reader of its class file image.
-const JVM_LIBRARIES: [&str; 3] = ["libjvm.so", "libjli.so", "libjimage.so"];
+use leakscope_profile::JvmsOwnRows;
+use leakscope_profile::model::{Kind, Profile, Totals};
 
 /// Kinds of memory that can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,7 +68,7 @@ pub struct JvmsOwn {
 /// Takes what is not asked for out of `profile`: its rows, and the totals of stacks of which nothing else is left.
 /// What of it is the JVM's own, among the kinds asked for, is added up.
 pub fn select(profile: &mut Profile, selection: Selection) -> JvmsOwn {
-    let libraries = jvm_libraries(profile);
+    let jvms = JvmsOwnRows::of(profile);
     let mut own = JvmsOwn::default();
     // By stack: whether it has rows, and whether one of them is kept.
     let mut had = vec![false; profile.stacks.len()];
@@ -83,7 +76,7 @@ pub fn select(profile: &mut Profile, selection: Selection) -> JvmsOwn {
     let mut rows = std::mem::take(&mut profile.rows);
     rows.retain(|row| {
         let at = row.stack.0 as usize;
-        let is_own = !selection.jvms_own && is_jvms_own(profile, &libraries, row.stack, row.kind);
+        let is_own = !selection.jvms_own && jvms.contains(profile, row);
         let is_asked_for = selection.kinds.contains(row.kind);
         if is_own && is_asked_for {
             own.add(row.kind, row.bytes_observed, row.samples);
@@ -108,13 +101,8 @@ pub fn select(profile: &mut Profile, selection: Selection) -> JvmsOwn {
 
 /// For each row of a profile, whether it is the JVM's own address space.
 pub fn jvms_own_rows(profile: &Profile) -> Vec<bool> {
-    let libraries = jvm_libraries(profile);
-    profile.rows.iter().map(|row| is_jvms_own(profile, &libraries, row.stack, row.kind)).collect()
-}
-
-/// By module, whether it is a library of the JVM.
-fn jvm_libraries(profile: &Profile) -> Vec<bool> {
-    profile.modules.iter().map(|m| JVM_LIBRARIES.contains(&library_name(&m.path).as_str())).collect()
+    let own = JvmsOwnRows::of(profile);
+    profile.rows.iter().map(|row| own.contains(profile, row)).collect()
 }
 
 impl JvmsOwn {
@@ -128,25 +116,10 @@ impl JvmsOwn {
     }
 }
 
-/// `libraries`: by module, whether it is the JVM's. Blocks from malloc never count as its own here: what it allocates
-/// can grow because of what the application does.
-fn is_jvms_own(profile: &Profile, libraries: &[bool], stack: StackId, kind: Kind) -> bool {
-    let Some(stack) = profile.stacks.get(stack.0 as usize) else { return false };
-    let codes = || stack.frames.iter().filter_map(|id| profile.frames.get(id.0 as usize)).map(|frame| frame.code);
-    let is_mapped_by_jvm = matches!(codes().next(), Some(Code::Native { module: Some(module), .. })
-        if libraries.get(module.0 as usize).is_some_and(|is_jvms| *is_jvms));
-    match kind {
-        Kind::Malloc => false,
-        Kind::MmapAnon | Kind::MmapFile => is_mapped_by_jvm,
-        // Threads of Java code are started by the VM as well.
-        Kind::Thread => is_mapped_by_jvm && codes().all(|code| code != Code::Java),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leakscope_profile::model::{Frame, FrameId, Function, FunctionId, Module, ModuleId, Row, Stack};
+    use leakscope_profile::model::{Code, Frame, FrameId, Function, FunctionId, Module, ModuleId, Row, Stack, StackId};
 
     fn profile() -> Profile {
         let module = |path: &str| Module { path: path.to_owned(), ..Module::default() };

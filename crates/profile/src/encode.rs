@@ -8,6 +8,7 @@ use prost::Message;
 
 use crate::error::Inconsistent;
 use crate::extension::{self, Extension, frame_code};
+use crate::jvms_own::JvmsOwnRows;
 use crate::labels::{Age, FreedBy};
 use crate::model::{Code, Exit, Kind, Profile, Row, StackId};
 use crate::proto;
@@ -153,6 +154,7 @@ fn samples(profile: &Profile, strings: &mut Interner) -> (Vec<proto::Sample>, Ve
     let mut labels = Labels::new(strings, profile.snapshot.session != [0; 16]);
     let mut samples = Vec::with_capacity(profile.stacks.len() * 2);
     let mut first = Vec::with_capacity(profile.stacks.len());
+    let own = JvmsOwnRows::of(profile);
     for (stack, id) in profile.stacks.iter().zip(0..) {
         let (here, rest) = rows.split_at(rows.partition_point(|row| row.stack == StackId(id)));
         rows = rest;
@@ -163,13 +165,19 @@ fn samples(profile: &Profile, strings: &mut Interner) -> (Vec<proto::Sample>, Ve
             [one, others @ ..] => others.iter().all(|row| row.kind == one.kind).then_some(one.kind),
         };
         let (objects, bytes) = (stack.totals.objects, stack.totals.bytes);
+        // Its first sample is there all the same: it holds the stack.
+        let is_own = !here.is_empty() && here.iter().all(|row| own.contains(profile, row));
+        let shown = if is_own { [0, 0] } else { [objects.round() as i64, bytes.round() as i64] };
         first.push(samples.len() as u32);
         samples.push(proto::Sample {
             location_id: location_id.clone(),
-            value: vec![objects.round() as i64, bytes.round() as i64, 0, 0],
+            value: vec![shown[0], shown[1], 0, 0],
             label: labels.of(kind, freed_by, None, bytes / objects),
         });
         for group in here.chunk_by(|a, b| (a.kind, age(a)) == (b.kind, age(b))) {
+            if own.contains(profile, group[0]) {
+                continue;
+            }
             let objects: f64 = group.iter().map(|row| row.objects).sum();
             let bytes: f64 = group.iter().map(|row| row.bytes).sum();
             samples.push(proto::Sample {
@@ -221,7 +229,8 @@ fn comments(profile: &Profile) -> Vec<String> {
     if profile.target.pid != 0 {
         lines.push(format!("pid {} {}", profile.target.pid, profile.target.command.join(" ")).trim_end().to_owned());
     }
-    let bytes: f64 = profile.rows.iter().map(|row| row.bytes).sum();
+    let own = JvmsOwnRows::of(profile);
+    let bytes: f64 = profile.rows.iter().filter(|row| !own.contains(profile, row)).map(|row| row.bytes).sum();
     let error = profile.rows.iter().map(|row| row.bytes_variance).sum::<f64>().sqrt() * 1.96;
     let mut live = format!("tracked live {}", binary(bytes));
     if error > 0.0 {
