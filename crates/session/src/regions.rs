@@ -169,8 +169,8 @@ impl<'a> RegionTable<'a> {
     /// No allocation, lock, system call or panic; safe in signal handlers. Reads every slot in use.
     pub fn cut(&self, start: u64, end: u64, mut removed: impl FnMut(Region)) -> Cut {
         let mut cut = Cut::default();
-        for slot in 0..self.used() {
-            if self.overlaps(slot, start, end) {
+        for (slot, [first, last]) in self.used_spans() {
+            if is_over(first, last, start, end) {
                 self.cut_slot(slot, start, end, &mut removed, &mut cut);
             }
         }
@@ -179,8 +179,9 @@ impl<'a> RegionTable<'a> {
 
     /// The live region that `address` lies in.
     pub fn find(&self, address: u64) -> Option<Region> {
-        let holds = |slot: &usize| self.overlaps(*slot, address, address.saturating_add(1));
-        (0..self.used()).filter(holds).find_map(|slot| self.read_stable(slot))
+        let end = address.saturating_add(1);
+        let mut holding = self.used_spans().filter(|(_, [first, last])| is_over(first, last, address, end));
+        holding.find_map(|(slot, _)| self.read_stable(slot))
     }
 
     /// Calls `visit` for each live region, while the target goes on. For readers, which believe nothing: what changes
@@ -201,10 +202,10 @@ impl<'a> RegionTable<'a> {
         self.infos.get(slot * INFO_WORDS..)?.first_chunk()
     }
 
+    /// The spans in use, each with its slot; without a check of bounds for each.
     #[inline]
-    fn overlaps(&self, slot: usize, start: u64, end: u64) -> bool {
-        // Relaxed: a region that the caller has a right to cut was entered before it learnt the address.
-        self.span(slot).is_some_and(|[s, e]| s.load(Ordering::Relaxed) < end && e.load(Ordering::Relaxed) > start)
+    fn used_spans(&self) -> impl Iterator<Item = (usize, &'a [AtomicU64; SPAN_WORDS])> {
+        self.spans.as_chunks::<SPAN_WORDS>().0.iter().take(self.used()).enumerate()
     }
 
     fn claim_empty(&self, slots: core::ops::Range<usize>) -> Option<usize> {
@@ -309,6 +310,12 @@ impl<'a> RegionTable<'a> {
         }
         None
     }
+}
+
+#[inline(always)]
+fn is_over(first: &AtomicU64, last: &AtomicU64, start: u64, end: u64) -> bool {
+    // Relaxed: a region that the caller has a right to cut was entered before it learnt the address.
+    first.load(Ordering::Relaxed) < end && last.load(Ordering::Relaxed) > start
 }
 
 fn load(words: &[AtomicU64; 2]) -> [u64; 2] {
