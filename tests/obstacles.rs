@@ -26,6 +26,23 @@ fn a_program_that_never_answers_is_reported_within_seconds() {
     run.finish().expect_code(0);
 }
 
+/// The kernel's answer to a write beyond the limit is a signal that kills: not us, and for the target as ever.
+#[test]
+fn a_limit_on_file_sizes_kills_neither_leakscope_nor_the_targets_own_way_to_die() {
+    let sandbox = Sandbox::new();
+    let leakscope = machine::leakscope();
+    let script = "ulimit -f 1; exec \"$0\" run -o out -- sh -c 'head -c 9000 /dev/zero > big; echo $?; exit 7'";
+    let leakscope = leakscope.to_str().expect("a path of text");
+    let recording = sandbox.command("run").instead(&["sh", "-c", script, leakscope]).finish().expect_code(7);
+    assert_eq!(
+        recording.out().trim(),
+        (128 + libc::SIGXFSZ).to_string(),
+        "head dies of it: {}",
+        recording.everything()
+    );
+    assert!(recording.err().contains("nothing is being recorded"), "{}", recording.err());
+}
+
 #[test]
 fn a_full_disk_costs_what_comes_after_and_nothing_before() {
     let sandbox = Sandbox::new();

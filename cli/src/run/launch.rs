@@ -12,10 +12,12 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether SIGPIPE and SIGCHLD were ignored when this program was started. Read before Rust's own start-up changes
-/// the first; the second would keep us from learning how the target ended.
+/// Whether these signals were ignored when this program was started. Read before Rust's own start-up changes the
+/// first; the second would keep us from learning how the target ended; the third would kill us where the size of
+/// files is limited.
 static PIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 static CHILD_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+static FILE_SIZE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -23,6 +25,9 @@ static BEFORE_MAIN: extern "C" fn() = {
     extern "C" fn before_main() {
         PIPE_WAS_IGNORED.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
         CHILD_WAS_IGNORED.store(is_ignored(libc::SIGCHLD), Ordering::Relaxed);
+        FILE_SIZE_WAS_IGNORED.store(is_ignored(libc::SIGXFSZ), Ordering::Relaxed);
+        // SAFETY: ignoring is always valid: a write beyond the limit is then an error like a full disk.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     }
     before_main
 };
@@ -105,12 +110,14 @@ pub fn start(command: &[OsString], preload: Option<&Preload<'_>>, mask: SignalSe
         // SAFETY: the default disposition is always valid.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     }
+    let file_size_was_ignored = FILE_SIZE_WAS_IGNORED.load(Ordering::Relaxed);
     let restore = move || {
         // SAFETY: between fork and exec only async-signal-safe functions may be called; these are.
         unsafe {
             let disposition = |ignored| if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
             libc::signal(libc::SIGPIPE, disposition(pipe_was_ignored));
             libc::signal(libc::SIGCHLD, disposition(child_was_ignored));
+            libc::signal(libc::SIGXFSZ, disposition(file_size_was_ignored));
             libc::pthread_sigmask(libc::SIG_SETMASK, mask.as_ptr(), std::ptr::null_mut());
         }
         Ok(())
