@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const JAVA_EXAMPLE: &str = include_str!("../../../examples/deflater/DeflaterLeak.java");
+/// Room enough that no garbage collection falls into the demo: the compiler in the source launcher fills a young
+/// generation and loads many classes, either starts one, and that releases the Deflaters.
+const NO_COLLECTION: [&str; 2] = ["-Xmn256m", "-XX:MetaspaceSize=256m"];
 
 /// Runs the demo.
 pub fn run(args: &DemoArgs) -> Result<u8> {
@@ -23,7 +26,10 @@ pub fn run(args: &DemoArgs) -> Result<u8> {
             std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
             std::fs::write(&source, JAVA_EXAMPLE).with_context(|| format!("cannot write {}", source.display()))?;
             eprintln!("The program is an exception logger that never ends its Deflater: {}", source.display());
-            vec![java.into(), source.into(), seconds.into()]
+            let mut target: Vec<OsString> = vec![java.into()];
+            target.extend(NO_COLLECTION.map(OsString::from));
+            target.extend([source.into(), seconds.into()]);
+            target
         }
         None => {
             eprintln!("No JDK 11 or later was found: the program is a small native one that loses its sessions.");
