@@ -20,7 +20,6 @@ use crate::recorder::{Published, Recorder};
 use crate::regions::{Mapped, Removed};
 use crate::thread;
 use core::ffi::c_int;
-use leakscope_session::losses::Loss;
 use leakscope_session::regions::{FIXED, NO_ACCESS, Region, RegionKind};
 
 /// What mmap, mremap and shmat answer when they fail.
@@ -203,7 +202,7 @@ impl Recorder {
         };
         let thread = thread::current();
         let Some(_guard) = thread.enter() else {
-            return published.session.losses.add(Loss::GuardSkipped, 1);
+            return thread.count_skipped(&published.session.losses);
         };
         let _errno = KeepErrno::new();
         self.enter_region(published, thread, mapped, caller);

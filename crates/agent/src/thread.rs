@@ -9,6 +9,7 @@ use crate::machine::stack_pointer;
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 use leakscope_sampling::Sampler;
+use leakscope_session::losses::{Loss, Losses};
 use leakscope_unwind::CachedBounds;
 
 /// Bytes that a thread allocates between two looks at whether recording has begun.
@@ -82,6 +83,15 @@ impl ThreadBlock {
     /// The thread belongs to leakscope: none of its allocations is sampled.
     pub fn ignore_for_ever(&self) {
         self.guard.set(IGNORED);
+    }
+
+    /// Counts a call that is not recorded because the thread is inside. What leakscope's own thread allocates (through
+    /// the JVM: method ids, names) belongs to nobody's sum, and nothing of the target's is missing for it.
+    #[cold]
+    pub fn count_skipped(&self, losses: &Losses<'_>) {
+        if self.guard.get() != IGNORED {
+            losses.add(Loss::GuardSkipped, 1);
+        }
     }
 
     /// Kernel id of the thread; one system call at the first use.

@@ -153,7 +153,7 @@ impl Recorder {
         };
         let session = &published.session;
         let Some(guard) = thread.enter() else {
-            session.losses.add(Loss::GuardSkipped, 1);
+            thread.count_skipped(&session.losses);
             return real(routine, argument);
         };
         let errno = KeepErrno::new();

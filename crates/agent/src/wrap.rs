@@ -14,7 +14,6 @@ use crate::thread::{self, IDLE_GAP_BYTES, ThreadBlock};
 use crate::{arena::Arena, libc_symbols::KeepErrno};
 use core::ffi::c_void;
 use leakscope_sampling::{Interval, Sampler};
-use leakscope_session::losses::Loss;
 
 /// A pointer as the C functions hand it out.
 pub type Pointer = *mut c_void;
@@ -48,7 +47,7 @@ impl Recorder {
             return real();
         };
         let Some(_guard) = thread.enter() else {
-            published.session.losses.add(Loss::GuardSkipped, 1);
+            thread.count_skipped(&published.session.losses);
             return real();
         };
         let address = real();
@@ -135,7 +134,7 @@ impl Recorder {
             (Some(interval), true, false) => {
                 self.enter(published, thread, SampledBlock { address: result as usize, size, interval }, caller);
             }
-            (Some(_), false, _) => published.session.losses.add(Loss::GuardSkipped, 1),
+            (Some(_), false, _) => thread.count_skipped(&published.session.losses),
             _ => {}
         }
         result
@@ -185,6 +184,7 @@ pub(crate) mod tests {
     use leakscope_session::filter::Filter;
     use leakscope_session::header::{Count, Word};
     use leakscope_session::live::Entry;
+    use leakscope_session::losses::Loss;
     use leakscope_session::view::{Session, Sizes};
     use leakscope_unwind::RuleCache;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -372,6 +372,19 @@ pub(crate) mod tests {
         drop(guard);
         assert_eq!(live(&session), []);
         assert_eq!(session.losses.get(Loss::GuardSkipped), 1);
+    }
+
+    #[test]
+    fn what_the_helper_allocates_is_no_loss_of_the_target() {
+        let (recorder, session) = recorder(1);
+        std::thread::spawn(move || {
+            thread::current().ignore_for_ever();
+            malloc(recorder, 200, 0x20_0000);
+        })
+        .join()
+        .unwrap();
+        assert_eq!(live(&session), []);
+        assert_eq!(session.losses.get(Loss::GuardSkipped), 0);
     }
 
     #[test]

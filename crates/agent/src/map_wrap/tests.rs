@@ -4,6 +4,7 @@ use super::*;
 use crate::wrap::tests::{recorder, with_caller};
 use leakscope_session::depot::Counter;
 use leakscope_session::header::Word;
+use leakscope_session::losses::Loss;
 use leakscope_session::view::Session;
 
 const ANON: MapArguments = MapArguments { length: 0, protection: 3, flags: MAP_ANONYMOUS | 2 };
