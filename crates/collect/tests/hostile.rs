@@ -48,7 +48,8 @@ fn valid() -> Writer {
     session.modules.note(&Range { start: 0x1000, end: 0x9000, bias: 0x1000 }, b"/nonexistent/lib.so");
     for i in 0..60u64 {
         let frames = [FrameWord::native(0x1000 + i * 64), FrameWord::java(0x1000, i as i32), FrameWord::native(0x8000)];
-        writer.allocate(0x7f00_0000_0000 + i as usize * 48, i + 1, (i % 2) as u16, &frames);
+        let stack = writer.allocate(0x7f00_0000_0000 + i as usize * 48, i + 1, (i % 2) as u16, &frames);
+        writer.map(0x7e00_0000_0000 + i * 8192, 0x7e00_0000_1000 + i * 8192, stack);
         session.java.push_line(&Line { frame: frames[1].0, line: 7, method: 0 });
         session.ring.push(&[i % 4, 0, 0, 0, 0, 0]);
     }

@@ -5,13 +5,15 @@ mod support;
 use leakscope_collect::{
     Collector, KnownModule, NativeName, NativeNames, NoNames, Occasion, ProcessFacts, SharedSession,
 };
-use leakscope_profile::{Code, Profile, Row};
+use leakscope_profile::{Code, Kind, Profile, Row};
 use leakscope_session::depot::Counter;
 use leakscope_session::frame::{FrameWord, Marker};
 use leakscope_session::header::{Count, Word};
 use leakscope_session::java::{Line, Method, NameRef};
 use leakscope_session::losses::Loss;
 use leakscope_session::modules::Range;
+use leakscope_session::regions::{Region, RegionKind};
+use leakscope_session::threads::Thread;
 use leakscope_session::view::Sizes;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -254,4 +256,43 @@ fn the_ring_is_drained_into_sums() {
     collector.drain(true);
     assert_eq!((collector.churn().skipped, collector.churn().unknown), (1, 1), "a dead one is not");
     assert!(!ring.publish(stuck, &[1; 6]));
+}
+
+/// The session's memory is mapped here, so this process's own maps are what the table is compared with.
+#[test]
+#[allow(unsafe_code)] // asks for the thread's id
+fn mappings_are_compared_with_what_is_mapped_and_threads_with_what_runs() {
+    let writer = Writer::new(&Sizes::SMALL);
+    let session = writer.session();
+    session.header.set(Word::Pid, u64::from(std::process::id()));
+    let stack = session.depot.intern(&[FrameWord(0x1000)]).stack;
+    let page = writer.words().as_ptr() as u64;
+    let region = |start, end, kind| Region { start, end, stack, epoch: 0, birth_ms: 9, kind, flags: 0 };
+    assert!(session.regions.insert(&region(page, page + 8192, RegionKind::File)));
+    assert!(session.regions.insert(&region(page + 8192, page + 12_288, RegionKind::Anonymous)));
+    // Nothing is ever mapped there.
+    assert!(session.regions.insert(&region(4096, 8192, RegionKind::Anonymous)));
+    // SAFETY: no arguments.
+    let own_tid = unsafe { libc::gettid() } as u32;
+    for tid in [own_tid, u32::MAX] {
+        let slot = session.threads.claim().unwrap();
+        session.threads.set_tid(slot, tid);
+        session.threads.publish(slot, &Thread { stack, epoch: 0, stack_bytes: 1 << 20, birth_ms: 5, tid: 0 });
+    }
+    let profile = take(&mut Collector::new(writer.shared()), &facts(), &mut NoNames);
+    let mut rows: Vec<_> =
+        profile.rows.iter().map(|r| (r.kind, r.samples, r.bytes_observed, r.interval_bytes)).collect();
+    rows.sort();
+    assert_eq!(
+        rows,
+        [(Kind::MmapAnon, 1, 4096, 1), (Kind::MmapFile, 1, 8192, 1), (Kind::Thread, 1, 1 << 20, 1)],
+        "the thread that runs, and no page that is not mapped"
+    );
+    assert_eq!(profile.losses["missed_unmaps"], 1);
+
+    // Of a process that is gone nothing can be compared.
+    let gone = ProcessFacts::gather(u32::MAX);
+    let profile = take(&mut Collector::new(writer.shared()), &gone, &mut NoNames);
+    assert_eq!(profile.rows.iter().map(|row| row.samples).sum::<u64>(), 5);
+    assert_eq!(profile.losses.get("missed_unmaps"), None);
 }

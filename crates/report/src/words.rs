@@ -84,8 +84,9 @@ pub(crate) fn jvms_own(own: &JvmsOwn) -> Option<String> {
     if own.threads > 0 {
         parts.push(format!("{} of stacks of {} threads", bytes(own.stack_bytes as f64), own.threads));
     }
-    (!parts.is_empty())
-        .then(|| format!("not listed: the JVM's own {}; reserved, hardly resident: --all", parts.join(" and ")))
+    (!parts.is_empty()).then(|| {
+        format!("not listed: the JVM's own {}; address space, not resident memory: --all", parts.join(" and "))
+    })
 }
 
 /// `100 threads live, 800 MiB of stacks reserved, 7 exited`.

@@ -6,6 +6,8 @@ use leakscope_session::depot::Counter;
 use leakscope_session::frame::FrameWord;
 use leakscope_session::header::Word;
 use leakscope_session::live::Entry;
+use leakscope_session::regions::Region;
+use leakscope_session::threads::Thread;
 use leakscope_session::view::{Session, Sizes};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
@@ -64,6 +66,16 @@ impl Writer {
 
     pub fn shared(&self) -> SharedSession {
         SharedSession::open(self.descriptor(), None).unwrap()
+    }
+
+    /// A mapping and a thread, as the hooks enter them.
+    pub fn map(&self, start: u64, end: u64, stack: u32) {
+        let region = Region { start, end, stack, birth_ms: 3, ..Region::default() };
+        self.session().regions.insert(&region);
+        if let Some(slot) = self.session().threads.claim() {
+            self.session().threads.set_tid(slot, stack);
+            self.session().threads.publish(slot, &Thread { stack, stack_bytes: end, ..Thread::default() });
+        }
     }
 
     /// What the hook does for a sampled allocation.
