@@ -40,7 +40,9 @@ fn a_limit_on_file_sizes_kills_neither_leakscope_nor_the_targets_own_way_to_die(
         "head dies of it: {}",
         recording.everything()
     );
-    assert!(recording.err().contains("nothing is being recorded"), "{}", recording.err());
+    // Which of the two sentences depends on whether the target was still there when its refusal came.
+    let said = ["nothing is being recorded", "is not recorded"].iter().any(|words| recording.err().contains(words));
+    assert!(said, "{}", recording.err());
 }
 
 #[test]
