@@ -56,15 +56,18 @@ impl Symbols {
         Self { symbolizer: wanted.then(|| Symbolizer::new(options)), said: Vec::new() }
     }
 
-    /// Says what got in the way: the first few, then how many more.
+    /// Says what got in the way: the first, and how many more.
     pub fn say_warnings(&self) {
-        const SHOWN: usize = 3;
+        const SHOWN: usize = 1;
         let warnings = self.symbolizer.as_ref().map_or(&[][..], |symbolizer| symbolizer.warnings());
         for warning in warnings.iter().take(SHOWN) {
             say(&format!("leakscope: note: {warning}"));
         }
         if warnings.len() > SHOWN {
-            say(&format!("leakscope: note: and {} more files without usable symbols", warnings.len() - SHOWN));
+            say(&format!(
+                "leakscope: note: and {} more notes like this about the symbols of files",
+                warnings.len() - SHOWN
+            ));
         }
     }
 }
