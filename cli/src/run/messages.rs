@@ -51,7 +51,15 @@ pub fn own_cost(after: Duration) -> String {
     };
     let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
     let processor = share(seconds(usage.ru_utime) + seconds(usage.ru_stime), after);
-    format!("leakscope took {processor} and {} beside the target", bytes(usage.ru_maxrss as u64 * 1024))
+    format!("leakscope took {processor} and {} beside the target", bytes(most_resident()))
+}
+
+/// The most that was resident, bytes; 0 if it cannot be read. Not `ru_maxrss`: that remembers what was resident before
+/// the exec that started leakscope.
+fn most_resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 fn share(seconds: f64, of: Duration) -> String {

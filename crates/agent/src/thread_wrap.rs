@@ -1,12 +1,12 @@
 //! The rules around pthread_create: each thread is entered with its creator's stack, and leaves once it has ended.
 //!
-//! The new thread must say its kernel id, for that is how its end is noticed. So it starts in [`crate::machine`]'s
+//! The new thread must say its kernel id, for that is how its end is noticed. So it starts in `machine`'s
 //! trampoline, which says it and then *jumps* to the program's own start routine, with the program's own argument: no
 //! frame of ours is left. Return values, pthread_exit, cancellation, stack traces and the depth of the stack are what
 //! they would be without us, because nothing of us is there. (A trampoline that stayed to see the return would not
 //! see pthread_exit and cancellation; a key's destructor would, but keys are few and the program's to count.)
 //!
-//! The routine and its argument wait in [`PENDING`], in the process's own memory: what lies in the session could be
+//! The routine and its argument wait in `PENDING`, in the process's own memory: what lies in the session could be
 //! changed by the collector, and must never be jumped to.
 //!
 //! Ends are noticed by asking the kernel whether the id still exists: two slots of the table at each pthread_create,
