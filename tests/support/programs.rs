@@ -1,12 +1,13 @@
 //! The target programs: compiled once for each content and set of options, into target/e2e/HASH.
 
 use super::machine::{need, repository, target};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 
 /// Functions stay functions and calls stay calls, so that the truth by function is the truth.
 const C_OPTIONS: &[&str] = &[
@@ -103,7 +104,7 @@ fn java_home() -> PathBuf {
 /// Runs a compiler into a folder named after what goes in, unless that is there already.
 fn once(inputs: &[PathBuf], mut command: Command, set_output: impl FnOnce(&mut Command, &Path)) -> PathBuf {
     static DONE: LazyLock<Mutex<HashMap<u64, PathBuf>>> = LazyLock::new(Mutex::default);
-    let mut done = DONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut done = DONE.lock();
     let mut hasher = DefaultHasher::new();
     format!("{command:?}").hash(&mut hasher);
     for input in inputs {

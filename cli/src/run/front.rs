@@ -6,11 +6,12 @@ use crate::glob;
 use crate::run::recorder::Happening;
 use leakscope_collect::{Credentials, Decide, PeerId, Reception, parent_of, process_name};
 use leakscope_session::handshake::{Settings, Why};
+use parking_lot::{Mutex, MutexGuard};
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// Longest wait for something to happen, milliseconds.
@@ -100,7 +101,7 @@ impl Front {
     }
 
     fn lock(&self) -> MutexGuard<'_, Reception> {
-        self.reception.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reception.lock()
     }
 
     fn wait(&self) {

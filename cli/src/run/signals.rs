@@ -5,8 +5,9 @@
 #![allow(unsafe_code)] // sigwaitinfo and kill
 
 use crate::run::launch::{FORWARDED, SignalSet};
+use parking_lot::Mutex;
 use std::mem::MaybeUninit;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
 /// The target as far as signals go; `None` once it is about to be reaped, when its number may be given away.
@@ -16,13 +17,13 @@ pub struct Recipient(Arc<Mutex<Option<u32>>>);
 impl Recipient {
     /// From now on signals go to this process.
     pub fn set(&self, pid: Option<u32>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pid;
+        *self.0.lock() = pid;
     }
 
     /// Passes a signal on, unless the process got it already.
     fn send(&self, signal: i32, from_terminal: bool) {
         // Held while sending: the process cannot be reaped meanwhile.
-        let pid = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pid = self.0.lock();
         let Some(pid) = pid.and_then(|pid| libc::pid_t::try_from(pid).ok()) else { return };
         // SAFETY: these take integers.
         unsafe {
