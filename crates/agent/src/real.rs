@@ -99,6 +99,12 @@ pub fn resolve() -> bool {
     true
 }
 
+/// Whether the real functions were found. Does not look for them: dlsym allocates, and an allocator that comes before us
+/// may be inside its own lock (jemalloc maps memory while it starts, and deadlocked).
+pub fn resolved() -> bool {
+    STATE.load(Ordering::Acquire) == KNOWN
+}
+
 fn set(function: &RealFunction, found: *mut c_void) {
     if !found.is_null() {
         function.store(found, Ordering::Release);

@@ -130,11 +130,12 @@ static ALLOCATOR: Allocator =
 /// The loader does not know every allocator (one in a JIT's memory); it is asked so often.
 const MOST_LOOKS: u32 = 8;
 
-/// Whether code at `address` belongs to the library that the real malloc lies in.
+/// Whether code at `address` belongs to the library that the real malloc lies in. False before that is known: then
+/// nothing is recorded yet.
 pub fn is_allocator(address: usize) -> bool {
     let mut end = ALLOCATOR.end.load(Ordering::Acquire);
     if end == 0 && ALLOCATOR.looks.load(Ordering::Relaxed) < MOST_LOOKS {
-        if !crate::real::resolve() {
+        if !crate::real::resolved() {
             return false;
         }
         match find_module(MALLOC.load(Ordering::Relaxed) as usize) {

@@ -163,6 +163,21 @@ fn a_program_with_a_malloc_of_its_own_gets_its_blocks_back() {
     assert_success(&run_unrecorded(&mut Command::new(program("own_malloc"))));
 }
 
+/// Before the shim is set up it must not call dlsym from within an allocator's mmap: dlsym allocates.
+#[test]
+fn an_allocator_before_the_shim_can_map_memory_under_its_lock() {
+    let folder = "an_allocator_before_the_shim_can_map_memory_under_its_lock";
+    let library = |name: &str, what: &str| {
+        compile("mapping_malloc", &format!("{folder}/{name}"), &["-shared", "-fPIC", &format!("-D{what}")])
+    };
+    let (allocator, early) = (library("liballocator.so", "ALLOCATOR"), library("libearly.so", "EARLY"));
+    let early = format!("-Wl,--no-as-needed,{0},-rpath,{1}", early.display(), early.parent().unwrap().display());
+    let program = compile("mapping_malloc", &format!("{folder}/program"), &[&early]);
+    let mut command = Command::new(program);
+    command.env("LD_PRELOAD", format!("{}:{}", allocator.display(), shim().display()));
+    assert_success(&command.output().expect("the program starts"));
+}
+
 #[test]
 fn malloc_works_where_dlsym_finds_nothing() {
     assert_success(&run_unrecorded(&mut Command::new(program("no_dlsym"))));
