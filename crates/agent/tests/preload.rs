@@ -179,6 +179,15 @@ fn an_allocator_before_the_shim_can_map_memory_under_its_lock() {
 }
 
 #[test]
+fn stacks_are_whole_in_an_executable_with_holes_between_its_segments() {
+    let far = ["-no-pie", "-Wl,--section-start=.far=0x500000"];
+    let program = compile("holes", "stacks_are_whole/holes", &far);
+    let (output, received) = run_recorded(&mut Command::new(program));
+    assert_success(&output);
+    assert_eq!(received.session().losses.get(Loss::StackTruncated), 0);
+}
+
+#[test]
 fn malloc_works_where_dlsym_finds_nothing() {
     assert_success(&run_unrecorded(&mut Command::new(program("no_dlsym"))));
 }

@@ -100,8 +100,9 @@ struct LinkMap {
     dynamic: usize,
 }
 
+/// What the loader says of `pc`.
 #[inline]
-fn ask_loader(pc: usize) -> Option<LoadedModule> {
+fn dl_find_object(pc: usize) -> Option<DlFindObject> {
     type Find = unsafe extern "C" fn(*const c_void, *mut DlFindObject) -> i32;
     let address = x86_64::dl_find_object_address();
     if address == 0 {
@@ -111,12 +112,12 @@ fn ask_loader(pc: usize) -> Option<LoadedModule> {
     let find = unsafe { core::mem::transmute::<usize, Find>(address) };
     let mut found = core::mem::MaybeUninit::<DlFindObject>::uninit();
     // SAFETY: the pointer is only compared; 0 means that the structure has been filled.
-    let found = unsafe {
-        if find(core::ptr::without_provenance(pc), found.as_mut_ptr()) != 0 {
-            return None;
-        }
-        found.assume_init_ref()
-    };
+    unsafe { (find(core::ptr::without_provenance(pc), found.as_mut_ptr()) == 0).then(|| found.assume_init()) }
+}
+
+#[inline]
+fn ask_loader(pc: usize) -> Option<LoadedModule> {
+    let found = dl_find_object(pc)?;
     // SAFETY: a loaded object has a link_map; it is loaded as long as its code can be returned to.
     let link_map = unsafe { found.link_map.as_ref()? };
     let known = [found.map_end, found.link_map as usize, link_map.dynamic, found.eh_frame_hdr];
@@ -185,19 +186,45 @@ impl LoadedModule {
         }
     }
 
+    /// The file's headers. Of an executable with holes between its segments (node, which aligns its code to 2 MiB) the
+    /// loader answers with one segment, not with all from the first to the last: then they lie in one further down.
+    ///
+    /// # Safety
+    /// As [`LoadedModule::region`].
+    unsafe fn first_page(&self) -> Option<FirstPage<'_>> {
+        /// Pages below a segment that are looked at: as many as the largest alignment of segments in use skips.
+        const LARGEST_HOLE: usize = 512;
+        let Name::LinkMap(name) = self.name else {
+            // SAFETY: the caller's promise.
+            return unsafe { headers_at(self.start, self.bias) };
+        };
+        let (mut start, mut hole) = (self.start & !(PAGE - 1), 0);
+        while hole <= LARGEST_HOLE {
+            // SAFETY: the start of a loaded segment, by the caller's promise.
+            if let Some(page) = (hole == 0).then(|| unsafe { headers_at(start, self.bias) }).flatten() {
+                return Some(page);
+            }
+            start = start.checked_sub(PAGE)?;
+            hole = hole.wrapping_add(1);
+            // SAFETY: a loaded object has a link_map, and this one stays loaded.
+            let below = dl_find_object(start)
+                .filter(|below| unsafe { below.link_map.as_ref() }.is_some_and(|map| map.name as usize == name));
+            if let Some(below) = below {
+                (start, hole) = (below.map_start & !(PAGE - 1), 0);
+            }
+        }
+        None
+    }
+
     /// The bytes from `address` to the end of its segment. `None` if no readable segment of the file contains it.
     ///
     /// # Safety
     /// The module is loaded ([`LoadedModule::is_current`]) and stays so as long as the region is used: its code is on
     /// the stack that is being walked, so closing it would be the target's own error.
     pub(crate) unsafe fn region(&self, address: usize) -> Option<Region<'_>> {
-        if self.end.wrapping_sub(self.start) < PAGE || !self.contains(address) {
-            return None;
-        }
-        // SAFETY: the first page of a loaded object is mapped and readable.
-        let page = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(self.start), PAGE) };
-        let segment = FirstPage::parse(page)?.load_segment(address.wrapping_sub(self.bias))?;
-        let end = segment.end.wrapping_add(self.bias).min(self.end);
+        // SAFETY: the caller's promise.
+        let segment = unsafe { self.first_page()? }.load_segment(address.wrapping_sub(self.bias))?;
+        let end = segment.end.wrapping_add(self.bias);
         if segment.flags & READABLE == 0 || end < address {
             return None;
         }
@@ -207,4 +234,16 @@ impl LoadedModule {
         let bytes = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(address), length) };
         Some(Region::new(bytes, address))
     }
+}
+
+/// The headers of an ELF file whose first segment starts at `start`; `None` if that is another of its segments.
+///
+/// # Safety
+/// The page at `start` is mapped and readable as long as the result is used. All segments are readable that linkers
+/// write; the loader tells nothing of their rights.
+unsafe fn headers_at<'a>(start: usize, bias: usize) -> Option<FirstPage<'a>> {
+    // SAFETY: the caller's promise; nothing writes to the headers of a loaded file.
+    let page = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(start), PAGE) };
+    let page = FirstPage::parse(page)?;
+    (page.first_load()?.wrapping_add(bias) & !(PAGE - 1) == start).then_some(page)
 }
