@@ -123,7 +123,7 @@ impl Rows {
         if row.samples == 0 {
             *row = one;
         } else if row.bytes_observed.checked_add(size).is_some() {
-            absorb(row, &one);
+            row.add(&one);
         } else {
             self.damaged = self.damaged.saturating_add(1);
         }
@@ -133,16 +133,4 @@ impl Rows {
 fn sampled(entry: &Entry) -> Live {
     let Entry { stack, epoch, size, birth_ms, .. } = *entry;
     Live { kind: Kind::Malloc, stack, epoch, bytes: size, birth_ms }
-}
-
-/// Adds the sums of `other` to `row`.
-fn absorb(row: &mut Row, other: &Row) {
-    row.samples = row.samples.saturating_add(other.samples);
-    row.bytes += other.bytes;
-    row.bytes_variance += other.bytes_variance;
-    row.bytes_observed = row.bytes_observed.saturating_add(other.bytes_observed);
-    row.objects += other.objects;
-    row.objects_variance += other.objects_variance;
-    row.smallest_bytes = row.smallest_bytes.min(other.smallest_bytes);
-    row.oldest_ms = row.oldest_ms.min(other.oldest_ms);
 }

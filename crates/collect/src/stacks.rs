@@ -94,7 +94,7 @@ impl Stacks {
         for (mut candidates, most) in [(with_live, most_live), (idle, most_idle)] {
             candidates.sort_unstable_by(|a, b| b.cmp(a));
             for (_, id) in candidates.split_off(candidates.len().min(most)) {
-                add(self.others.get_or_insert_default(), &totals(shared, id));
+                self.others.get_or_insert_default().add(&totals(shared, id));
                 self.merged = self.merged.saturating_add(1);
             }
             kept.extend(candidates.into_iter().map(|(_, id)| id));
@@ -143,17 +143,4 @@ fn totals(shared: &SharedSession, id: u32) -> Totals {
         frees_app: counter(Counter::FreesApp),
         frees_gc: counter(Counter::FreesGc),
     }
-}
-
-/// Adds the totals of one more stack.
-fn add(sum: &mut Totals, totals: &Totals) {
-    sum.samples = sum.samples.saturating_add(totals.samples);
-    sum.bytes += totals.bytes;
-    sum.bytes_variance += totals.bytes_variance;
-    sum.bytes_observed = sum.bytes_observed.saturating_add(totals.bytes_observed);
-    sum.objects += totals.objects;
-    sum.freed_by_app += totals.freed_by_app;
-    sum.freed_by_gc += totals.freed_by_gc;
-    sum.frees_app = sum.frees_app.saturating_add(totals.frees_app);
-    sum.frees_gc = sum.frees_gc.saturating_add(totals.frees_gc);
 }

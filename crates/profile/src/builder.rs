@@ -153,7 +153,7 @@ impl ProfileBuilder {
         let key = (row.stack, row.kind, row.epoch, row.interval_bytes);
         let index = *self.rows.entry(key).or_insert(rows.len());
         match rows.get_mut(index) {
-            Some(sum) => add(sum, &row),
+            Some(sum) => sum.add(&row),
             None => rows.push(row),
         }
     }
@@ -163,16 +163,7 @@ impl ProfileBuilder {
     /// # Panics
     /// If the stack is not from this builder.
     pub fn totals(&mut self, stack: StackId, totals: &Totals) {
-        let sum = &mut self.profile.stacks[stack.0 as usize].totals;
-        sum.samples = sum.samples.saturating_add(totals.samples);
-        sum.bytes += totals.bytes;
-        sum.bytes_variance += totals.bytes_variance;
-        sum.bytes_observed = sum.bytes_observed.saturating_add(totals.bytes_observed);
-        sum.objects += totals.objects;
-        sum.freed_by_app += totals.freed_by_app;
-        sum.freed_by_gc += totals.freed_by_gc;
-        sum.frees_app = sum.frees_app.saturating_add(totals.frees_app);
-        sum.frees_gc = sum.frees_gc.saturating_add(totals.frees_gc);
+        self.profile.stacks[stack.0 as usize].totals.add(totals);
     }
 
     /// Counts data that we did not get. Zero leaves no trace.
@@ -205,17 +196,6 @@ impl ProfileBuilder {
         self.functions.insert(function, id);
         id
     }
-}
-
-fn add(sum: &mut Row, row: &Row) {
-    sum.samples = sum.samples.saturating_add(row.samples);
-    sum.bytes += row.bytes;
-    sum.bytes_variance += row.bytes_variance;
-    sum.bytes_observed = sum.bytes_observed.saturating_add(row.bytes_observed);
-    sum.objects += row.objects;
-    sum.objects_variance += row.objects_variance;
-    sum.smallest_bytes = sum.smallest_bytes.min(row.smallest_bytes);
-    sum.oldest_ms = sum.oldest_ms.min(row.oldest_ms);
 }
 
 /// Puts the module of the executable first, or one without addresses where no code of it is in any stack: pprof

@@ -195,6 +195,21 @@ pub struct Totals {
     pub frees_gc: u64,
 }
 
+impl Totals {
+    /// Adds the totals of another stack. Counts stop at their largest value.
+    pub fn add(&mut self, other: &Totals) {
+        self.samples = self.samples.saturating_add(other.samples);
+        self.bytes += other.bytes;
+        self.bytes_variance += other.bytes_variance;
+        self.bytes_observed = self.bytes_observed.saturating_add(other.bytes_observed);
+        self.objects += other.objects;
+        self.freed_by_app += other.freed_by_app;
+        self.freed_by_gc += other.freed_by_gc;
+        self.frees_app = self.frees_app.saturating_add(other.frees_app);
+        self.frees_gc = self.frees_gc.saturating_add(other.frees_gc);
+    }
+}
+
 /// What kind of memory a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Kind {
@@ -248,6 +263,20 @@ pub struct Row {
     pub smallest_bytes: u64,
     /// Birth of the oldest block, milliseconds since recording started.
     pub oldest_ms: u64,
+}
+
+impl Row {
+    /// Adds the blocks of another row; what tells rows apart stays as it is. Counts stop at their largest value.
+    pub fn add(&mut self, other: &Row) {
+        self.samples = self.samples.saturating_add(other.samples);
+        self.bytes += other.bytes;
+        self.bytes_variance += other.bytes_variance;
+        self.bytes_observed = self.bytes_observed.saturating_add(other.bytes_observed);
+        self.objects += other.objects;
+        self.objects_variance += other.objects_variance;
+        self.smallest_bytes = self.smallest_bytes.min(other.smallest_bytes);
+        self.oldest_ms = self.oldest_ms.min(other.oldest_ms);
+    }
 }
 
 /// Memory of the process at the snapshot; 0 where unknown.
