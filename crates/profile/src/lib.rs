@@ -32,6 +32,7 @@ mod proto;
 mod redact;
 mod save;
 mod strings;
+pub mod timeline;
 mod unsymbolized;
 mod wire;
 
