@@ -34,6 +34,7 @@ mod regions;
 mod root;
 mod rows;
 mod shared;
+mod smaps;
 mod stacks;
 mod threads;
 
@@ -50,3 +51,4 @@ pub use peer::{Credentials, Peer, Received};
 pub use reception::{Decide, Event, PeerId, Reception};
 pub use root::ProcessRoot;
 pub use shared::SharedSession;
+pub use smaps::{Figures, SmapsEntry, parse_smaps, read_smaps};
