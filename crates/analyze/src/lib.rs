@@ -13,6 +13,7 @@
 //! itself is in `leakscope-sampling`, where the target uses the same function.
 #![forbid(unsafe_code)]
 
+mod analysis;
 mod application;
 mod change;
 mod diff;
@@ -26,6 +27,10 @@ mod select;
 mod site;
 mod sites;
 
+pub use analysis::{
+    Ages, Analysis, Coincidence, Confidence, Event, Fix, Forecast, FreedShare, Instant, Reason, Remedy, RowTrend,
+    Shape, Steps, Suspect, TimeRange, Trend, Verdict, VerdictId, Window,
+};
 pub use application::FRAMEWORK_PACKAGES;
 pub use change::{Change, Direction, FEWEST_SAMPLES};
 pub use diff::{Diff, DiffOptions, Growth, Status, diff};
