@@ -13,6 +13,7 @@ mod exact;
 mod java;
 mod killed;
 mod mapped;
+mod neighbours;
 mod obstacles;
 mod run;
 mod threads;

@@ -8,10 +8,12 @@
 //! | [`volume`], [`recording`], [`session_file`] | what recordings look like on disk, and finding a snapshot in them |
 //! | [`reading`] | a profile with its symbols, ready to be analysed |
 //! | [`profile_file`] | writing a profile for a person |
+//! | [`allocators`] | allocators that stand in the way |
 //! | [`locate`], [`request`] | the recording of a process that runs |
 //! | [`shim_file`], [`symbols`] | the library that is preloaded; names of native functions |
 //! | [`say`], [`terminal`], [`sizes`], [`clock`], [`glob`], [`exit`] | words, widths, figures, patterns, exit codes |
 
+mod allocators;
 mod args;
 mod clock;
 mod commands;

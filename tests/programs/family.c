@@ -1,4 +1,5 @@
-/* Every allocation call of C, each in a function of its own, with a size of its own; and each freed twin. */
+/* Every allocation call of C, each in a function of its own, with a size of its own; and each freed twin.
+ * `program no-pvalloc`: without the one that some allocators lack, whose blocks they could not free. */
 #include "program.h"
 #include <malloc.h>
 
@@ -31,7 +32,7 @@ NOINLINE static void by_nothing(void) {
     truth("by_nothing", 1, 1);
 }
 
-int main(void) {
+int main(int count, char **arguments) {
     by_malloc();
     by_calloc();
     by_realloc();
@@ -40,7 +41,7 @@ int main(void) {
     by_posix_memalign();
     by_aligned_alloc();
     by_valloc();
-    by_pvalloc();
+    if (count < 2 || strcmp(arguments[1], "no-pvalloc")) by_pvalloc();
     by_strdup();
     by_nothing();
 }

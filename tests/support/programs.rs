@@ -37,6 +37,16 @@ pub fn c_static(name: &str) -> PathBuf {
     compile_c(&format!("{name}.c"), "cc", &["-std=gnu11", "-static"])
 }
 
+/// The same, with further options of the compiler.
+pub fn c_with(name: &str, options: &[&str]) -> PathBuf {
+    compile_c(&format!("{name}.c"), "cc", &[&["-std=gnu11"], options].concat())
+}
+
+/// tests/programs/NAME.c as a library to preload or to open.
+pub fn library(name: &str) -> PathBuf {
+    c_with(name, &["-shared", "-fPIC"])
+}
+
 /// tests/programs/NAME.cc as an executable.
 pub fn cc(name: &str) -> PathBuf {
     compile_c(&format!("{name}.cc"), "c++", &["-std=gnu++17"])

@@ -1,6 +1,7 @@
 //! `leakscope recover PID`: what was recorded of a process whose leakscope is gone. The session is in the target's
 //! memory, and the target has kept a descriptor of it.
 
+use crate::allocators;
 use crate::args::RecoverArgs;
 use crate::commands::snapshot;
 use crate::exit::{self, Failure};
@@ -44,6 +45,7 @@ pub fn run(args: &RecoverArgs) -> Result<u8> {
     let shared = SharedSession::open(descriptor, None).with_context(|| format!("the session of process {pid}"))?;
     let mut facts = ProcessFacts::gather(pid);
     facts.find_jvm();
+    facts.inner_allocators = allocators::of_process(&facts);
     let mut symbols = Symbols::new();
     let occasion = Occasion {
         index: None,

@@ -1,5 +1,6 @@
 //! The main loop of `run`: what comes through the door, what is due, and the end.
 
+use crate::allocators;
 use crate::clock::{rfc3339, time_of_day, unix_seconds};
 use crate::run::finished::Finished;
 use crate::run::folder::Folder;
@@ -14,6 +15,7 @@ use crate::symbols::Symbols;
 use leakscope_collect::{Collector, Credentials, Event, PeerId, ProcessFacts, SharedSession};
 use leakscope_profile::Exit;
 use leakscope_session::handshake::Why;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -61,6 +63,8 @@ pub struct Recorder {
     /// Since when nobody has been recorded; `None` while somebody is, or once the user was told.
     silent_since: Option<Instant>,
     greeted: bool,
+    /// Reasons why something is not recorded that the user has been told.
+    told: HashSet<String>,
 }
 
 impl Recorder {
@@ -76,6 +80,7 @@ impl Recorder {
             symbols: Symbols::new(),
             silent_since: may_preload.then(Instant::now),
             greeted: false,
+            told: HashSet::new(),
         }
     }
 
@@ -142,7 +147,7 @@ impl Recorder {
         }
     }
 
-    fn begin(&mut self, peer: PeerId, why: Why, shared: SharedSession, facts: ProcessFacts) {
+    fn begin(&mut self, peer: PeerId, why: Why, shared: SharedSession, mut facts: ProcessFacts) {
         // The same process under another program: its former session is over.
         self.put_away_where(|process| process.facts.pid == facts.pid);
         let is_root = facts.pid == self.root;
@@ -156,7 +161,10 @@ impl Recorder {
         };
         let folder = Folder::new(folder, self.describe(&facts, &shared, is_root));
         self.greet(&facts, why, folder.path());
-        let mut process = Recorded::new(peer, facts, folder, is_root, Collector::new(shared));
+        facts.inner_allocators = allocators::of_process(&facts);
+        let collector = Collector::new(shared);
+        self.tell_blind_spots(&facts, &collector);
+        let mut process = Recorded::new(peer, facts, folder, is_root, collector);
         process.schedule(self.plan.interval);
         self.processes.push(process);
         self.silent_since = None;
@@ -167,6 +175,20 @@ impl Recorder {
             say(&messages::handshake(&facts.name, facts.pid, folder));
         }
         self.greeted = true;
+    }
+
+    /// Says loudly what of a process is not recorded; once, where many processes are followed.
+    fn tell_blind_spots(&mut self, facts: &ProcessFacts, collector: &Collector) {
+        let process = format!("{} (pid {})", facts.name, facts.pid);
+        let bypass = collector.bypassed_by(facts).map(|file| (format!("{file} {}", file == facts.exe), file));
+        if let Some((reason, file)) = bypass
+            && self.told.insert(reason)
+        {
+            warn(&allocators::bypass(&process, &file, &facts.exe));
+        }
+        if !facts.inner_allocators.is_empty() && self.told.insert(facts.exe.clone()) {
+            warn(&allocators::inside(&process, &facts.inner_allocators));
+        }
     }
 
     fn describe(&self, facts: &ProcessFacts, shared: &SharedSession, is_root: bool) -> SessionFile {

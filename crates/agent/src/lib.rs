@@ -17,6 +17,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod arena;
+mod bypass;
 pub mod capture;
 pub mod helper;
 mod kernel;

@@ -120,19 +120,22 @@ pub(crate) unsafe extern "C" fn thread_trampoline(place: *mut core::ffi::c_void)
     )
 }
 
-/// The address of the program's first `free`, which may be the shim's.
-pub(crate) fn program_free() -> *mut core::ffi::c_void {
-    let address;
-    // SAFETY: loads the symbol's entry of the global offset table.
-    unsafe {
-        asm!(
-            "mov {}, qword ptr [rip + free@GOTPCREL]",
-            out(reg) address,
-            options(nostack, readonly, preserves_flags)
-        );
-    }
-    address
+/// The address of a function as the program sees it: the first in its search order, which may be the shim's.
+macro_rules! program {
+    ($name:literal) => {{
+        let address: *mut core::ffi::c_void;
+        // SAFETY: loads the symbol's entry of the global offset table.
+        unsafe {
+            core::arch::asm!(
+                concat!("mov {a}, qword ptr [rip + ", $name, "@GOTPCREL]"),
+                a = out(reg) address,
+                options(nostack, readonly, preserves_flags)
+            );
+        }
+        address
+    }};
 }
+pub(crate) use program;
 
 /// The address of a libc symbol, null where the program has none of that name.
 macro_rules! weak {

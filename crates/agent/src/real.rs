@@ -332,8 +332,9 @@ unsafe extern "C" fn fallback_free_aligned_sized(address: *mut c_void, _align: u
 /// Calls `free` as the program sees it: ours, unless the program brings its own malloc. It rarely brings free_sized
 /// too, so the block may be of either.
 unsafe fn program_free(address: *mut c_void) {
+    let free = crate::machine::program!("free");
     // SAFETY: the symbol is free's, with its signature; the block is our caller's to free.
-    unsafe { transmute::<*mut c_void, Free>(crate::machine::program_free())(address) }
+    unsafe { transmute::<*mut c_void, Free>(free)(address) }
 }
 
 /// Calls a function that has been looked for; null where it still is its own bootstrap (there is none).

@@ -5,12 +5,13 @@
 //! on unrecorded, and the collector is told why where it can be.
 #![allow(unsafe_code)] // makes the session from a raw mapping
 
-use crate::helper;
 use crate::kernel::{self, Errno, Fd};
 use crate::libc_symbols::{KeepErrno, PthreadCreate, find_in_environment, now_ms};
 use crate::recorder::{Published, RECORDER, publish_jvm_state};
+use crate::{bypass, helper, modules};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
+use leakscope_session::frame::FrameWord;
 use leakscope_session::handshake::{ENVIRONMENT, MESSAGE_BYTES, Message, Refusal, Settings, Why, Words};
 use leakscope_session::header::{Count, JvmState, Word};
 use leakscope_session::view::{Session, Sizes};
@@ -212,6 +213,7 @@ fn make_sized(settings: &Settings, sizes: &Sizes) -> Result<Made, (Refusal, Errn
         return Err((Refusal::NoSize, EFBIG));
     };
     let start_ms = fill_header(&session, settings);
+    note_bypass(&session);
     Ok(Made { fd, base, bytes, session, start_ms, flag: flag.cast() })
 }
 
@@ -236,6 +238,15 @@ fn fill_header(session: &Session<'_>, settings: &Settings) -> u64 {
         segments.store(1, Ordering::Release);
     }
     now_ms()
+}
+
+/// Says whose malloc the program calls, if not ours; the collector is to tell the user.
+fn note_bypass(session: &Session<'_>) {
+    if let Some(address) = bypass::other_malloc() {
+        session.header.set(Word::OtherMalloc, address as u64);
+        // As a return address: one behind the call.
+        modules::note(session, &[FrameWord::native(address as u64 + 1)]);
+    }
 }
 
 #[cfg(test)]

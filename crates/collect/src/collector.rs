@@ -4,7 +4,7 @@ use crate::clock;
 use crate::drain::{Churn, Drain};
 use crate::facts::ProcessFacts;
 use crate::java::JavaNames;
-use crate::modules::Modules;
+use crate::modules::{self, Modules};
 use crate::native::{NativeCache, NativeNames};
 use crate::regions::Regions;
 use crate::rows::Rows;
@@ -12,7 +12,7 @@ use crate::shared::SharedSession;
 use crate::stacks::Stacks;
 use crate::threads::Threads;
 use leakscope_profile::{
-    Code, FrameId, Function, ModuleId, Profile, ProfileBuilder, Row, Settings, Snapshot, StackId, Totals,
+    Code, FrameId, Function, ModuleId, Profile, ProfileBuilder, Row, Settings, Snapshot, StackId, Target, Totals,
 };
 use leakscope_session::frame::{Decoded, FrameWord, Marker};
 use leakscope_session::header::{JvmState, Word};
@@ -68,6 +68,14 @@ impl Collector {
         JvmState::from_word(self.shared.session().header.get(Word::JvmState))
     }
 
+    /// The file whose malloc the target calls instead of the shim's, so that none of it is recorded; `None` where the
+    /// calls are recorded.
+    pub fn bypassed_by(&self, facts: &ProcessFacts) -> Option<String> {
+        let session = self.shared.session();
+        let address = session.header.get(Word::OtherMalloc);
+        (address != 0).then(|| modules::path_at(&session.modules, address, &facts.exe))
+    }
+
     /// Empties the ring. Bounded work.
     pub fn drain(&mut self, target_is_dead: bool) {
         self.drain.drain(&self.shared, target_is_dead);
@@ -102,7 +110,8 @@ impl Collector {
         self.java.update(&self.shared.session().java);
         self.name_native_frames(&stacks, facts, names);
 
-        let mut builder = ProfileBuilder::new(facts.target(), snapshot, self.settings(occasion));
+        let target = Target { bypassed_by: self.bypassed_by(facts).unwrap_or_default(), ..facts.target() };
+        let mut builder = ProfileBuilder::new(target, snapshot, self.settings(occasion));
         let frames = self.add_frames(&mut builder, &stacks);
         let ids = add_stacks(&mut builder, &stacks, &frames);
         let others = stacks.others.map(|totals| add_others(&mut builder, &totals));

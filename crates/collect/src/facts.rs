@@ -25,6 +25,8 @@ pub struct ProcessFacts {
     pub exe: String,
     /// Version of the JVM, as `17.0.15+6`; empty while none is known.
     pub jvm: String,
+    /// Names of the allocators that are linked into its executable, which whoever made these facts may look for.
+    pub inner_allocators: Vec<String>,
     /// How it ended, once it has.
     pub exit: Option<Exit>,
     /// Its root directory.
@@ -43,6 +45,7 @@ impl ProcessFacts {
             command: command(pid),
             exe: exe(pid),
             jvm: String::new(),
+            inner_allocators: Vec::new(),
             exit: None,
             root: ProcessRoot::of(pid),
             cgroup: CgroupMemory::of(pid),
@@ -102,6 +105,8 @@ impl ProcessFacts {
             exe: self.exe.clone(),
             exit: self.exit,
             jvm: self.jvm.clone(),
+            bypassed_by: String::new(),
+            inner_allocators: self.inner_allocators.clone(),
         }
     }
 

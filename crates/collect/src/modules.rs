@@ -160,6 +160,14 @@ impl KnownModule {
     }
 }
 
+/// Path of the module in a session's table that holds an address; where it holds none, the address itself: the table was
+/// full, or the session was tampered with.
+pub(crate) fn path_at(table: &ModuleTable<'_>, address: u64, exe: &str) -> String {
+    let holds = |index: &u32| table.range(*index).is_some_and(|range| (range.start..range.end).contains(&address));
+    let index = (0..table.total().min(MOST_MODULES)).find(holds);
+    index.map_or_else(|| format!("{address:#x}"), |index| path_of(table, index, exe))
+}
+
 fn path_of(table: &ModuleTable<'_>, index: u32, exe: &str) -> String {
     let mut bytes = Vec::new();
     table.path(index, |byte| bytes.push(byte));

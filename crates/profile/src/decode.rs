@@ -137,7 +137,16 @@ fn target(target: extension::Target) -> Result<Target, Inconsistent> {
         3 => Some(Exit::Unknown),
         other => return Err(Inconsistent::new(format!("unknown kind of exit {other}"))),
     };
-    Ok(Target { pid: target.pid, name: target.name, command: target.command, exe: target.exe, exit, jvm: target.jvm })
+    Ok(Target {
+        pid: target.pid,
+        name: target.name,
+        command: target.command,
+        exe: target.exe,
+        exit,
+        jvm: target.jvm,
+        bypassed_by: target.bypassed_by,
+        inner_allocators: target.inner_allocators,
+    })
 }
 
 fn snapshot(snapshot: extension::Snapshot, time_unix_ns: i64) -> Result<Snapshot, Inconsistent> {

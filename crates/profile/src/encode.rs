@@ -286,6 +286,8 @@ fn extension(profile: &Profile, stack_sample: Vec<u32>) -> Extension {
             exit,
             exit_value,
             jvm: target.jvm.clone(),
+            bypassed_by: target.bypassed_by.clone(),
+            inner_allocators: target.inner_allocators.clone(),
         }),
         memory: Some(extension::Memory {
             rss_bytes: profile.memory.rss_bytes,

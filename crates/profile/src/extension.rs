@@ -97,6 +97,10 @@ pub(crate) struct Target {
     pub exit_value: i32,
     #[prost(string, tag = "7")]
     pub jvm: String,
+    #[prost(string, tag = "8")]
+    pub bypassed_by: String,
+    #[prost(string, repeated, tag = "9")]
+    pub inner_allocators: Vec<String>,
 }
 
 /// [`model::Memory`].

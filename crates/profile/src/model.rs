@@ -50,6 +50,12 @@ pub struct Target {
     pub exit: Option<Exit>,
     /// For a JVM its version, as `17.0.15+6`; empty if it is none or the version is unknown.
     pub jvm: String,
+    /// File whose malloc the process calls instead of the shim's, so that none of its malloc is recorded; empty where it
+    /// is.
+    pub bypassed_by: String,
+    /// Allocators that are linked into the executable under names of their own, as `jemalloc`: what is allocated
+    /// through them is recorded only as the memory that they map.
+    pub inner_allocators: Vec<String>,
 }
 
 /// How a process ended.

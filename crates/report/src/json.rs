@@ -82,6 +82,8 @@ struct JsonTarget<'a> {
     command: &'a [String],
     exe: &'a str,
     exit: Option<JsonExit>,
+    bypassed_by: Option<&'a str>,
+    inner_allocators: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -179,7 +181,15 @@ fn target(profile: &Profile) -> JsonTarget<'_> {
         Exit::Signal(signal) => JsonExit { code: None, signal: Some(signal) },
         Exit::Unknown => JsonExit { code: None, signal: None },
     });
-    JsonTarget { pid: profile.target.pid, command: &profile.target.command, exe: &profile.target.exe, exit }
+    let target = &profile.target;
+    JsonTarget {
+        pid: target.pid,
+        command: &target.command,
+        exe: &target.exe,
+        exit,
+        bypassed_by: Some(target.bypassed_by.as_str()).filter(|file| !file.is_empty()),
+        inner_allocators: &target.inner_allocators,
+    }
 }
 
 fn snapshot(profile: &Profile) -> JsonSnapshot {

@@ -49,6 +49,11 @@ fn head(a: &Profile, b: &Profile, diff: &Diff, options: &TextOptions) -> String 
         let warning = "warning: AFTER is older than BEFORE: what grew is shown as shrinking; swap the two";
         let _ = writeln!(text, "{}", options.paint(Ink::Bad, &options.sentence(warning, 2)));
     }
+    let mut blind = words::blind_spots(a);
+    blind.extend(words::blind_spots(b).into_iter().filter(|spot| !words::blind_spots(a).contains(spot)));
+    for spot in blind {
+        let _ = writeln!(text, "{}", options.paint(Ink::Bad, &options.sentence(&format!("warning: {spot}"), 2)));
+    }
     let elapsed = match diff.elapsed_ms {
         Some(ms) if ms < 0 => format!(" (-{})", duration(ms.unsigned_abs())),
         Some(ms) => format!(" (+{})", duration(ms.unsigned_abs())),

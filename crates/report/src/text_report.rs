@@ -62,9 +62,13 @@ fn head(profile: &Profile, sites: &Sites, options: &TextOptions) -> String {
     let glyphs = options.glyphs();
     let total = &sites.total;
     let mut text = format!("{}\n", options.parts(&words::recording(profile), 2));
-    let losses = words::losses(&profile.losses);
+    let (losses, blind) = (words::losses(&profile.losses), words::blind_spots(profile));
+    for spot in &blind {
+        let _ = writeln!(text, "{}", options.paint(Ink::Bad, &options.sentence(&format!("warning: {spot}"), 2)));
+    }
     if losses.is_empty() {
-        text.push_str("nothing was lost\n");
+        let lost = if blind.is_empty() { "nothing was lost\n" } else { "nothing else was lost\n" };
+        text.push_str(lost);
     } else {
         let _ = writeln!(text, "{}", options.sentence(&format!("lost: {}", losses.join("; ")), 2));
     }

@@ -115,6 +115,27 @@ pub(crate) fn sampling(profile: &Profile) -> String {
     }
 }
 
+/// What of the process was not recorded at all, a sentence for each reason.
+pub(crate) fn blind_spots(profile: &Profile) -> Vec<String> {
+    let target = &profile.target;
+    let mut sentences = Vec::new();
+    if !target.bypassed_by.is_empty() {
+        let file = printable(&target.bypassed_by);
+        sentences.push(if target.bypassed_by == target.exe {
+            format!("malloc was not recorded: the program {file} has its own, which its calls go to")
+        } else {
+            format!("malloc was not recorded: the program's calls went to {file}, which was loaded before leakscope's library")
+        });
+    }
+    if !target.inner_allocators.is_empty() {
+        let names = target.inner_allocators.iter().map(|name| printable(name)).collect::<Vec<_>>().join(" and ");
+        sentences.push(format!(
+            "the program has {names} linked into it: what is allocated through that shows only as the memory it maps"
+        ));
+    }
+    sentences
+}
+
 /// What was lost, a sentence for each kind; the ones that make live memory wrong first.
 pub(crate) fn losses<'a>(losses: impl IntoIterator<Item = (&'a String, &'a u64)>) -> Vec<String> {
     let mut lost: Vec<(&str, u64)> =

@@ -47,6 +47,18 @@ fn report_text() {
     }
 }
 
+/// What is not recorded at all leads, in every form.
+#[test]
+fn report_and_diff_of_a_process_whose_malloc_is_not_recorded() {
+    let (a, _) = sample::snapshots();
+    let b = sample::bypassed();
+    let short = TextOptions { stacks: 0, sites: 1, columns: Some(100), ..options() };
+    let by_stack = sites(&b, &Grouping::default());
+    check("report-bypassed.txt", &text_report(&b, &by_stack, &short));
+    check("report-bypassed.json", &json_report(&b, &by_stack));
+    check("diff-bypassed.txt", &text_diff(&a, &b, &diff(&a, &b, &DiffOptions::default()), &short));
+}
+
 #[test]
 fn report_text_of_a_terminal() {
     let ended = sample::ended();

@@ -54,6 +54,8 @@ pub enum Word {
     ResolvedNodes = 67,
     /// Garbage collections seen through JVMTI.
     Collections = 68,
+    /// Address of the malloc that the program calls, if that is not the shim's: then no malloc is recorded. Else 0.
+    OtherMalloc = 69,
     /// Head of the ring.
     RingHead = 72,
     /// Tail of the ring (collector).

@@ -24,6 +24,7 @@ mod address;
 mod cache;
 mod census;
 mod debug_file;
+mod defines;
 mod demangle;
 mod dwarf;
 mod elf;
@@ -39,6 +40,7 @@ mod symtab;
 mod warnings;
 
 pub use address::LookupAddress;
+pub use defines::defined_functions;
 pub use demangle::demangle;
 pub use elf::{Segment, SegmentKind};
 pub use identity::{bias, build_id, build_id_in_memory, executable_segments};

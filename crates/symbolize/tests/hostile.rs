@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use leakscope_symbolize::{
-    LookupAddress, ObjectRef, Options, Symbolizer, bias, build_id, build_id_in_memory, demangle, executable_segments,
+    LookupAddress, ObjectRef, Options, Symbolizer, bias, build_id, build_id_in_memory, defined_functions, demangle,
+    executable_segments,
 };
 use tools::{at, bare, build_c, run, section};
 
@@ -51,6 +52,7 @@ fn read_everything(path: &Path, addresses: &[LookupAddress]) -> usize {
     let file = File::open(path).unwrap();
     let segments = executable_segments(&file);
     let _ = (bias(0x7f00_0000_0000, 0x1000, &segments), build_id(&file), build_id_in_memory(&file, 0));
+    assert_eq!(defined_functions(&file, &["main", "malloc"]).len(), 2);
     let options = Options { time_limit: Duration::from_secs(20), ..bare() };
     let object = ObjectRef { path: path.to_owned(), build_id: None, file: Some(file) };
     let full = Symbolizer::new(options).symbolize(&object, addresses);

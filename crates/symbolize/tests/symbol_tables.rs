@@ -4,7 +4,7 @@ mod tools;
 
 use std::fs;
 
-use leakscope_symbolize::{Options, Symbolizer};
+use leakscope_symbolize::{Options, Symbolizer, defined_functions};
 use tools::{at, build_c, build_cpp, functions, names_at, object, run, section};
 
 #[test]
@@ -64,4 +64,25 @@ fn plt_stubs_are_named_as_objdump_does() {
             assert_eq!(chain[0].name, format!("{name}@plt"));
         }
     }
+}
+
+#[test]
+fn functions_are_found_by_their_whole_name_where_they_are_defined() {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, program) = (directory.path().join("own.c"), directory.path().join("own"));
+    // `hidden` shares the end of a longer name; `elsewhere` is only used; `object` is no function.
+    let text = "void elsewhere(void);\nstatic int hidden(void) { return 1; }\nint a_hidden(void) { return hidden(); }\n\
+                int object;\nint shown(void) { elsewhere(); return a_hidden(); }\n";
+    fs::write(&source, text).unwrap();
+    let compile = |more: &[&str]| {
+        let paths = ["-shared", "-fPIC", "-O0", "-o", program.to_str().unwrap(), source.to_str().unwrap()];
+        run("cc", paths.iter().chain(more));
+        fs::File::open(&program).unwrap()
+    };
+    let names = ["hidden", "elsewhere", "object", "shown", "idden", "a_hidden", "nothing"];
+    let found = defined_functions(&compile(&[]), &names);
+    assert_eq!(found, [true, false, false, true, false, true, false]);
+    let stripped = defined_functions(&compile(&["-s"]), &names);
+    assert_eq!(stripped, [false, false, false, true, false, true, false], "what .dynsym has");
+    assert_eq!(defined_functions(&b"no ELF file".to_vec(), &names), [false; 7]);
 }

@@ -99,6 +99,8 @@ fn target(random: &mut Random) -> Target {
         exe: random.text(),
         exit,
         jvm: random.text(),
+        bypassed_by: random.text(),
+        inner_allocators: random.many(3, Random::text),
     }
 }
 

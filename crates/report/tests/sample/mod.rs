@@ -87,6 +87,15 @@ pub fn ended() -> Profile {
     profile
 }
 
+/// The last snapshot, of a process whose malloc is not recorded.
+pub fn bypassed() -> Profile {
+    let (_, mut profile) = snapshots();
+    profile.losses.clear();
+    profile.target.bypassed_by = "/opt/lib/libjemalloc.so.2".to_owned();
+    profile.target.inner_allocators = vec!["mimalloc".to_owned(), "jemalloc".to_owned()];
+    profile
+}
+
 fn snapshot(index: u32) -> Profile {
     let mut profile = Profile {
         target: Target {
@@ -96,6 +105,7 @@ fn snapshot(index: u32) -> Profile {
             exe: "/usr/lib/jvm/bin/java".to_owned(),
             exit: None,
             jvm: "17.0.15+6".to_owned(),
+            ..Target::default()
         },
         snapshot: Snapshot {
             session: [9; 16],
@@ -191,7 +201,14 @@ pub const HOSTILE: [&str; 9] = [
 /// A profile whose every name is hostile: one exact block of 4096 bytes for each.
 pub fn hostile() -> Profile {
     let mut profile = Profile {
-        target: Target { pid: 1, name: HOSTILE.join(" "), jvm: HOSTILE[0].to_owned(), ..Target::default() },
+        target: Target {
+            pid: 1,
+            name: HOSTILE.join(" "),
+            jvm: HOSTILE[0].to_owned(),
+            bypassed_by: HOSTILE.join(" "),
+            inner_allocators: HOSTILE.map(str::to_owned).to_vec(),
+            ..Target::default()
+        },
         settings: Settings { interval_bytes: 1, version: HOSTILE[2].to_owned(), ..Settings::default() },
         losses: HOSTILE.iter().map(|name| ((*name).to_owned(), 3)).collect(),
         ..Profile::default()
