@@ -51,7 +51,7 @@ fn identity(region: &Region) -> (u64, u64, u64) {
 }
 
 /// What is recorded, by address. Where parts overlap (a region is being cut in two) the later start wins.
-fn scan(shared: &SharedSession) -> Vec<Region> {
+pub(crate) fn scan(shared: &SharedSession) -> Vec<Region> {
     let mut regions = Vec::new();
     shared.session().regions.scan(|region| regions.push(region));
     shared.release();

@@ -30,6 +30,8 @@ pub struct SmapsEntry<'a> {
     pub offset: u64,
     /// Inode of the file; 0 = none.
     pub inode: u64,
+    /// Whether it was mapped without a claim on memory (MAP_NORESERVE): `nr` among the flags.
+    pub no_reserve: bool,
     /// Path of the file, or a name in brackets, or empty; as the kernel escapes it, with ` (deleted)`.
     pub path: &'a [u8],
     /// Figures.
@@ -96,7 +98,10 @@ pub fn parse_smaps(mut text: impl BufRead, mut visit: impl FnMut(&SmapsEntry<'_>
             path.clear();
             path.extend_from_slice(its_path);
         } else if let Some(entry) = &mut current {
-            figure(&line, &mut entry.figures);
+            match line.strip_prefix(b"VmFlags:") {
+                Some(flags) => entry.no_reserve = flags.split(|byte| *byte == b' ').any(|flag| flag == b"nr"),
+                None => figure(&line, &mut entry.figures),
+            }
         }
     }
     finish(current, &path);
@@ -128,7 +133,7 @@ fn header(line: &[u8]) -> Option<(SmapsEntry<'static>, &[u8])> {
     let offset = number(fields.next()?, 16)?;
     let inode = number(fields.nth(1)?, 10)?;
     let path = fields.next().unwrap_or_default().trim_ascii_start();
-    let entry = SmapsEntry { start, end, permissions, offset, inode, path: &[], figures: Figures::default() };
+    let entry = SmapsEntry { start, end, permissions, offset, inode, ..SmapsEntry::default() };
     (start < end).then_some((entry, path))
 }
 
@@ -178,11 +183,12 @@ mod tests {
               Size:                328 kB\nRss:                 200 kB\nPss:                  50 kB\nPss_Dirty:     7 kB\n\
               Private_Clean:        12 kB\nPrivate_Dirty:         8 kB\nAnonymous:            16 kB\nSwap:      4 kB\n\
               SwapPss:    3 kB\nLocked:   20 kB\nAnonHugePages:   2048 kB\nTHPeligible:    0\nVmFlags: rd ex mr mw me\n\
-              7ffd0000-7ffd1000 rw-p 00000000 00:00 0 \nRss:                   4 kB\n");
+              7ffd0000-7ffd1000 rw-p 00000000 00:00 0 \nRss:                   4 kB\nVmFlags: rd wr nr sd\n");
         let (first, path) = &entries[0];
         assert_eq!((first.start, first.end, first.bytes()), (0x40_0000, 0x45_2000, 0x5_2000));
         assert_eq!((&first.permissions, first.offset, first.inode, first.is_file()), (b"r-xp", 0x1000, 4711, true));
         assert_eq!(path, "/usr/bin/a b (deleted)");
+        assert!(!first.no_reserve);
         let kb = |n: u64| n * 1024;
         let expected = Figures {
             rss: kb(200),
@@ -200,6 +206,7 @@ mod tests {
             (second.start, second.figures.rss, second.is_file(), path.as_str()),
             (0x7ffd_0000, kb(4), false, "")
         );
+        assert!(second.no_reserve);
         assert_eq!(entries.len(), 2);
     }
 
