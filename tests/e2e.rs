@@ -10,6 +10,7 @@ mod demo;
 mod diff;
 mod estimates;
 mod exact;
+mod exports;
 mod java;
 mod killed;
 mod mapped;

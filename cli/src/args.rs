@@ -2,8 +2,9 @@
 
 use crate::sizes::{parse_interval, parse_sample, parse_size};
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use leakscope_analyze::{By, Grouping, Kinds, Selection};
-use leakscope_report::Measure;
+use leakscope_report::{JavaNames, Measure};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,8 +33,14 @@ pub enum Command {
     Diff(DiffArgs),
     /// Draw a flame graph
     Flame(FlameArgs),
+    /// Write a profile in another tool's format
+    Export(ExportArgs),
     /// Record a small program that leaks, and show the report
     Demo(DemoArgs),
+    /// Print a script that completes leakscope's options in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual, or write its pages
+    Man(ManArgs),
     /// The leaking program of `demo` where there is no JDK
     #[command(hide = true)]
     DemoTarget {
@@ -297,6 +304,103 @@ impl From<Show> for Measure {
             Show::Allocated => Measure::Allocated,
         }
     }
+}
+
+/// Options of `export`.
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// A profile, a recording, or a snapshot of one: DIR@first, DIR@last, DIR@10m (10 minutes after recording started).
+    /// Of several recordings in DIR the newest is taken; DIR/recording-2 names one
+    #[arg(value_name = "RECORDING")]
+    pub recording: String,
+
+    /// The format
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub format: Format,
+
+    /// The file [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Overwrite the file
+    #[arg(long)]
+    pub force: bool,
+
+    /// What the numbers of folded stacks are; the other formats hold both
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Show::Live)]
+    pub measure: Show,
+
+    /// How Java functions are spelt
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = NameStyle::Dots)]
+    pub java_names: NameStyle,
+
+    /// Your own Java packages, as com.acme: which frame the columns of csv name
+    #[arg(long = "app", value_name = "PACKAGE", env = "LEAKSCOPE_APP", value_delimiter = ',')]
+    pub packages: Vec<String>,
+
+    /// The JVM's own mappings and threads, too
+    #[arg(long)]
+    pub all: bool,
+
+    /// Which kind of memory
+    #[command(flatten)]
+    pub kind: KindArgs,
+
+    /// Where names and lines come from
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
+}
+
+/// A format of another tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One line a stack, for flamegraph.pl, inferno and others
+    Folded,
+    /// For speedscope, with files and lines
+    Speedscope,
+    /// DHAT's JSON, for the Firefox Profiler and valgrind's dh_view
+    Dhat,
+    /// Sites with their intervals, for spreadsheets
+    Csv,
+    /// Text for Prometheus
+    Openmetrics,
+}
+
+/// How Java functions are spelt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum NameStyle {
+    /// As in java.util.zip.Deflater.init
+    Dots,
+    /// As in java/util/zip/Deflater.init
+    Slash,
+}
+
+impl From<NameStyle> for JavaNames {
+    fn from(style: NameStyle) -> Self {
+        match style {
+            NameStyle::Dots => JavaNames::Dots,
+            NameStyle::Slash => JavaNames::Slash,
+        }
+    }
+}
+
+/// Options of `completions`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "For example: leakscope completions bash > ~/.local/share/bash-completion/completions/leakscope"
+)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, clap::Args)]
+pub struct ManArgs {
+    /// Write leakscope.1 and a page for each command into this directory [default: the first page to stdout]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
 }
 
 /// Options of `demo`.

@@ -46,7 +46,10 @@ fn main() -> ExitCode {
         Command::Report(report) => commands::report::run(report),
         Command::Diff(diff) => commands::diff::run(diff),
         Command::Flame(flame) => commands::flame::run(flame),
+        Command::Export(export) => commands::export::run(export),
         Command::Demo(demo) => commands::demo::run(demo),
+        Command::Completions(completions) => commands::completions::run(completions),
+        Command::Man(man) => commands::man::run(man),
         Command::DemoTarget { seconds } => commands::demo::target(*seconds),
     };
     ExitCode::from(result.unwrap_or_else(|error| {

@@ -42,6 +42,13 @@ pub fn java(release: u32) -> PathBuf {
     jre(release).join("bin/java")
 }
 
+/// Packages of npm, as scripts/setup has installed them.
+pub fn npm() -> PathBuf {
+    let modules = repository().join("target/npm/node_modules");
+    assert!(modules.exists(), "{} is missing: run scripts/setup test", modules.display());
+    modules
+}
+
 /// Fails with advice if a command is missing.
 pub fn need(command: &str) {
     let path = env::var_os("PATH").unwrap_or_default();

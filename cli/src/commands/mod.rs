@@ -1,8 +1,11 @@
 //! One file for each command.
 
+pub mod completions;
 pub mod demo;
 pub mod diff;
+pub mod export;
 pub mod flame;
+pub mod man;
 pub mod recover;
 pub mod report;
 pub mod run;

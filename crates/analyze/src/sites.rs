@@ -47,6 +47,8 @@ pub struct Amounts {
     pub live_objects: Estimate,
     /// Bytes allocated since recording started.
     pub allocated_bytes: Estimate,
+    /// Objects allocated since recording started; an estimate whose variance is not recorded, hence without interval.
+    pub allocated_objects: f64,
     /// Sampled blocks live now.
     pub samples: u64,
     /// Sampled frees, by who freed.
@@ -135,6 +137,7 @@ impl Gathered {
             live_bytes: self.live.bytes_estimate(ERROR_RATE),
             live_objects: self.live.objects_estimate(ERROR_RATE),
             allocated_bytes: self.allocated_bytes(),
+            allocated_objects: self.allocated.objects.max(self.live.objects),
             samples: self.live.samples,
             freed: self.freed,
         }

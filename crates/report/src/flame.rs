@@ -12,7 +12,7 @@ use inferno::flamegraph::{self, Direction, Options, Palette, TextTruncateDirecti
 use leakscope_analyze::{Diff, Estimate, FrameKind, FrameTable, Place, Sites};
 use leakscope_profile::model::Profile;
 
-use crate::folded::{Measure, folded, frame_name};
+use crate::export::{JavaNames, Measure, folded, frame_name};
 use crate::growth_tree::GrowthTree;
 use crate::style::Glyphs;
 use crate::units::{bytes_change, bytes_estimate, duration, time_utc};
@@ -35,7 +35,7 @@ pub fn flame(profile: &Profile, sites: &Sites, measure: Measure, out: impl Write
     let places = sites.sites.iter().map(|site| &site.place);
     let mut palette = palette(&sites.frames, places);
     let mut options = options(title, subtitle(total, profile), &mut palette);
-    draw(&mut options, &folded(sites, measure), out)
+    draw(&mut options, &folded(sites, measure, JavaNames::Dots), out)
 }
 
 /// Draws growth: widths are the bytes before or after, whichever is more, colours the change.
@@ -104,7 +104,7 @@ fn palette<'a>(table: &FrameTable, places: impl Iterator<Item = &'a Place>) -> P
     palette.insert("", color(FrameKind::Marker, ""));
     for place in places {
         for frame in table.resolve(&place.frames) {
-            let name = frame_name(frame);
+            let name = frame_name(frame, JavaNames::Dots);
             if palette.get(&name).is_none() {
                 let color = color(frame.kind, &name);
                 palette.insert(name, color);

@@ -15,7 +15,7 @@ use std::fmt::Write;
 use inferno::flamegraph::color::{Color, PaletteMap};
 use leakscope_analyze::{Change, Diff, ERROR_RATE, Estimate, Growth};
 
-use crate::folded::stack_names;
+use crate::export::{JavaNames, stack_names};
 use crate::style::Glyphs;
 use crate::units::{bytes, bytes_change};
 
@@ -45,7 +45,7 @@ impl GrowthTree {
     pub(crate) fn new(diff: &Diff) -> GrowthTree {
         let mut tree = GrowthTree { nodes: vec![Node::default()] };
         for growth in &diff.sites {
-            tree.add(&stack_names(&diff.frames, &growth.place), growth);
+            tree.add(&stack_names(&diff.frames, &growth.place, JavaNames::Dots), growth);
         }
         tree
     }

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `text_report.rs`, `text_diff.rs` | text for a terminal |
 //! | `json.rs` | JSON, documented in docs/json.md |
-//! | `folded.rs`, `flame.rs`, `growth_tree.rs` | folded stacks, flame graphs |
+//! | `export/` | formats of other tools: folded stacks, speedscope, DHAT, CSV, OpenMetrics |
+//! | `flame.rs`, `growth_tree.rs` | flame graphs |
 //! | `words.rs`, `path.rs`, `units.rs`, `table.rs`, `style.rs` | phrases, call paths, numbers, columns, colour |
 //! | `printable.rs` | names that cannot steer a terminal |
 //!
@@ -13,8 +14,8 @@
 //! significant".
 #![forbid(unsafe_code)]
 
+mod export;
 mod flame;
-mod folded;
 mod growth_tree;
 mod json;
 mod path;
@@ -26,8 +27,8 @@ mod text_report;
 mod units;
 mod words;
 
+pub use export::{JavaNames, Measure, csv, dhat, folded, folded_growth, openmetrics, speedscope};
 pub use flame::{flame, flame_growth};
-pub use folded::{Measure, folded, folded_growth};
 pub use json::{json_diff, json_report};
 pub use style::TextOptions;
 pub use text_diff::text_diff;

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use leakscope_analyze::{By, DiffOptions, Grouping, diff, sites};
 use leakscope_report::{
-    Measure, TextOptions, flame, flame_growth, folded, folded_growth, json_diff, json_report, text_diff, text_report,
+    JavaNames, Measure, TextOptions, flame, flame_growth, folded, folded_growth, json_diff, json_report, text_diff,
+    text_report,
 };
 
 fn check(name: &str, got: &str) {
@@ -119,8 +120,8 @@ fn json() {
 fn folded_stacks() {
     let (a, b) = sample::snapshots();
     let sites = sites(&b, &Grouping::default());
-    check("live.folded", &folded(&sites, Measure::Live));
-    check("alloc.folded", &folded(&sites, Measure::Allocated));
+    check("live.folded", &folded(&sites, Measure::Live, JavaNames::Dots));
+    check("alloc.folded", &folded(&sites, Measure::Allocated, JavaNames::Dots));
     check("growth.folded", &folded_growth(&diff(&a, &b, &DiffOptions::default())));
 }
 

@@ -5,7 +5,8 @@ mod sample;
 use leakscope_analyze::{By, DiffOptions, Grouping, diff, sites};
 use leakscope_profile::model::Profile;
 use leakscope_report::{
-    Measure, TextOptions, flame, flame_growth, folded, folded_growth, json_diff, json_report, text_diff, text_report,
+    JavaNames, Measure, TextOptions, flame, flame_growth, folded, folded_growth, json_diff, json_report, text_diff,
+    text_report,
 };
 
 fn assert_harmless(text: &str) {
@@ -32,7 +33,7 @@ fn text_holds_no_control_character() {
 #[test]
 fn each_folded_line_is_one_stack_and_one_number() {
     let profile = sample::hostile();
-    let text = folded(&sites(&profile, &Grouping::default()), Measure::Live);
+    let text = folded(&sites(&profile, &Grouping::default()), Measure::Live, JavaNames::Dots);
     assert_harmless(&text);
     assert_eq!(text.lines().count(), sample::HOSTILE.len());
     for line in text.lines() {

@@ -5,37 +5,13 @@ use std::fmt::Write;
 
 use leakscope_analyze::{Diff, FrameTable, Place, SiteFrame, Sites};
 
-use crate::printable::printable;
-
-/// Which bytes are drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Measure {
-    /// Live now.
-    #[default]
-    Live,
-    /// Allocated since recording started.
-    Allocated,
-}
-
-impl Measure {
-    /// The word used in options.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Measure::Live => "live",
-            Measure::Allocated => "alloc",
-        }
-    }
-}
+use super::{JavaNames, Measure};
 
 /// Folded stacks and whole bytes, sorted; stacks without bytes are left out.
-pub fn folded(sites: &Sites, measure: Measure) -> String {
+pub fn folded(sites: &Sites, measure: Measure, names: JavaNames) -> String {
     let mut stacks: BTreeMap<String, f64> = BTreeMap::new();
     for site in &sites.sites {
-        let amount = match measure {
-            Measure::Live => site.amounts.live_bytes.estimate,
-            Measure::Allocated => site.amounts.allocated_bytes.estimate,
-        };
-        *stacks.entry(stack(&sites.frames, &site.place)).or_default() += amount;
+        *stacks.entry(stack(&sites.frames, &site.place, names)).or_default() += measure.of(site);
     }
     let mut text = String::new();
     for (stack, amount) in stacks {
@@ -50,7 +26,7 @@ pub fn folded(sites: &Sites, measure: Measure) -> String {
 pub fn folded_growth(diff: &Diff) -> String {
     let mut stacks: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     for growth in &diff.sites {
-        let sums = stacks.entry(stack(&diff.frames, &growth.place)).or_default();
+        let sums = stacks.entry(stack(&diff.frames, &growth.place, JavaNames::Dots)).or_default();
         sums.0 += growth.baseline_bytes.estimate;
         sums.1 += growth.candidate_bytes.estimate;
     }
@@ -61,24 +37,24 @@ pub fn folded_growth(diff: &Diff) -> String {
     text
 }
 
-fn stack(table: &FrameTable, place: &Place) -> String {
-    stack_names(table, place).join(";")
+fn stack(table: &FrameTable, place: &Place, names: JavaNames) -> String {
+    stack_names(table, place, names).join(";")
 }
 
 /// The names of a stack's frames, root first.
-pub(crate) fn stack_names(table: &FrameTable, place: &Place) -> Vec<String> {
+pub(crate) fn stack_names(table: &FrameTable, place: &Place, names: JavaNames) -> Vec<String> {
     if place.frames.is_empty() {
         return vec![format!("[{}]", place.kind.as_str())];
     }
-    let mut names: Vec<String> = table.resolve(&place.frames).map(frame_name).collect();
-    names.reverse();
-    names
+    let mut shown: Vec<String> = table.resolve(&place.frames).map(|frame| frame_name(frame, names)).collect();
+    shown.reverse();
+    shown
 }
 
 /// A frame's name without what the format gives a meaning to: `;` separates frames, a number after a space is the
 /// value, and `# ` begins a comment.
-pub(crate) fn frame_name(frame: &SiteFrame) -> String {
-    let mut name = printable(&frame.function).replace(';', ",");
+pub(crate) fn frame_name(frame: &SiteFrame, names: JavaNames) -> String {
+    let mut name = names.shown(frame).replace(';', ",");
     if name.starts_with('#') {
         name.insert(0, '_');
     }
