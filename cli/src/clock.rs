@@ -8,6 +8,11 @@ pub fn unix_seconds() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
+/// Milliseconds since 1970.
+pub fn unix_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
 /// Local time for a file name, `20261120-100136`.
 pub fn stamp(unix_seconds: i64) -> String {
     let t = local(unix_seconds);

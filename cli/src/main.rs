@@ -6,6 +6,7 @@
 //! | [`commands`] | one file for each command |
 //! | [`run`] | what `leakscope run` is made of: start, handshake, snapshots, signals, the end |
 //! | [`volume`], [`recording`], [`session_file`] | what recordings look like on disk, and finding a snapshot in them |
+//! | [`timeline_file`], [`thinned_timeline`] | the figures between snapshots, on disk |
 //! | [`reading`] | a profile with its symbols, ready to be analysed |
 //! | [`profile_file`] | writing a profile for a person |
 //! | [`allocators`] | allocators that stand in the way |
@@ -31,6 +32,8 @@ mod shim_file;
 mod sizes;
 mod symbols;
 mod terminal;
+mod thinned_timeline;
+mod timeline_file;
 mod volume;
 
 use args::{Args, Command};

@@ -97,6 +97,11 @@ pub struct End {
     pub how: String,
     /// When that was noticed, RFC 3339.
     pub time: String,
+    /// Whether the kernel killed it for want of memory.
+    pub oom_killed: bool,
+    /// The limit that its memory cgroup had reached then, bytes; absent where the machine had run out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_limit_bytes: Option<u64>,
 }
 
 /// [`End::how`] of a program that has executed another one.

@@ -6,6 +6,7 @@ use crate::exit::{self, Failure};
 use crate::run::finished::summary;
 use crate::run::front::{Front, Policy};
 use crate::run::launch::{self, FORWARDED, Preload, SignalSet};
+use crate::run::oom::OomWatch;
 use crate::run::recorder::{Happening, Plan, Recorder};
 use crate::run::signals::{self, Recipient};
 use crate::run::{messages, output, preflight};
@@ -47,9 +48,9 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     })?;
     let facts = ProcessFacts::gather(child.id());
     if shim.is_some() {
-        say(&messages::start(&name, child.id(), args.sample, args.interval, facts.usage().limit_bytes));
+        say(&messages::start(&name, child.id(), args.sample, args.interval, facts.limit_bytes()));
     }
-    Ok(record(args, child, &Run { name, directory, is_new, front, facts, may_preload: shim.is_some() }))
+    Ok(record(args, child, &mut Run { name, directory, is_new, front, facts, may_preload: shim.is_some() }))
 }
 
 /// A run that has been started.
@@ -64,9 +65,9 @@ struct Run {
 }
 
 /// Records the target to its end; its exit code. Nothing in here may fail: the target is running.
-fn record(args: &RunArgs, mut child: Child, run: &Run) -> u8 {
+fn record(args: &RunArgs, mut child: Child, run: &mut Run) -> u8 {
     let started = Instant::now();
-    let oom_kills = run.facts.oom_kills();
+    let mut oom_watch = OomWatch::new(run.facts.cgroup());
     let recipient = Recipient::default();
     recipient.set(Some(child.id()));
     if let Err(error) = signals::forward(recipient.clone()) {
@@ -78,10 +79,17 @@ fn record(args: &RunArgs, mut child: Child, run: &Run) -> u8 {
     recipient.set(None);
     let exit = child.wait().map_or(Exit::Unknown, launch::exit_of);
     let after = started.elapsed();
-    let is_oom = run.facts.oom_kills() > oom_kills;
     let (finished, launchers) = recorder.finish(exit);
+    let oom = match finished.iter().rfind(|finished| finished.pid == child.id()) {
+        Some(recorded) => recorded.oom,
+        None => {
+            run.facts.refresh_cgroup();
+            oom_watch.look(run.facts.cgroup(), Instant::now());
+            oom_watch.verdict(exit, run.facts.cgroup(), Instant::now())
+        }
+    };
     if run.may_preload || !finished.is_empty() {
-        say(&messages::end(&run.name, exit, after, is_oom));
+        say(&messages::end(&run.name, exit, after, oom));
         summary(finished, launchers, &run.directory).iter().for_each(|line| say(line));
         if !finished.is_empty() {
             say(&format!("  {}", messages::own_cost(started.elapsed())));

@@ -1,5 +1,6 @@
 //! What is left of processes that were recorded, and the summary of it.
 
+use crate::run::oom::OomKill;
 use crate::sizes;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,12 @@ pub struct Finished {
     pub bytes: u64,
     /// Snapshots that could not be written.
     pub unwritten: Unwritten,
+    /// Whether the kernel killed it for want of memory.
+    pub oom: Option<OomKill>,
+    /// Lines of the timeline that could not be written.
+    pub timeline_unwritten: u64,
+    /// Why the last of these could not be written.
+    pub timeline_reason: String,
 }
 
 /// Snapshots that could not be written.
@@ -73,6 +80,7 @@ pub fn summary(finished: &[Finished], launchers: usize, directory: &Path) -> Vec
         lines.push(format!("  {programs} that soon executed another one, and held next to nothing, left no folder"));
     }
     lines.extend(missing);
+    lines.extend(missing_points(finished));
     lines
 }
 
@@ -100,6 +108,13 @@ fn missing(finished: &[Finished]) -> Option<String> {
         (count, last) => format!("{count} snapshots, the final ones of {last} processes included,"),
     };
     Some(format!("  {what} could not be written: {reason}"))
+}
+
+/// What of timelines could not be written, if anything.
+fn missing_points(finished: &[Finished]) -> Option<String> {
+    let count: u64 = finished.iter().map(|finished| finished.timeline_unwritten).sum();
+    let reason = &finished.iter().rfind(|finished| finished.timeline_unwritten > 0)?.timeline_reason;
+    Some(format!("  {} of the timeline could not be written: {reason}", counted(count as usize, "line")))
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -144,6 +159,11 @@ mod tests {
         assert_eq!(lines(&[process.clone()], 0)[1], expected);
         let both = lines(&[process.clone(), process.clone()], 0);
         assert!(both[1].starts_with("  4 snapshots, the final ones of 2 processes included, could"), "{both:?}");
+        process.timeline_unwritten = 3;
+        process.timeline_reason = "disk full".to_owned();
+        let expected = "  6 lines of the timeline could not be written: disk full";
+        assert_eq!(lines(&[process.clone(), process.clone()], 0).last().unwrap(), expected);
+        process.timeline_unwritten = 0;
         process.unwritten.written();
         assert_eq!(lines(&[process], 0)[1], "  2 snapshots could not be written: really full");
     }

@@ -2,6 +2,7 @@
 
 use crate::clock::{rfc3339, unix_seconds};
 use crate::profile_file;
+use crate::run::oom::OomKill;
 use crate::run::thinning::{Candidate, MOST_KEPT, surplus};
 use crate::session_file::{End, SessionFile, SnapshotEntry, live_bytes};
 use anyhow::Result;
@@ -72,8 +73,13 @@ impl Folder {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn end(&mut self, how: String) -> Result<()> {
-        self.file.end = Some(End { how, time: rfc3339(unix_seconds()) });
+    pub fn end(&mut self, how: String, oom: Option<OomKill>) -> Result<()> {
+        self.file.end = Some(End {
+            how,
+            time: rfc3339(unix_seconds()),
+            oom_killed: oom.is_some(),
+            oom_limit_bytes: oom.and_then(|oom| oom.limit_bytes),
+        });
         self.file.write(&self.path)
     }
 
@@ -83,6 +89,7 @@ impl Folder {
             let _ = fs::remove_file(self.path.join(&entry.file));
         }
         let _ = fs::remove_file(self.path.join(crate::session_file::NAME));
+        let _ = fs::remove_file(self.path.join(crate::timeline_file::NAME));
         // Fails where somebody else has put something into it, which is as it should be.
         let _ = fs::remove_dir(&self.path);
     }

@@ -1,6 +1,7 @@
 //! What `run` says: two lines at the start, a summary and the next command at the end.
 #![allow(unsafe_code)] // getrusage
 
+use crate::run::oom::OomKill;
 use crate::sizes::{bytes, duration};
 use leakscope_profile::Exit;
 use std::mem::MaybeUninit;
@@ -8,12 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The first line, once the target has been started.
-pub fn start(name: &str, pid: u32, sample_bytes: u64, interval: Duration, limit_bytes: u64) -> String {
+pub fn start(name: &str, pid: u32, sample_bytes: u64, interval: Duration, limit_bytes: Option<u64>) -> String {
     let sample =
         if sample_bytes == 1 { "every allocation".to_owned() } else { format!("sample {}", bytes(sample_bytes)) };
     let limit = match limit_bytes {
-        0 => String::new(),
-        limit => format!(" + at 80/90/95 % of {}", bytes(limit)),
+        None => String::new(),
+        Some(limit) => format!(" + at 80/90/95 % of {}", bytes(limit)),
     };
     let version = env!("CARGO_PKG_VERSION");
     let interval = duration(interval);
@@ -28,16 +29,28 @@ pub fn handshake(name: &str, pid: u32, folder: &Path) -> String {
 }
 
 /// How the target ended.
-pub fn end(name: &str, exit: Exit, after: Duration, is_oom: bool) -> String {
+pub fn end(name: &str, exit: Exit, after: Duration, oom: Option<OomKill>) -> String {
     let how = match exit {
+        _ if oom.is_some() => killed_by_kernel(oom.and_then(|oom| oom.limit_bytes)),
         Exit::Code(code) => format!("exited {code}"),
-        Exit::Signal(signal) if is_oom && signal == libc::SIGKILL => {
-            "was killed by the kernel for want of memory (oom_kill of its cgroup has risen)".to_owned()
-        }
         Exit::Signal(signal) => format!("was killed by {}", signal_name(signal)),
         Exit::Unknown => "ended".to_owned(),
     };
     format!("leakscope: {name} {how} after {}", duration(after))
+}
+
+/// How a process of the recording that is not the target ended, where the kernel killed it.
+pub fn oom_of_other(name: &str, pid: u32, oom: OomKill) -> String {
+    format!("leakscope: {name} (pid {pid}) {}", killed_by_kernel(oom.limit_bytes))
+}
+
+fn killed_by_kernel(limit_bytes: Option<u64>) -> String {
+    match limit_bytes {
+        Some(limit) => {
+            format!("was killed by the kernel: its memory cgroup had reached its limit of {}", bytes(limit))
+        }
+        None => "was killed by the kernel: the machine had run out of memory".to_owned(),
+    }
 }
 
 /// What leakscope itself took: its share of one processor over the recording (its time where that was too short for a
@@ -102,14 +115,18 @@ mod tests {
     #[test]
     fn lines_say_what_is_known() {
         let second = Duration::from_secs(1);
-        let line = start("java", 41, 512 << 10, second * 60, 4 << 30);
+        let line = start("java", 41, 512 << 10, second * 60, Some(4 << 30));
         assert!(
             line.ends_with("recording java (pid 41) · sample 512 KiB · snapshots every 1 m + at 80/90/95 % of 4 GiB")
         );
-        assert!(start("java", 41, 1, second, 0).ends_with("every allocation · snapshots every 1 s"));
-        assert_eq!(end("java", Exit::Code(3), second, false), "leakscope: java exited 3 after 1 s");
-        assert!(end("java", Exit::Signal(9), second, false).contains("SIGKILL"));
-        assert!(end("java", Exit::Signal(9), second, true).contains("for want of memory"));
+        assert!(start("java", 41, 1, second, None).ends_with("every allocation · snapshots every 1 s"));
+        assert_eq!(end("java", Exit::Code(3), second, None), "leakscope: java exited 3 after 1 s");
+        assert!(end("java", Exit::Signal(9), second, None).contains("SIGKILL"));
+        let oom = |limit_bytes| end("java", Exit::Signal(9), second, Some(OomKill { limit_bytes }));
+        let limit =
+            "leakscope: java was killed by the kernel: its memory cgroup had reached its limit of 512 MiB after 1 s";
+        assert_eq!(oom(Some(512 << 20)), limit);
+        assert!(oom(None).contains("the machine had run out of memory"));
         assert_eq!(signal_name(40), "signal 40");
         assert_eq!(share(0.0204, second / 2), "20 ms of CPU time");
         assert_eq!(share(0.0204, second), "2.0 % of a CPU");

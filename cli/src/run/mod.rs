@@ -6,6 +6,7 @@
 //!                                     front <──────┘
 //!                          Recorder <── events of front, the target's end, a tick each 100 ms
 //!                             └ Recorded (one for each process) > Folder > NNNN.prof, session.json
+//!                                                             > Pace > timeline.jsonl
 //! ```
 
 pub mod finished;
@@ -13,7 +14,9 @@ pub mod folder;
 pub mod front;
 pub mod launch;
 pub mod messages;
+pub mod oom;
 pub mod output;
+pub mod pace;
 pub mod preflight;
 pub mod recorded;
 pub mod recorder;

@@ -1,10 +1,15 @@
 //! One process while it is recorded: its collector, what /proc says, its folder, and when the next snapshot is due.
 
+use crate::clock::unix_ms;
 use crate::run::finished::{Finished, Unwritten, is_launcher};
 use crate::run::folder::Folder;
+use crate::run::oom::{OomKill, OomWatch};
+use crate::run::pace::Pace;
 use crate::say::warn;
 use crate::sizes;
-use leakscope_collect::{Collector, Liveness, NativeNames, Occasion, PeerId, ProcessFacts};
+use crate::timeline_file::TimelineFile;
+use leakscope_collect::{Collector, Liveness, Meter, NativeNames, Occasion, PeerId, ProcessFacts};
+use leakscope_profile::timeline::{End, Line};
 use leakscope_profile::{Exit, Profile};
 use leakscope_session::header::JvmState;
 use std::collections::BTreeMap;
@@ -36,6 +41,11 @@ pub struct Recorded {
     pub is_root: bool,
     /// The session's reader.
     pub collector: Collector,
+    meter: Meter,
+    pace: Pace,
+    timeline: TimelineFile,
+    oom_watch: OomWatch,
+    oom: Option<OomKill>,
     hung_up: Option<Instant>,
     next_snapshot: Instant,
     next_refresh: Instant,
@@ -76,10 +86,15 @@ impl Recorded {
         Self {
             peer: Some(peer),
             liveness: Liveness::of(facts.pid),
+            timeline: TimelineFile::new(folder.path()),
+            oom_watch: OomWatch::new(facts.cgroup()),
             facts,
+            oom: None,
             folder,
             is_root,
             collector,
+            meter: Meter::new(),
+            pace: Pace::new(),
             hung_up: None,
             next_snapshot: now,
             next_refresh: now,
@@ -92,9 +107,12 @@ impl Recorded {
         }
     }
 
-    /// The first snapshot is due after one interval.
+    /// Measures it for the first time. The first snapshot is due after one interval.
     pub fn schedule(&mut self, interval: Duration) {
-        self.next_snapshot = Instant::now() + interval;
+        let now = Instant::now();
+        self.next_snapshot = now + interval;
+        self.next_refresh = now + REFRESH;
+        self.measure();
     }
 
     /// Its connection was closed.
@@ -123,7 +141,10 @@ impl Recorded {
         self.watch_jvm();
         if now >= self.next_refresh {
             self.next_refresh = now + REFRESH;
-            self.facts.refresh();
+            if self.facts.refresh() {
+                self.oom_watch.look(self.facts.cgroup(), now);
+                self.measure();
+            }
             if self.has_jvm() {
                 self.facts.find_jvm();
             }
@@ -145,7 +166,10 @@ impl Recorded {
         if self.has_jvm() {
             self.facts.find_jvm();
         }
-        let losses = BTreeMap::from([("snapshots_unwritten".to_owned(), self.unwritten.count)]);
+        let losses = BTreeMap::from([
+            ("snapshots_unwritten".to_owned(), self.unwritten.count),
+            ("timeline_unwritten".to_owned(), self.timeline.unwritten().0),
+        ]);
         let occasion = Occasion {
             index: Some(self.next_index),
             reason: reason.to_owned(),
@@ -179,13 +203,41 @@ impl Recorded {
         }
     }
 
+    /// Measures the process, and adds what was found to the timeline.
+    fn measure(&mut self) {
+        let point = self.meter.point(&self.collector, &self.facts);
+        if self.pace.takes(&point) {
+            self.append(&Line::Point(Box::new(point)));
+        }
+    }
+
+    /// Adds a line to the timeline; what cannot be written is counted, and said the first time.
+    fn append(&mut self, line: &Line) {
+        if self.timeline.append(line).is_err()
+            && let (1, reason) = self.timeline.unwritten()
+        {
+            warn(&format!("{reason}. Recording goes on; the next line will be tried again."));
+        }
+    }
+
     /// Takes the last snapshot, and notes how the process ended.
     pub fn finish(&mut self, exit: Option<Exit>, how: String, names: &mut dyn NativeNames) {
         self.facts.exit = exit;
         self.collector.drain(true);
+        self.facts.refresh_cgroup();
+        let (cgroup, now) = (self.facts.cgroup(), Instant::now());
+        self.oom_watch.look(cgroup, now);
+        self.oom = exit.and_then(|exit| self.oom_watch.verdict(exit, cgroup, now));
+        let end = End {
+            time_ms: unix_ms(),
+            uptime_ms: self.collector.uptime_ms(),
+            how: how.clone(),
+            oom_killed: self.oom.is_some(),
+        };
+        self.append(&Line::End(end));
         self.record(FINAL, names);
         // The profile says so as well.
-        let _ = self.folder.end(how);
+        let _ = self.folder.end(how, self.oom);
     }
 
     /// Puts a finished process away: what is left of it, `None` if that is nothing. `by_exec` says that it ended by
@@ -195,7 +247,11 @@ impl Recorded {
             self.folder.discard();
             return None;
         }
+        let (timeline_unwritten, reason) = self.timeline.unwritten();
         Some(Finished {
+            oom: self.oom,
+            timeline_unwritten,
+            timeline_reason: reason.to_owned(),
             pid: self.facts.pid,
             folder: self.folder.path().to_owned(),
             snapshots: self.folder.snapshots().len(),
@@ -206,12 +262,12 @@ impl Recorded {
 
     /// The line for a snapshot near the limit.
     pub fn level_line(&self, time: &str, file: &str) -> String {
-        let usage = self.facts.usage();
+        let cgroup = self.facts.cgroup().copied().unwrap_or_default();
         format!(
             "[{time}] {}: {} % of the memory limit of {} in use, RSS {} \u{b7} snapshot {file}",
             self.facts.name,
-            usage.percent().unwrap_or(0),
-            sizes::bytes(usage.limit_bytes),
+            cgroup.percent().unwrap_or(0),
+            sizes::bytes(cgroup.limit_bytes.unwrap_or(0)),
             sizes::bytes(self.facts.rss_bytes()),
         )
     }
@@ -250,7 +306,7 @@ impl Recorded {
 
     /// The highest level of the memory limit that was reached since it was last left.
     fn crossed(&mut self) -> Option<u64> {
-        let percent = self.facts.usage().percent()?;
+        let percent = self.facts.cgroup()?.percent()?;
         let level = LEVELS.into_iter().rev().find(|level| percent >= *level).unwrap_or(0);
         if level > self.reached {
             self.reached = level;

@@ -280,9 +280,15 @@ impl Recorder {
 
     fn put_away(&mut self, mut process: Recorded, exit: Option<Exit>, how: String) {
         let by_exec = how == EXEC;
+        let name = process.facts.name.clone();
         process.finish(exit, how, &mut self.symbols);
         match process.put_away(by_exec) {
-            Some(finished) => self.finished.push(finished),
+            Some(finished) => {
+                if let Some(oom) = finished.oom.filter(|_| finished.pid != self.root) {
+                    say(&messages::oom_of_other(&name, finished.pid, oom));
+                }
+                self.finished.push(finished);
+            }
             None => self.launchers += 1,
         }
         if self.processes.is_empty() {

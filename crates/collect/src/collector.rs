@@ -129,6 +129,12 @@ impl Collector {
         builder.finish()
     }
 
+    /// Milliseconds since recording started.
+    pub fn uptime_ms(&self) -> u64 {
+        let header = self.shared.session().header;
+        clock::uptime_ms(header.get(Word::StartMonotonicNs), header.get(Word::StartUnixNs))
+    }
+
     fn describe(&self, closed: u32, occasion: &Occasion) -> Snapshot {
         let header = self.shared.session().header;
         Snapshot {
@@ -136,7 +142,7 @@ impl Collector {
             index: occasion.index.unwrap_or(closed),
             epoch: closed,
             time_unix_ns: clock::unix_ns(),
-            uptime_ms: clock::uptime_ms(header.get(Word::StartMonotonicNs), header.get(Word::StartUnixNs)),
+            uptime_ms: self.uptime_ms(),
             reason: occasion.reason.clone(),
         }
     }

@@ -1,8 +1,10 @@
 //! What /proc says about a process: gathered while it lives, kept for the profile that is made after its death.
 
-use crate::cgroup::{CgroupMemory, CgroupUsage};
+use crate::cgroup::CgroupMemory;
 use crate::modules::Maps;
 use crate::root::ProcessRoot;
+use crate::status::Status;
+use leakscope_profile::timeline::Cgroup;
 use leakscope_profile::{Exit, Memory, Target, redact};
 use std::fs;
 use std::path::Path;
@@ -11,6 +13,8 @@ use std::path::Path;
 const MOST_ARGUMENTS: usize = 1000;
 /// Bytes of a command line that are read.
 const MOST_COMMAND: usize = 128 << 10;
+/// The cgroup is looked up again after so many reads of its figures.
+const REFRESHES_OF_CGROUP: u32 = 30;
 
 /// Facts about one process, the last known ones once it is gone.
 #[derive(Debug)]
@@ -32,8 +36,9 @@ pub struct ProcessFacts {
     /// Its root directory.
     pub root: ProcessRoot,
     cgroup: Option<CgroupMemory>,
-    usage: CgroupUsage,
-    rss_bytes: u64,
+    figures: Option<Cgroup>,
+    status: Status,
+    refreshed: u32,
 }
 
 impl ProcessFacts {
@@ -48,36 +53,52 @@ impl ProcessFacts {
             inner_allocators: Vec::new(),
             exit: None,
             root: ProcessRoot::of(pid),
-            cgroup: CgroupMemory::of(pid),
-            usage: CgroupUsage::default(),
-            rss_bytes: 0,
+            cgroup: None,
+            figures: None,
+            status: Status::default(),
+            refreshed: 0,
         };
         facts.refresh();
         facts
     }
 
-    /// Reads the figures that change. Those of a process that is gone stay as they were.
-    pub fn refresh(&mut self) {
-        if let Some(rss_bytes) = resident(self.pid) {
-            self.rss_bytes = rss_bytes;
-            // A process can be moved, but the figures of its old cgroup would be no better later on.
-            self.usage = self.cgroup.as_ref().map_or_else(CgroupUsage::default, CgroupMemory::usage);
+    /// Reads the figures that change; whether the process is still there. Those of a process that is gone stay as they
+    /// were.
+    pub fn refresh(&mut self) -> bool {
+        let Some(status) = Status::of(self.pid) else { return false };
+        self.status = status;
+        // A process can be moved to another cgroup.
+        if self.refreshed.is_multiple_of(REFRESHES_OF_CGROUP) {
+            self.cgroup = CgroupMemory::of(self.pid).or(self.cgroup.take());
         }
+        self.refreshed = self.refreshed.wrapping_add(1);
+        self.refresh_cgroup();
+        true
     }
 
-    /// Limit and usage of the memory cgroup, at the last [`ProcessFacts::refresh`].
-    pub fn usage(&self) -> CgroupUsage {
-        self.usage
+    /// Reads the figures of the memory cgroup alone, which outlives the process.
+    pub fn refresh_cgroup(&mut self) {
+        // One that has vanished with its last process leaves its last figures.
+        self.figures = self.cgroup.as_ref().and_then(CgroupMemory::read).or(self.figures);
+    }
+
+    /// The memory cgroup, at the last [`ProcessFacts::refresh`].
+    pub fn cgroup(&self) -> Option<&Cgroup> {
+        self.figures.as_ref()
+    }
+
+    /// Limit of the memory cgroup, bytes.
+    pub fn limit_bytes(&self) -> Option<u64> {
+        self.figures?.limit_bytes
     }
 
     /// Resident set at the last [`ProcessFacts::refresh`], bytes.
     pub fn rss_bytes(&self) -> u64 {
-        self.rss_bytes
+        self.status.resident.rss_bytes
     }
 
-    /// How often the kernel has killed a process of the memory cgroup for want of memory, now.
-    pub fn oom_kills(&self) -> u64 {
-        self.cgroup.as_ref().map_or(0, CgroupMemory::oom_kills)
+    pub(crate) fn status(&self) -> &Status {
+        &self.status
     }
 
     /// Looks the version of the JVM up, in the file `release` of its installation. Does nothing once it is known.
@@ -112,7 +133,11 @@ impl ProcessFacts {
 
     /// As the profile holds it.
     pub fn memory(&self) -> Memory {
-        Memory { rss_bytes: self.rss_bytes, limit_bytes: self.usage.limit_bytes, cgroup_bytes: self.usage.usage_bytes }
+        Memory {
+            rss_bytes: self.rss_bytes(),
+            limit_bytes: self.limit_bytes().unwrap_or(0),
+            cgroup_bytes: self.figures.map_or(0, |figures| figures.current_bytes),
+        }
     }
 }
 
@@ -139,13 +164,6 @@ fn exe(pid: u32) -> String {
     let path = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     let path = path.to_string_lossy();
     path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned()
-}
-
-fn resident(pid: u32) -> Option<u64> {
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    // A zombie has no memory, and says 0.
-    (pages > 0).then_some(pages.saturating_mul(4096))
 }
 
 /// From the path of libjvm.so to the version in its installation's `release`: three directories up since JDK 9.

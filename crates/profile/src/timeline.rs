@@ -98,6 +98,19 @@ pub struct Cgroup {
     pub limit_hits: u64,
 }
 
+impl Cgroup {
+    /// What is charged and cannot be dropped, bytes.
+    pub fn kept_bytes(&self) -> u64 {
+        self.current_bytes.saturating_sub(self.reclaimable_bytes)
+    }
+
+    /// Share of the limit that is taken by what cannot be dropped, in whole percent; `None` without a limit.
+    pub fn percent(&self) -> Option<u64> {
+        let limit = self.limit_bytes.filter(|limit| *limit > 0)?;
+        Some((u128::from(self.kept_bytes()) * 100 / u128::from(limit)) as u64)
+    }
+}
+
 /// The JVM's own figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

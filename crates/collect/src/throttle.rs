@@ -1,0 +1,60 @@
+//! How often something dear may be measured: at most every 400 times what it costs, so a quarter of a percent of a
+//! processor at the most.
+
+use std::time::{Duration, Instant};
+
+/// Time between two measurements, in costs of one.
+const COSTS: u32 = 400;
+
+/// When the next measurement is due.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    least: Duration,
+    next: Option<Instant>,
+}
+
+impl Throttle {
+    /// Due at once, and then never more often than each `least`.
+    pub(crate) fn new(least: Duration) -> Self {
+        Self { least, next: None }
+    }
+
+    /// Measures, if that is due. What it costs is taken by the clock: on a busy machine that is too much, and the next
+    /// measurement the later for it.
+    pub(crate) fn run<T>(&mut self, now: Instant, measure: impl FnOnce() -> T) -> Option<T> {
+        if self.next.is_some_and(|next| now < next) {
+            return None;
+        }
+        let began = Instant::now();
+        let result = measure();
+        self.next = Some(now + pause(began.elapsed(), self.least));
+        Some(result)
+    }
+}
+
+fn pause(cost: Duration, least: Duration) -> Duration {
+    cost.saturating_mul(COSTS).max(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dear_is_done_less_often() {
+        let second = Duration::from_secs(1);
+        assert_eq!(pause(Duration::from_millis(77), second), Duration::from_millis(30_800));
+        assert_eq!(pause(Duration::from_micros(10), second), second);
+        assert!(pause(Duration::MAX, second) > second);
+    }
+
+    #[test]
+    fn nothing_is_done_before_it_is_due() {
+        let hour = Duration::from_secs(3600);
+        let now = Instant::now();
+        let mut throttle = Throttle::new(hour);
+        assert_eq!(throttle.run(now, || 1), Some(1));
+        assert_eq!(throttle.run(now + hour - Duration::from_millis(1), || 2), None);
+        assert_eq!(throttle.run(now + 2 * hour, || 3), Some(3));
+    }
+}
