@@ -16,6 +16,7 @@ mod killed;
 mod mapped;
 mod neighbours;
 mod obstacles;
+mod processes;
 mod run;
 mod threads;
 mod tools;

@@ -39,10 +39,17 @@ impl Recording {
         self.profiles().pop().unwrap_or_else(|| panic!("no profile\n{}", self.everything()))
     }
 
+    /// The last profile of each process.
+    pub fn last_of_each(&self) -> Vec<Profile> {
+        self.folders().iter().filter_map(|folder| profiles_in(folder).pop()).collect()
+    }
+
     /// The last profile of the process with a JVM.
     pub fn last_of_jvm(&self) -> Profile {
-        let all = self.folders().iter().filter_map(|folder| profiles_in(folder).pop()).collect::<Vec<_>>();
-        let mut jvms = all.into_iter().filter(|profile| profile.modules.iter().any(|m| m.path.ends_with("/libjvm.so")));
+        let mut jvms = self
+            .last_of_each()
+            .into_iter()
+            .filter(|profile| profile.modules.iter().any(|m| m.path.ends_with("/libjvm.so")));
         jvms.next().unwrap_or_else(|| panic!("no process with a JVM\n{}", self.everything()))
     }
 }

@@ -4,13 +4,15 @@
 
 use crate::glob;
 use crate::run::recorder::Happening;
+use crate::say::warn;
 use leakscope_collect::{Credentials, Decide, PeerId, Reception, parent_of, process_name};
 use leakscope_session::handshake::{Settings, Why};
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
 
@@ -18,6 +20,8 @@ use std::thread;
 const TICK_MS: i32 = 100;
 /// Ancestors looked at.
 const MOST_ANCESTORS: usize = 64;
+/// Processes recorded at one time.
+const MOST_RECORDED: usize = 512;
 
 /// Who is recorded, and how.
 #[derive(Debug, Clone)]
@@ -42,6 +46,19 @@ pub struct Front {
     policy: Policy,
     root: AtomicU32,
     declined: AtomicU64,
+    recorded: AtomicUsize,
+    /// Every process that was let in.
+    known: Mutex<HashSet<u32>>,
+    told: Mutex<HashSet<Obstacle>>,
+}
+
+/// Why processes that ask are not recorded; each is told once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Obstacle {
+    /// We cannot see them.
+    OtherNamespace,
+    /// There are too many.
+    TooMany,
 }
 
 impl Front {
@@ -51,7 +68,15 @@ impl Front {
     /// Those of the system calls.
     pub fn open(policy: Policy) -> io::Result<Arc<Self>> {
         let reception = Mutex::new(Reception::open()?);
-        Ok(Arc::new(Self { reception, policy, root: AtomicU32::new(0), declined: AtomicU64::new(0) }))
+        Ok(Arc::new(Self {
+            reception,
+            policy,
+            root: AtomicU32::new(0),
+            declined: AtomicU64::new(0),
+            recorded: AtomicUsize::new(0),
+            known: Mutex::default(),
+            told: Mutex::default(),
+        }))
     }
 
     /// Name of the socket.
@@ -95,6 +120,11 @@ impl Front {
         drop(self.lock());
     }
 
+    /// So many processes are being recorded now.
+    pub fn set_recorded(&self, count: usize) {
+        self.recorded.store(count, Ordering::Relaxed);
+    }
+
     /// Processes that were sent away because of `--only`.
     pub fn declined(&self) -> u64 {
         self.declined.load(Ordering::Relaxed)
@@ -121,10 +151,12 @@ impl Front {
     /// Whether a process is what it says, and wanted.
     fn is_wanted(&self, peer: Credentials, why: Why) -> bool {
         let root = self.root.load(Ordering::Acquire);
+        let follows = || self.policy.follow && self.is_ours(peer);
         let plausible = match why {
-            Why::Root => peer.pid == root,
-            Why::Jvm => is_ours(peer, root),
-            Why::Follow => self.policy.follow && is_ours(peer, root),
+            // In a PID namespace of its own a process may take us for its parent.
+            Why::Root => peer.pid == root || follows(),
+            Why::Jvm => self.is_ours(peer),
+            Why::Follow | Why::Fork => follows(),
         };
         let Some(only) = plausible.then_some(self.policy.only.as_deref()) else {
             return false;
@@ -135,26 +167,58 @@ impl Front {
         }
         named
     }
+
+    /// Whether a process descends from the target or from another that was let in (a daemon leaves its parents behind,
+    /// and its children drop its user), or has our user.
+    #[allow(unsafe_code)] // geteuid
+    fn is_ours(&self, peer: Credentials) -> bool {
+        if peer.pid == 0 {
+            self.tell(
+                Obstacle::OtherNamespace,
+                "a process outside of leakscope's PID namespace asked to be recorded, and is not: nothing of it can be \
+                 seen from here. Start leakscope in its container, or let the two share their PID namespace \
+                 (Kubernetes: shareProcessNamespace).",
+            );
+            return false;
+        }
+        // SAFETY: cannot fail.
+        let uid = unsafe { libc::geteuid() };
+        let mut ancestors = std::iter::successors(Some(peer.pid), |pid| parent_of(*pid).filter(|parent| *parent > 1));
+        let root = self.root.load(Ordering::Acquire);
+        let known = self.known.lock();
+        peer.uid == uid || ancestors.by_ref().take(MOST_ANCESTORS).any(|pid| pid == root || known.contains(&pid))
+    }
+
+    fn has_room(&self) -> bool {
+        let has_room = self.recorded.load(Ordering::Relaxed) < MOST_RECORDED;
+        if !has_room {
+            let sentence =
+                format!("{MOST_RECORDED} processes are being recorded; more are not, until some of them have ended.");
+            self.tell(Obstacle::TooMany, &sentence);
+        }
+        has_room
+    }
+
+    fn tell(&self, obstacle: Obstacle, sentence: &str) {
+        if self.told.lock().insert(obstacle) {
+            warn(sentence);
+        }
+    }
 }
 
 impl Decide for &Front {
     fn decide(&mut self, peer: Credentials, why: Why) -> Option<Settings> {
-        self.is_wanted(peer, why).then(|| Settings {
+        if !self.is_wanted(peer, why) || !self.has_room() {
+            return None;
+        }
+        self.known.lock().insert(peer.pid);
+        Some(Settings {
             interval_bytes: self.policy.interval_bytes,
             native_depth: self.policy.native_depth.into(),
             java_depth: self.policy.java_depth.into(),
             session_id: self.session_id(),
         })
     }
-}
-
-/// Whether a process descends from the target, or has our user: a daemon has left its parents behind.
-#[allow(unsafe_code)] // geteuid
-fn is_ours(peer: Credentials, root: u32) -> bool {
-    let mut ancestors = std::iter::successors(Some(peer.pid), |pid| parent_of(*pid).filter(|parent| *parent > 1));
-    // SAFETY: cannot fail.
-    let uid = unsafe { libc::geteuid() };
-    peer.pid != 0 && (peer.uid == uid || ancestors.by_ref().take(MOST_ANCESTORS).any(|pid| pid == root))
 }
 
 fn random_id() -> [u64; 2] {

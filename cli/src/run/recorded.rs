@@ -8,9 +8,10 @@ use crate::run::pace::Pace;
 use crate::say::warn;
 use crate::sizes;
 use crate::timeline_file::TimelineFile;
-use leakscope_collect::{Collector, Liveness, Meter, NativeNames, Occasion, PeerId, ProcessFacts};
+use leakscope_collect::{Collector, Liveness, Meter, NativeNames, Occasion, ProcessFacts};
 use leakscope_profile::timeline::{End, Line};
 use leakscope_profile::{Exit, Profile};
+use leakscope_session::handshake::Why;
 use leakscope_session::header::JvmState;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ pub const LEVELS: [u64; 3] = [80, 90, 95];
 const HYSTERESIS: u64 = 10;
 /// How often the figures of /proc are read.
 const REFRESH: Duration = Duration::from_secs(1);
-/// How long after its connection was closed a process may still be dying.
+/// How long after it let its session go a process may still be dying.
 const DYING: Duration = Duration::from_millis(100);
 
 /// Why the last snapshot is taken.
@@ -29,8 +30,7 @@ const FINAL: &str = "final";
 
 /// A recorded process.
 pub struct Recorded {
-    /// Its connection, while it is open.
-    pub peer: Option<PeerId>,
+    why: Why,
     /// What /proc says.
     pub facts: ProcessFacts,
     /// Whether it still lives.
@@ -46,7 +46,7 @@ pub struct Recorded {
     timeline: TimelineFile,
     oom_watch: OomWatch,
     oom: Option<OomKill>,
-    hung_up: Option<Instant>,
+    hold: Hold,
     next_snapshot: Instant,
     next_refresh: Instant,
     next_index: u32,
@@ -70,6 +70,15 @@ pub enum Found {
     Gone(Departure),
 }
 
+/// Whether a process holds its session open.
+#[derive(Debug, Clone, Copy)]
+enum Hold {
+    /// It does.
+    Held,
+    /// It does not: it is ending, runs another program, or has closed its descriptors. When to look next.
+    LetGo { look_at: Instant },
+}
+
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
@@ -81,10 +90,10 @@ pub enum Departure {
 
 impl Recorded {
     /// Starts with an empty folder.
-    pub fn new(peer: PeerId, facts: ProcessFacts, folder: Folder, is_root: bool, collector: Collector) -> Self {
+    pub fn new(why: Why, facts: ProcessFacts, folder: Folder, is_root: bool, collector: Collector) -> Self {
         let now = Instant::now();
         Self {
-            peer: Some(peer),
+            why,
             liveness: Liveness::of(facts.pid),
             timeline: TimelineFile::new(folder.path()),
             oom_watch: OomWatch::new(facts.cgroup()),
@@ -95,7 +104,7 @@ impl Recorded {
             collector,
             meter: Meter::new(),
             pace: Pace::new(),
-            hung_up: None,
+            hold: Hold::Held,
             next_snapshot: now,
             next_refresh: now,
             next_index: 0,
@@ -113,12 +122,6 @@ impl Recorded {
         self.next_snapshot = now + interval;
         self.next_refresh = now + REFRESH;
         self.measure();
-    }
-
-    /// Its connection was closed.
-    pub fn hang_up(&mut self) {
-        self.peer = None;
-        self.hung_up = Some(Instant::now());
     }
 
     /// Whether its JVM has been seen.
@@ -243,7 +246,7 @@ impl Recorded {
     /// Puts a finished process away: what is left of it, `None` if that is nothing. `by_exec` says that it ended by
     /// executing another program.
     pub fn put_away(self, by_exec: bool) -> Option<Finished> {
-        if by_exec && is_launcher(self.live_samples, self.began.elapsed()) {
+        if by_exec && is_launcher(self.why, self.live_samples, self.began.elapsed()) {
             self.folder.discard();
             return None;
         }
@@ -272,21 +275,21 @@ impl Recorded {
         )
     }
 
-    /// Whether the process, whose connection was closed, runs another program by now.
+    /// Whether the process, which no longer holds its session open, runs another program by now.
     fn departure(&mut self, now: Instant) -> Option<Departure> {
-        let since = self.hung_up?;
-        if now.duration_since(since) < DYING {
+        match self.hold {
+            Hold::Held if self.collector.shared().is_held() => return None,
+            Hold::Held => self.hold = Hold::LetGo { look_at: now + DYING },
+            Hold::LetGo { .. } => {}
+        }
+        let Hold::LetGo { look_at } = self.hold else { return None };
+        if now < look_at {
             return None;
         }
-        match self.facts.maps_memfd(self.collector.shared().inode()) {
-            Some(false) => Some(Departure::Exec),
-            // It has closed its descriptors and goes on; its end will show.
-            Some(true) => {
-                self.hung_up = None;
-                None
-            }
-            None => None,
-        }
+        // It may have closed its descriptors and go on, as daemons do; whether it executes another program later is
+        // looked up now and then.
+        self.hold = Hold::LetGo { look_at: now + REFRESH };
+        (self.facts.maps_memfd(self.collector.shared().inode()) == Some(false)).then_some(Departure::Exec)
     }
 
     fn watch_jvm(&mut self) {

@@ -94,17 +94,28 @@ impl Recorder {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if Instant::now() >= next_tick {
+                if self.processes.iter().any(|process| !process.liveness.is_alive()) && self.catch_up(happenings) {
+                    break;
+                }
                 self.tick();
                 next_tick = Instant::now() + TICK;
             }
         }
-        // A target that was short-lived has knocked, and the door may still be about to say so.
+        self.catch_up(happenings);
+    }
+
+    /// Takes what has come so far; whether the target has ended. Whoever is gone has said before what he had to say: that
+    /// he was there, if he was short-lived, or that he executed another program.
+    fn catch_up(&mut self, happenings: &Receiver<Happening>) -> bool {
         self.front.settle();
+        let mut has_ended = false;
         for happening in happenings.try_iter() {
-            if let Happening::Door(event) = happening {
-                self.take(event);
+            match happening {
+                Happening::Door(event) => self.take(event),
+                Happening::TargetEnded => has_ended = true,
             }
         }
+        has_ended
     }
 
     /// Takes the last snapshots; `exit` is how the target ended. What is left, and how many programs left nothing
@@ -133,21 +144,16 @@ impl Recorder {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Recording { peer, why, shared, facts, .. } => self.begin(peer, why, *shared, *facts),
+            Event::Recording { why, shared, facts, .. } => self.begin(why, *shared, *facts),
             Event::Failed { credentials, reason } => {
                 warn(&format!("process {} is not recorded: {reason}", credentials.pid));
                 self.silent_since = self.silent_since.filter(|_| credentials.pid != self.root);
-            }
-            Event::HungUp { peer } => {
-                if let Some(process) = self.processes.iter_mut().find(|p| p.peer == Some(peer)) {
-                    process.hang_up();
-                }
             }
             Event::Request { peer, credentials, pid } => self.answer(peer, credentials, pid),
         }
     }
 
-    fn begin(&mut self, peer: PeerId, why: Why, shared: SharedSession, mut facts: ProcessFacts) {
+    fn begin(&mut self, why: Why, shared: SharedSession, mut facts: ProcessFacts) {
         // The same process under another program: its former session is over.
         self.put_away_where(|process| process.facts.pid == facts.pid);
         let is_root = facts.pid == self.root;
@@ -164,14 +170,15 @@ impl Recorder {
         facts.inner_allocators = allocators::of_process(&facts);
         let collector = Collector::new(shared);
         self.tell_blind_spots(&facts, &collector);
-        let mut process = Recorded::new(peer, facts, folder, is_root, collector);
+        let mut process = Recorded::new(why, facts, folder, is_root, collector);
         process.schedule(self.plan.interval);
         self.processes.push(process);
+        self.front.set_recorded(self.processes.len());
         self.silent_since = None;
     }
 
     fn greet(&mut self, facts: &ProcessFacts, why: Why, folder: &Path) {
-        if why != Why::Follow || !self.greeted {
+        if !matches!(why, Why::Follow | Why::Fork) || !self.greeted {
             say(&messages::handshake(&facts.name, facts.pid, folder));
         }
         self.greeted = true;
@@ -237,6 +244,7 @@ impl Recorder {
             }
             self.processes.push(process);
         }
+        self.front.set_recorded(self.processes.len());
         self.listen();
     }
 

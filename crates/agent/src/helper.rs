@@ -37,6 +37,11 @@ pub fn start(create: PthreadCreate) {
     }
 }
 
+/// A forked child has no helper: its own may be started.
+pub(crate) fn after_fork() {
+    STATE.store(IDLE, Ordering::Release);
+}
+
 unsafe extern "C" fn body(_: *mut c_void) -> *mut c_void {
     thread::current().ignore_for_ever();
     kernel::set_thread_name(c"leakscope");

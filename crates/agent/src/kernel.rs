@@ -1,13 +1,18 @@
 //! The system calls of the agent, made directly: nothing here touches errno or allocates.
 #![allow(unsafe_code)] // system calls
 
+mod socket;
+mod status;
+
+pub(crate) use socket::{connect_abstract, receive, send};
+pub(crate) use status::{is_last_thread, seccomp_filters};
+
 use crate::machine::syscall;
-use core::ffi::c_void;
 
 mod number {
     pub const READ: usize = 0;
-    pub const OPEN: usize = 2;
     pub const CLOSE: usize = 3;
+    pub const FSTAT: usize = 5;
     pub const POLL: usize = 7;
     pub const MMAP: usize = 9;
     pub const MUNMAP: usize = 11;
@@ -28,6 +33,7 @@ mod number {
     pub const GETPPID: usize = 110;
     pub const PRCTL: usize = 157;
     pub const GETTID: usize = 186;
+    pub const OPENAT: usize = 257;
     pub const CLOCK_GETTIME: usize = 228;
     pub const SIGALTSTACK: usize = 131;
     pub const PRLIMIT: usize = 302;
@@ -56,10 +62,40 @@ impl Drop for Fd {
 const F_DUPFD_CLOEXEC: usize = 1030;
 const F_ADD_SEALS: usize = 1033;
 
+/// A file that was opened, by its number and by what it is: the number may be closed and given away behind our back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenFile {
+    fd: usize,
+    device: u64,
+    inode: u64,
+}
+
+impl OpenFile {
+    /// No file.
+    pub(crate) const NONE: OpenFile = OpenFile { fd: usize::MAX, device: 0, inode: 0 };
+
+    fn at(fd: usize) -> Option<OpenFile> {
+        // struct stat: 144 bytes, which begin with the device and the inode.
+        let mut status = [0u64; 18];
+        // SAFETY: the kernel writes one struct stat.
+        checked(unsafe { syscall(number::FSTAT, [fd, status.as_mut_ptr() as usize, 0, 0, 0, 0]) }).ok()?;
+        Some(OpenFile { fd, device: status[0], inode: status[1] })
+    }
+
+    /// Closes it, if its number still stands for it.
+    pub(crate) fn close(self) {
+        if Self::at(self.fd) == Some(self) {
+            drop(Fd(self.fd));
+        }
+    }
+}
+
 impl Fd {
     /// Gives the descriptor up without closing it.
-    pub(crate) fn leak(self) {
+    pub(crate) fn leak(self) -> OpenFile {
+        let file = OpenFile::at(self.0).unwrap_or(OpenFile::NONE);
         core::mem::forget(self);
+        file
     }
 
     /// Moves the descriptor to the highest free number below `limit`'s end, out of the way of programs that expect
@@ -118,27 +154,6 @@ pub(crate) fn on_signal_stack() -> bool {
     now[1] & SS_ONSTACK != 0
 }
 
-/// Whether the calling thread is the only one left: the main thread has ended (pthread_exit), and all others.
-pub(crate) fn is_last_thread() -> bool {
-    const O_CLOEXEC: usize = 0o2000000;
-    let path = c"/proc/self/stat".as_ptr() as usize;
-    // SAFETY: the kernel reads the terminated path.
-    let Ok(fd) = checked(unsafe { syscall(number::OPEN, [path, O_CLOEXEC, 0, 0, 0, 0]) }).map(Fd) else {
-        return false;
-    };
-    let mut text = [0u8; 512];
-    // SAFETY: the kernel writes at most the buffer.
-    let read = checked(unsafe { syscall(number::READ, [fd.0, text.as_mut_ptr() as usize, text.len(), 0, 0, 0]) });
-    read.is_ok_and(|bytes| is_zombie_with_one_thread(text.get(..bytes).unwrap_or(&[])))
-}
-
-/// `PID (NAME) STATE ...`, of which the 18th field from STATE on is the number of threads, the dead first one included.
-fn is_zombie_with_one_thread(stat: &[u8]) -> bool {
-    let fields = stat.rsplit(|&byte| byte == b')').next().unwrap_or(&[]);
-    let mut fields = fields.split(|&byte| byte == b' ').skip(1);
-    fields.next() == Some(b"Z") && fields.nth(16) == Some(b"2")
-}
-
 /// A clock, nanoseconds.
 pub(crate) fn clock_ns(clock: usize) -> u64 {
     let mut time = [0i64; 2];
@@ -193,6 +208,17 @@ pub(crate) fn seal(fd: &Fd) -> Result<(), Errno> {
     let seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
     // SAFETY: no memory is involved.
     checked(unsafe { syscall(number::FCNTL, [fd.0, F_ADD_SEALS, seals, 0, 0, 0]) }).map(drop)
+}
+
+/// Locks a whole file for this process alone: unlike a descriptor, such a lock is not inherited by forked children, and
+/// it ends with exec, with the process, or when the process closes the file.
+pub(crate) fn lock(fd: &Fd) {
+    const F_SETLK: usize = 6;
+    const F_WRLCK: u64 = 1;
+    // struct flock: kind and whence (16 bits each), start, length (0: to the end), process.
+    let lock = [F_WRLCK, 0, 0, 0];
+    // SAFETY: the kernel reads one struct flock, 32 bytes. Where it fails the collector looks at our mappings instead.
+    unsafe { syscall(number::FCNTL, [fd.0, F_SETLK, lock.as_ptr() as usize, 0, 0, 0]) };
 }
 
 const PROT_READ_WRITE: usize = 3;
@@ -267,127 +293,32 @@ pub(crate) fn unmap(base: *mut u8, bytes: u64) {
     unsafe { syscall(number::MUNMAP, [base as usize, bytes as usize, 0, 0, 0, 0]) };
 }
 
-/// A page that reads as zeroes in a forked child (not in a vforked one, which shares it).
+const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
+
+/// Two pages, of which the first reads as zeroes in a forked child (not in a vforked one, which shares it).
 pub(crate) fn wiped_on_fork() -> Result<*mut u8, Errno> {
-    const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
     const MADV_WIPEONFORK: usize = 18;
+    let bytes = 2 * PAGE as usize;
     // SAFETY: a new mapping at an address of the kernel's choice.
-    let page =
-        checked(unsafe { syscall(number::MMAP, [0, 4096, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, usize::MAX, 0]) })?;
+    let pages =
+        checked(unsafe { syscall(number::MMAP, [0, bytes, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, usize::MAX, 0]) })?;
     // SAFETY: advice on our own mapping.
-    match checked(unsafe { syscall(number::MADVISE, [page, 4096, MADV_WIPEONFORK, 0, 0, 0]) }) {
-        Ok(_) => Ok(page as *mut u8),
+    match checked(unsafe { syscall(number::MADVISE, [pages, PAGE as usize, MADV_WIPEONFORK, 0, 0, 0]) }) {
+        Ok(_) => Ok(pages as *mut u8),
         Err(errno) => {
-            unmap(page as *mut u8, PAGE);
+            unmap(pages as *mut u8, 2 * PAGE);
             Err(errno)
         }
     }
 }
 
-/// Connects to an abstract Unix socket within `ms`, or not at all.
-pub(crate) fn connect_abstract(name: &[u8], ms: u64) -> Result<Fd, Errno> {
-    const AF_UNIX: u16 = 1;
-    const SOCK_STREAM_CLOEXEC: usize = 1 | 0o2000000;
-    const SOL_SOCKET: usize = 1;
-    const SO_SNDTIMEO: usize = 21;
-    let mut address = [0u8; 110];
-    address[..2].copy_from_slice(&AF_UNIX.to_ne_bytes());
-    // An abstract name begins with a zero byte.
-    let Some(room) = address.get_mut(3..3 + name.len()) else {
-        return Err(Errno(36));
-    };
-    room.copy_from_slice(name);
-    // SAFETY: no memory is involved.
-    let fd = Fd(checked(unsafe { syscall(number::SOCKET, [AF_UNIX as usize, SOCK_STREAM_CLOEXEC, 0, 0, 0, 0]) })?);
-    let timeout = [(ms / 1000) as i64, (ms % 1000 * 1000) as i64];
-    let timeout_at = timeout.as_ptr() as usize;
-    // SAFETY: the kernel reads one timeval: two 64-bit words. It bounds connect and sendmsg.
-    checked(unsafe { syscall(number::SETSOCKOPT, [fd.0, SOL_SOCKET, SO_SNDTIMEO, timeout_at, 16, 0]) })?;
-    // SAFETY: the kernel reads the address, whose length is given.
-    checked(unsafe { syscall(number::CONNECT, [fd.0, address.as_ptr() as usize, 3 + name.len(), 0, 0, 0]) })?;
-    Ok(fd)
-}
-
-#[repr(C)]
-struct IoVec {
-    base: *const u8,
-    bytes: usize,
-}
-
-#[repr(C)]
-struct MessageHeader {
-    name: *const c_void,
-    name_bytes: u32,
-    io: *const IoVec,
-    io_count: usize,
-    control: *const c_void,
-    control_bytes: usize,
-    flags: i32,
-}
-
-/// One descriptor to pass, as the kernel wants it.
-#[repr(C, align(8))]
-struct Rights {
-    bytes: usize,
-    level: i32,
-    kind: i32,
-    fd: i32,
-    padding: i32,
-}
-
-/// Sends `bytes`, with a descriptor beside it if one is given. Never raises SIGPIPE.
-pub(crate) fn send(socket: &Fd, bytes: &[u8], passed: Option<&Fd>) -> Result<(), Errno> {
-    const SOL_SOCKET: i32 = 1;
-    const SCM_RIGHTS: i32 = 1;
-    const MSG_NOSIGNAL: usize = 0x4000;
-    let io = IoVec { base: bytes.as_ptr(), bytes: bytes.len() };
-    let fd = passed.map_or(-1, |fd| fd.0 as i32);
-    let rights = Rights { bytes: 20, level: SOL_SOCKET, kind: SCM_RIGHTS, fd, padding: 0 };
-    let (control, control_bytes) = match passed {
-        Some(_) => ((&raw const rights).cast::<c_void>(), size_of::<Rights>()),
-        None => (core::ptr::null(), 0),
-    };
-    let header = MessageHeader {
-        name: core::ptr::null(),
-        name_bytes: 0,
-        io: &raw const io,
-        io_count: 1,
-        control,
-        control_bytes,
-        flags: 0,
-    };
-    // SAFETY: the kernel reads the header and what it points to, all of it local.
-    let sent =
-        checked(unsafe { syscall(number::SENDMSG, [socket.0, &raw const header as usize, MSG_NOSIGNAL, 0, 0, 0]) })?;
-    if sent == bytes.len() { Ok(()) } else { Err(Errno(5)) }
-}
-
-/// Fills `buffer` from the socket before the monotonic clock stands at `deadline_ns`; an error if the peer is silent
-/// or gone.
-pub(crate) fn receive(socket: &Fd, buffer: &mut [u8], deadline_ns: u64) -> Result<(), Errno> {
-    const POLLIN: u64 = 1;
-    const EINTR: u64 = 4;
-    const ETIMEDOUT: u64 = 110;
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        let left = deadline_ns.saturating_sub(clock_ns(MONOTONIC)) / 1_000_000;
-        let mut poll = socket.0 as u64 | POLLIN << 32;
-        // SAFETY: the kernel reads and writes one pollfd: one 64-bit word.
-        match checked(unsafe { syscall(number::POLL, [&raw mut poll as usize, 1, left as usize, 0, 0, 0]) }) {
-            Ok(0) => return Err(Errno(ETIMEDOUT)),
-            Err(Errno(EINTR)) if left > 0 => continue,
-            Err(errno) => return Err(errno),
-            Ok(_) => {}
-        }
-        // SAFETY: the kernel writes at most the rest of the buffer.
-        match checked(unsafe { syscall(number::READ, [socket.0, rest.as_mut_ptr() as usize, rest.len(), 0, 0, 0]) }) {
-            Ok(0) => return Err(Errno(5)),
-            Ok(n) => filled += n,
-            Err(Errno(EINTR)) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
+/// Puts memory of this process's own, all zeroes, in the place of a mapping of ours.
+pub(crate) fn cover(base: usize, bytes: u64) {
+    const MAP_FIXED_NORESERVE: usize = 0x4010;
+    let flags = MAP_PRIVATE_ANONYMOUS | MAP_FIXED_NORESERVE;
+    // SAFETY: replaces a mapping of ours; what is read there from now on is zeroes, which is a valid value of all that
+    // lies in it. Where it fails the mapping stays.
+    unsafe { syscall(number::MMAP, [base, bytes as usize, PROT_READ_WRITE, flags, usize::MAX, 0]) };
 }
 
 /// Masks every signal except 32 and 33 (glibc's own: setuid() in a threaded program signals each thread and waits);
@@ -415,14 +346,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_thread_is_told_by_the_process_status() {
-        let stat = |state: &str, threads: u32| {
-            format!("41 (a ) b) {state} 1 41 41 0 -1 4194368 5 0 0 0 0 0 0 0 20 0 {threads} 0 77 0 0\n").into_bytes()
-        };
-        assert!(is_zombie_with_one_thread(&stat("Z", 2)));
-        assert!(!is_zombie_with_one_thread(&stat("S", 2)));
-        assert!(!is_zombie_with_one_thread(&stat("Z", 3)));
-        assert!(!is_zombie_with_one_thread(b""));
-        assert!(!is_last_thread());
+    fn a_number_that_was_given_away_is_not_closed() {
+        let first = memfd(c"first").unwrap();
+        let number = first.0;
+        let file = first.leak();
+        drop(Fd(number));
+        let second = memfd(c"second").unwrap();
+        assert_eq!(second.0, number, "the lowest that is free");
+        file.close();
+        assert!(OpenFile::at(number).is_some(), "the second was closed");
+        second.leak().close();
+        assert!(OpenFile::at(number).is_none());
     }
 }

@@ -4,7 +4,7 @@
 //!   shim (C symbols) ── wrap ── sampler ── capture ── recorder ══ session
 //!                        │                  ├ unwind    │
 //!                        └ the real call    └ hotspot   └ live table, depot, ring, filter
-//!   shim (constructor, pthread_create) ── start ── handshake with the collector
+//!   shim (constructor, pthread_create), forked ── start ── handshake with the collector
 //!                                      └─ helper ── names of Java methods
 //! ```
 //! [`wrap`], [`map_wrap`] and [`thread_wrap`] hold the rules of order (what is recorded before, what after the real
@@ -19,12 +19,14 @@
 pub mod arena;
 mod bypass;
 pub mod capture;
+mod forked;
 pub mod helper;
 mod kernel;
 pub mod libc_symbols;
 mod machine;
 pub mod map_wrap;
 mod modules;
+mod place;
 pub mod real;
 pub mod real_map;
 pub mod recorder;

@@ -157,6 +157,25 @@ pub(crate) fn find_in_environment(mut visit: impl FnMut(&[u8]) -> bool) {
     }
 }
 
+/// The calling thread's kernel id as libc noted it when it made the thread, or when it forked the process: without a
+/// system call. `None` where libc does not tell.
+pub(crate) fn thread_id_of_libc() -> Option<u32> {
+    type Current = extern "C" fn() -> usize;
+    type GetClock = extern "C" fn(usize, *mut c_int) -> c_int;
+    let (current, get_clock) = (weak!("pthread_self"), weak!("pthread_getcpuclockid"));
+    if current.is_null() || get_clock.is_null() {
+        return None;
+    }
+    let mut clock = 0;
+    // SAFETY: the symbols are those functions, with their signatures.
+    let given = unsafe {
+        let current = core::mem::transmute::<*mut c_void, Current>(current);
+        core::mem::transmute::<*mut c_void, GetClock>(get_clock)(current(), &mut clock)
+    };
+    // The kernel's clocks of threads: the id, inverted, above three bits.
+    (given == 0).then_some(!(clock >> 3) as u32)
+}
+
 /// What libc does when the last thread of a process ends: `exit(0)`.
 pub(crate) fn exit_as_last_thread() {
     let exit = weak!("exit");

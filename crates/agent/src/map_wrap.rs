@@ -142,7 +142,7 @@ impl Recorder {
             // It grows where it is, or not at all: nothing leaves before it is certain.
             let was = published.session.regions.find(address as u64);
             let result = real();
-            if result != FAILED && self.recording().is_some() {
+            if result != FAILED && self.is_current(published) {
                 let _errno = KeepErrno::new();
                 self.take_out(published, address, old);
             }
@@ -186,7 +186,7 @@ impl Recorder {
     fn finish_unmap(&self, published: &Published, removed: &Removed, real: impl FnOnce() -> c_int) -> c_int {
         let result = real();
         // A forked child (see `Recorder::enter`) must not touch its parent's table.
-        if self.recording().is_some() {
+        if self.is_current(published) {
             let _errno = KeepErrno::new();
             match result {
                 0 => self.count_unmapped(published, removed),
@@ -197,10 +197,10 @@ impl Recorder {
     }
 
     fn enter_mapped(&self, mapped: Mapped, caller: Caller) {
-        let Some(published) = self.recording() else {
+        let thread = thread::current();
+        let Some(published) = self.recording().or_else(|| self.after_fork(thread)) else {
             return;
         };
-        let thread = thread::current();
         let Some(_guard) = thread.enter() else {
             return thread.count_skipped(&published.session.losses);
         };

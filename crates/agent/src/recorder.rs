@@ -1,16 +1,15 @@
 //! The recorder: enters sampled blocks into the session and takes them out again.
 //!
 //! One static [`RECORDER`] serves the process. Until recording begins its flag is 0 and nothing else of it is used.
-//! The flag lies in a page that the kernel wipes in forked children, so a child reads 0 from its first instruction
-//! and can never touch its parent's tables; a vforked child shares memory with its parent and reads the live value.
-#![allow(unsafe_code)] // the session is published through a cell, the flag through a raw page
+//! In a forked child nothing is recorded, until it has a session of its own ([`crate::place`], [`crate::forked`]).
 
 use crate::capture::{Captured, FrameBuffer};
+use crate::kernel::{self, OpenFile};
 use crate::libc_symbols::now_ms;
+use crate::place::{NewPlace, Place};
 use crate::thread::{Class, ThreadBlock};
 use crate::{modules, records};
-use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use leakscope_hotspot::Jvm;
 use leakscope_sampling::{Interval, Scaled};
 use leakscope_session::depot::Counter;
@@ -36,8 +35,7 @@ pub struct Recorder {
     /// The JVM, once there is one.
     pub jvm: Jvm,
     pub(crate) rules: &'static RuleCache,
-    flag: AtomicPtr<AtomicU32>,
-    published: UnsafeCell<Option<Published>>,
+    pub(crate) place: Place,
     threads: AtomicU64,
 }
 
@@ -52,47 +50,56 @@ pub struct Published {
     pub seed: u64,
     /// Kernel name of the process's first thread.
     pub process_name: [u8; 16],
+    /// Where the session lies.
+    pub(crate) memory: Memory,
+    /// Number of seccomp filters at the start.
+    pub(crate) seccomp_filters: u32,
+}
+
+/// A session's memory and file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    pub base: usize,
+    pub bytes: u64,
+    pub file: OpenFile,
+}
+
+impl Memory {
+    /// Lets go of a parent's session: its memory would stay as long as a child has it mapped.
+    ///
+    /// The addresses stay valid. A hook that was interrupted by a signal handler which forked may still write there.
+    pub(crate) fn let_go(&self) {
+        if self.bytes > 0 {
+            kernel::cover(self.base, self.bytes);
+            self.file.close();
+        }
+    }
 }
 
 impl Published {
+    /// The sampling interval of now.
+    pub(crate) fn interval(&self) -> Interval {
+        Interval::from_bytes(self.session.header.current_interval().0)
+    }
+
     /// Milliseconds since recording started; 0 where a faked clock (libfaketime) stands before that.
     pub(crate) fn age_ms(&self) -> u64 {
         now_ms().saturating_sub(self.start_ms)
     }
 }
 
-static NOT_RECORDING: AtomicU32 = AtomicU32::new(0);
-
-// SAFETY: `published` is written once, before the flag is set with release, and only read after the flag was seen
-// with acquire; everything else is atomic.
-unsafe impl Sync for Recorder {}
-
 impl Recorder {
     /// A recorder that does not record.
     pub const fn new(filter: &'static Filter, rules: &'static RuleCache) -> Self {
-        Self {
-            filter,
-            jvm: Jvm::new(),
-            rules,
-            flag: AtomicPtr::new((&raw const NOT_RECORDING).cast_mut()),
-            published: UnsafeCell::new(None),
-            threads: AtomicU64::new(0),
-        }
+        Self { filter, jvm: Jvm::new(), rules, place: Place::nowhere(), threads: AtomicU64::new(0) }
     }
 
     /// Begins recording.
-    ///
-    /// # Safety
-    /// Called at most once, and `flag` stays valid for ever.
-    pub unsafe fn begin(&self, published: Published, flag: *const AtomicU32) {
-        // SAFETY: nobody reads the cell before the flag is set, and nobody else writes it (our contract).
-        unsafe { *self.published.get() = Some(published) };
-        if published.session.header.current_interval().0 == 1 {
+    pub(crate) fn begin(&self, published: Published, place: NewPlace) {
+        if published.interval().is_exact() {
             self.filter.pass_all();
         }
-        self.flag.store(flag.cast_mut(), Ordering::Release);
-        // SAFETY: valid for ever, by our contract.
-        unsafe { (*flag).store(1, Ordering::Release) };
+        self.place.begin(place, published);
     }
 
     /// The session, while recording.
@@ -101,20 +108,12 @@ impl Recorder {
     /// Two loads. No allocation, lock, system call or panic; safe in signal handlers and in forked children.
     #[inline]
     pub fn recording(&self) -> Option<&Published> {
-        let flag = self.flag.load(Ordering::Acquire);
-        // SAFETY: either the static above or the page given to `begin`.
-        if unsafe { (*flag).load(Ordering::Acquire) } == 0 {
-            return None;
-        }
-        // SAFETY: written before the flag, never again.
-        unsafe { (*self.published.get()).as_ref() }
+        self.place.recording()
     }
 
-    /// What the kernel does to the flag in a forked child.
-    #[cfg(test)]
-    pub(crate) fn wipe_flag(&self) {
-        // SAFETY: as in `recording`.
-        unsafe { (*self.flag.load(Ordering::Acquire)).store(0, Ordering::Release) };
+    /// Whether `published` is what is being recorded still: not in a child that was forked under the caller's feet.
+    pub(crate) fn is_current(&self, published: &Published) -> bool {
+        self.recording().is_some_and(|now| core::ptr::eq(now, published))
     }
 
     /// Seed for the next thread that starts to sample.
@@ -138,7 +137,7 @@ impl Recorder {
         let session = &published.session;
         let mut frames = FrameBuffer::new();
         let captured = self.capture(session, thread, caller, &mut frames);
-        if self.recording().is_none() || block.size > isize::MAX as usize {
+        if !self.is_current(published) || block.size > isize::MAX as usize {
             return;
         }
         let interned = session.depot.intern(frames.as_slice());

@@ -67,7 +67,7 @@ impl Recorder {
     /// Enters a mapping, with its stack, and takes out what it was laid over. The caller holds the thread's guard.
     pub(crate) fn enter_region(&self, published: &Published, thread: &ThreadBlock, mapped: Mapped, caller: Caller) {
         let session = &published.session;
-        let Some(stack) = self.stack_of(session, thread, caller) else {
+        let Some(stack) = self.stack_of(published, thread, caller) else {
             return;
         };
         let (start, end) = (mapped.start as u64, (mapped.start as u64).saturating_add(mapped.bytes as u64));
@@ -93,10 +93,13 @@ impl Recorder {
     }
 
     /// The id of the calling thread's stack; `None` in a child that was forked under our feet.
-    pub(crate) fn stack_of(&self, session: &Session<'_>, thread: &ThreadBlock, caller: Caller) -> Option<u32> {
+    pub(crate) fn stack_of(&self, published: &Published, thread: &ThreadBlock, caller: Caller) -> Option<u32> {
+        let session = &published.session;
         let mut frames = FrameBuffer::new();
         let captured = self.capture(session, thread, caller, &mut frames);
-        self.recording()?;
+        if !self.is_current(published) {
+            return None;
+        }
         let interned = session.depot.intern(frames.as_slice());
         if interned.is_new {
             modules::note(session, frames.as_slice());
@@ -120,7 +123,7 @@ impl Recorder {
     /// The call failed: everything is still mapped.
     pub(crate) fn put_back(&self, published: &Published, removed: &Removed) {
         // A forked child (see `Recorder::enter`) must not touch its parent's table.
-        if self.recording().is_none() {
+        if !self.is_current(published) {
             return;
         }
         let session = &published.session;

@@ -1,16 +1,19 @@
 //! How recording begins in a process: who asks, the handshake with the collector, and the session's memory.
 //!
 //! The constructor of the shim asks for the root command (the collector's own child) or where all processes are
-//! followed; pthread_create asks once a JVM is mapped. A process asks at most once. Whatever fails, the target runs
-//! on unrecorded, and the collector is told why where it can be.
+//! followed; pthread_create asks once a JVM is mapped; a forked child asks as [`crate::forked`] says. A process asks at
+//! most once for each reason. Whatever fails, the target runs on unrecorded, and the collector is told why where it can
+//! be.
 #![allow(unsafe_code)] // makes the session from a raw mapping
 
 use crate::kernel::{self, Errno, Fd};
 use crate::libc_symbols::{KeepErrno, PthreadCreate, find_in_environment, now_ms};
-use crate::recorder::{Published, RECORDER, publish_jvm_state};
-use crate::{bypass, helper, modules};
+use crate::place::NewPlace;
+use crate::recorder::{Memory, Published, RECORDER, publish_jvm_state};
+use crate::{bypass, helper, modules, thread};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use leakscope_hotspot::State;
 use leakscope_session::frame::FrameWord;
 use leakscope_session::handshake::{ENVIRONMENT, MESSAGE_BYTES, Message, Refusal, Settings, Why, Words};
 use leakscope_session::header::{Count, JvmState, Word};
@@ -33,10 +36,6 @@ struct Slot(UnsafeCell<Option<Collector>>);
 // SAFETY: written once, by the constructor, on the only thread; read-only afterwards.
 unsafe impl Sync for Slot {}
 static COLLECTOR: Slot = Slot(UnsafeCell::new(None));
-
-const NOT_ASKED: u32 = 0;
-const ASKED: u32 = 1;
-static ASKED_FOR_RECORDING: AtomicU32 = AtomicU32::new(NOT_ASKED);
 
 /// The shim's constructor: under 50 us where nothing is to be recorded.
 pub fn constructor() {
@@ -71,7 +70,11 @@ pub fn before_thread(create: PthreadCreate) {
         return;
     };
     let _errno = KeepErrno::new();
-    if !leakscope_hotspot::libjvm_is_mapped() {
+    if RECORDER.recording().is_none() {
+        RECORDER.after_fork(thread::current());
+    }
+    // In a forked child the copy of a JVM is dead.
+    if !leakscope_hotspot::libjvm_is_mapped() || RECORDER.jvm.state() == State::Dead {
         return;
     }
     ask(Why::Jvm);
@@ -83,17 +86,24 @@ pub fn before_thread(create: PthreadCreate) {
     }
 }
 
-/// Asks the collector to record this process, once.
-fn ask(why: Why) {
-    if ASKED_FOR_RECORDING.compare_exchange(NOT_ASKED, ASKED, Ordering::AcqRel, Ordering::Acquire).is_err() {
-        return;
+/// Asks the collector to record a forked child, where all processes are followed.
+pub(crate) fn ask_after_fork() {
+    // SAFETY: written by the constructor only.
+    if unsafe { (*COLLECTOR.0.get()).as_ref() }.is_some_and(|collector| collector.follow) {
+        ask(Why::Fork);
     }
+}
+
+/// Asks the collector to record this process, once for each reason.
+fn ask(why: Why) {
     // SAFETY: written by the constructor only.
     let Some(collector) = (unsafe { (*COLLECTOR.0.get()).as_ref() }) else {
         return;
     };
-    // A failure is nothing to the target; the collector hears of it, or notices that nobody came.
-    let _ = shake_hands(collector, why);
+    RECORDER.place.ask_once(why, || {
+        // A failure is nothing to the target; the collector hears of it, or notices that nobody came.
+        let _ = shake_hands(collector, why);
+    });
 }
 
 /// `1:<socket name>:<pid of the collector>:<0 or 1>`.
@@ -125,26 +135,30 @@ fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
         Ok(made) => made,
         Err((reason, Errno(errno))) => return send(&socket, Message::Refused { reason: reason as u64, errno }, None),
     };
-    let offered = send(&socket, Message::Offer { bytes: made.bytes }, Some(&made.fd));
+    note_bypass(&made.session, why);
+    let fd = made.fd.move_up(kernel::soft_limit(kernel::OPEN_FILES) as usize);
+    // Before the offer, which lets the collector look for it. (Closing any descriptor of the file would undo it.)
+    kernel::lock(&fd);
+    let offered = send(&socket, Message::Offer { bytes: made.bytes }, Some(&fd));
     if offered.and_then(|()| receive(&socket, deadline)) != Ok(Some(Message::Ack)) {
         kernel::unmap(made.base, made.bytes);
-        kernel::unmap(made.flag.cast_mut().cast(), kernel::PAGE);
         return Ok(());
     }
-    let limit = kernel::soft_limit(kernel::OPEN_FILES) as usize;
-    // Both stay open: the end of the socket tells the collector that we ended or called exec, and the memfd is what
-    // `leakscope recover` opens.
-    made.fd.move_up(limit).leak();
-    socket.move_up(limit).leak();
+    // It stays open: it is what `leakscope recover` opens, and its lock tells the collector that we have neither ended
+    // nor called exec.
+    let file = fd.leak();
     let published = Published {
         session: made.session,
         start_ms: made.start_ms,
         seed: settings.session_id[0],
         process_name: kernel::thread_name(),
+        memory: Memory { base: made.base as usize, bytes: made.bytes, file },
+        seccomp_filters: kernel::seccomp_filters(),
     };
-    // SAFETY: `ask` lets one caller through, once; the page is never unmapped.
-    unsafe { RECORDER.begin(published, made.flag) };
-    crate::thread::current().reset();
+    RECORDER.begin(published, made.place);
+    if why != Why::Fork {
+        thread::current().reset();
+    }
     Ok(())
 }
 
@@ -176,7 +190,7 @@ struct Made {
     bytes: u64,
     session: Session<'static>,
     start_ms: u64,
-    flag: *const AtomicU32,
+    place: NewPlace,
 }
 
 fn make_session(settings: &Settings) -> Result<Made, (Refusal, Errno)> {
@@ -201,20 +215,15 @@ fn make_sized(settings: &Settings, sizes: &Sizes) -> Result<Made, (Refusal, Errn
     let fd = kernel::memfd(c"leakscope").map_err(|e| (Refusal::NoMemfd, e))?;
     kernel::set_length(&fd, bytes).map_err(|e| (Refusal::NoSize, e))?;
     kernel::seal(&fd).map_err(|e| (Refusal::NoSeal, e))?;
-    let flag = kernel::wiped_on_fork().map_err(|e| (Refusal::NoMapping, e))?;
-    let base = kernel::map_shared(&fd, bytes).map_err(|e| {
-        kernel::unmap(flag, kernel::PAGE);
-        (Refusal::NoMapping, e)
-    })?;
+    let place = NewPlace::new().map_err(|e| (Refusal::NoMapping, e))?;
+    let base = kernel::map_shared(&fd, bytes).map_err(|e| (Refusal::NoMapping, e))?;
     // SAFETY: a fresh mapping of that length, zeroed, page-aligned, never unmapped once recording has begun.
     let Ok(session) = (unsafe { Session::create(base, bytes, sizes) }) else {
         kernel::unmap(base, bytes);
-        kernel::unmap(flag, kernel::PAGE);
         return Err((Refusal::NoSize, EFBIG));
     };
     let start_ms = fill_header(&session, settings);
-    note_bypass(&session);
-    Ok(Made { fd, base, bytes, session, start_ms, flag: flag.cast() })
+    Ok(Made { fd, base, bytes, session, start_ms, place })
 }
 
 /// Writes the constant part of the header; gives the start in coarse milliseconds.
@@ -241,11 +250,17 @@ fn fill_header(session: &Session<'_>, settings: &Settings) -> u64 {
 }
 
 /// Says whose malloc the program calls, if not ours; the collector is to tell the user.
-fn note_bypass(session: &Session<'_>) {
-    if let Some(address) = bypass::other_malloc() {
-        session.header.set(Word::OtherMalloc, address as u64);
+fn note_bypass(session: &Session<'_>, why: Why) {
+    static FOUND: AtomicUsize = AtomicUsize::new(0);
+    // A forked child asks in a hook, and has inherited the answer.
+    if why != Why::Fork {
+        FOUND.store(bypass::other_malloc().unwrap_or(0), Ordering::Relaxed);
+    }
+    let address = FOUND.load(Ordering::Relaxed) as u64;
+    if address != 0 {
+        session.header.set(Word::OtherMalloc, address);
         // As a return address: one behind the call.
-        modules::note(session, &[FrameWord::native(address as u64 + 1)]);
+        modules::note(session, &[FrameWord::native(address + 1)]);
     }
 }
 

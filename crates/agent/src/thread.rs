@@ -8,7 +8,7 @@ use crate::kernel;
 use crate::machine::stack_pointer;
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
-use leakscope_sampling::Sampler;
+use leakscope_sampling::{Interval, Rng, Sampler};
 use leakscope_session::losses::{Loss, Losses};
 use leakscope_unwind::CachedBounds;
 
@@ -127,11 +127,33 @@ impl ThreadBlock {
         result
     }
 
-    /// Lets the thread be set up again: after fork, in a child with a session of its own.
+    /// Lets the thread be set up again.
     pub fn reset(&self) {
         self.sampler.set(Sampler::UNSTARTED);
+        self.forget();
+    }
+
+    /// The calling thread is the copy of one of the parent's, in a forked child.
+    ///
+    /// Its gap stays, for an exponential gap has no memory: the allocation that uses it up is a fair sample, and none
+    /// before it is lost for want of a session. Later gaps are the child's own; brothers forked one after the other would
+    /// else sample in step for ever.
+    pub fn after_fork(&self, seed: u64, current: Interval) {
+        let mut sampler = self.sampler.get();
+        if sampler.interval == Some(current) {
+            sampler.rng = Rng::seeded(seed);
+            self.sampler.set(sampler);
+        } else {
+            self.sampler.set(Sampler::UNSTARTED);
+        }
+        self.forget();
+    }
+
+    /// What the thread knows of itself is asked for anew.
+    fn forget(&self) {
         self.tid.set(0);
         self.class.set(CLASS_UNKNOWN);
+        self.class_looks.set(0);
     }
 }
 
@@ -192,6 +214,31 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn a_forked_thread_keeps_its_gap_and_draws_later_ones_of_its_own() {
+        let interval = Interval::from_bytes(1000);
+        let after = |seed, current| {
+            let block = current_with(Sampler::started(1, interval));
+            block.after_fork(seed, current);
+            let mut sampler = block.sampler.get();
+            let gap = sampler.counter;
+            sampler.after_crossing(current);
+            (gap, sampler.counter)
+        };
+        let parent = Sampler::started(1, interval).counter;
+        let (first, second) = (after(7, interval), after(8, interval));
+        assert_eq!((first.0, second.0), (parent, parent));
+        assert_ne!(first.1, second.1);
+        let block = current_with(Sampler::started(1, interval));
+        block.after_fork(7, Interval::EXACT);
+        assert!(!block.sampler.get().is_started(), "a gap of another interval");
+    }
+
+    fn current_with(sampler: Sampler) -> &'static ThreadBlock {
+        current().sampler.set(sampler);
+        current()
     }
 
     #[test]

@@ -77,6 +77,11 @@ fn give_back(number: usize) {
     }
 }
 
+/// A forked child has none of the threads that its parent was making.
+pub(crate) fn after_fork() {
+    (0..PLACES).for_each(give_back);
+}
+
 /// Where a new thread goes on: the program's routine and its argument.
 #[repr(C)]
 #[derive(Debug)]
@@ -162,7 +167,7 @@ impl Recorder {
                 look_at(published, slot);
             }
         }
-        let stack = self.stack_of(session, thread, caller);
+        let stack = self.stack_of(published, thread, caller);
         let slot = stack.and_then(|_| session.threads.claim());
         let place = slot.and_then(|slot| take_place(slot, body as *mut c_void, argument));
         let stack_bytes = stack_bytes(attributes) as u64;
@@ -180,7 +185,7 @@ impl Recorder {
         if result != 0 {
             give_back(place);
         }
-        if self.recording().is_some() {
+        if self.is_current(published) {
             let _errno = KeepErrno::new();
             if result == 0 {
                 let epoch = session.header.get(Word::Epoch) as u32;

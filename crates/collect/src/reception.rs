@@ -1,9 +1,12 @@
 //! Where targets and other commands knock: an abstract Unix socket with a random name, served without ever waiting.
 //!
 //! ```text
-//!   Hello  -> the caller decides -> Answer -> Offer + memfd -> Ack        then the connection stays, as a sign of life
+//!   Hello  -> the caller decides -> Answer -> Offer + memfd -> Ack
 //!   Request (another leakscope)  -> the caller answers with Reply
 //! ```
+//! Then the connection is closed. What becomes of a recorded process is not learnt here (see `Liveness` and
+//! `SharedSession::is_held`).
+//!
 //! The name can be read in /proc/net/unix, so a name proves nothing: credentials do. A peer that stalls is dropped
 //! after [`PATIENCE`]; the target behind it runs on, unrecorded.
 
@@ -24,8 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const REPLY_PATIENCE: Duration = Duration::from_secs(60);
 /// Connections that have not got as far as recording.
 const MOST_STRANGERS: usize = 64;
-/// Recorded processes at one time.
-const MOST_RECORDED: usize = 512;
 
 /// A connection's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,8 +42,6 @@ pub trait Decide {
 pub enum Event {
     /// A target is being recorded from now on.
     Recording {
-        /// Its connection.
-        peer: PeerId,
         /// Who it is.
         credentials: Credentials,
         /// Why it asked.
@@ -59,12 +58,6 @@ pub enum Event {
         /// Why, as a sentence.
         reason: String,
     },
-    /// The connection of a recorded target was closed: it ended, it executed another program, or it closed all of
-    /// its descriptors.
-    HungUp {
-        /// Its connection.
-        peer: PeerId,
-    },
     /// Another command wants a snapshot; to be answered with [`Reception::reply`].
     Request {
         /// Its connection.
@@ -79,7 +72,6 @@ pub enum Event {
 enum Stage {
     Stranger,
     Offering(Why),
-    Recorded,
     Requesting,
     Leaving,
 }
@@ -129,9 +121,7 @@ impl Reception {
         self.accept();
         let mut events = Vec::new();
         let now = Instant::now();
-        let recorded = self.connections.iter().filter(|c| matches!(c.stage, Stage::Recorded)).count();
-        let room = recorded < MOST_RECORDED;
-        self.connections.retain_mut(|connection| connection.serve(decide, room, now, &mut events));
+        self.connections.retain_mut(|connection| connection.serve(decide, now, &mut events));
         events
     }
 
@@ -154,8 +144,7 @@ impl Reception {
 
     fn accept(&mut self) {
         for _ in 0..MOST_STRANGERS {
-            let strangers = self.connections.iter().filter(|c| !matches!(c.stage, Stage::Recorded)).count();
-            if strangers >= MOST_STRANGERS {
+            if self.connections.len() >= MOST_STRANGERS {
                 return;
             }
             let Ok((stream, _)) = self.listener.accept() else {
@@ -173,29 +162,24 @@ impl Reception {
 
 impl Connection {
     /// Goes on with this connection; `false` if it is over.
-    fn serve(&mut self, decide: &mut dyn Decide, room: bool, now: Instant, events: &mut Vec<Event>) -> bool {
+    fn serve(&mut self, decide: &mut dyn Decide, now: Instant, events: &mut Vec<Event>) -> bool {
         self.peer.flush();
         if matches!(self.stage, Stage::Leaving) && !self.peer.wants_to_send() {
             return false;
         }
         let goes_on = match self.peer.receive() {
             Received::Nothing => true,
-            Received::Message(message) => self.take(message, decide, room, events),
-            Received::Closed | Received::Garbage => {
-                if matches!(self.stage, Stage::Recorded) {
-                    events.push(Event::HungUp { peer: self.id });
-                }
-                false
-            }
+            Received::Message(message) => self.take(message, decide, events),
+            Received::Closed | Received::Garbage => false,
         };
         goes_on && self.deadline.is_none_or(|deadline| now < deadline)
     }
 
-    fn take(&mut self, message: Message, decide: &mut dyn Decide, room: bool, events: &mut Vec<Event>) -> bool {
+    fn take(&mut self, message: Message, decide: &mut dyn Decide, events: &mut Vec<Event>) -> bool {
         let credentials = self.peer.credentials();
         match (&self.stage, message) {
             (Stage::Stranger, Message::Hello { why, .. }) => {
-                let settings = if room { decide.decide(credentials, why) } else { None };
+                let settings = decide.decide(credentials, why);
                 self.peer.send(&Message::Answer { settings });
                 self.stage = if settings.is_some() { Stage::Offering(why) } else { Stage::Leaving };
                 self.deadline = Some(Instant::now() + PATIENCE);
@@ -215,8 +199,6 @@ impl Connection {
                 self.deadline = Some(Instant::now() + REPLY_PATIENCE);
                 true
             }
-            // A recorded target has nothing more to say; what it says is not listened to.
-            (Stage::Recorded, _) => true,
             _ => false,
         }
     }
@@ -231,9 +213,9 @@ impl Connection {
             Ok(shared) => {
                 let facts = Box::new(ProcessFacts::gather(credentials.pid));
                 self.peer.send(&Message::Ack);
-                self.stage = Stage::Recorded;
-                self.deadline = None;
-                events.push(Event::Recording { peer: self.id, credentials, why, shared: Box::new(shared), facts });
+                self.stage = Stage::Leaving;
+                self.deadline = Some(Instant::now() + PATIENCE);
+                events.push(Event::Recording { credentials, why, shared: Box::new(shared), facts });
                 true
             }
             Err(error) => {

@@ -75,6 +75,17 @@ impl SharedSession {
         self.inode
     }
 
+    /// Whether the process that made the session still holds it open: it does until it ends, executes another program
+    /// or closes all of its descriptors. What its forked children hold is not counted.
+    pub fn is_held(&self) -> bool {
+        // SAFETY: all fields of flock are integers; zero is a valid value of each.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        lock.l_type = libc::F_WRLCK as libc::c_short;
+        // SAFETY: asks only; the kernel reads and writes one flock.
+        let result = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
+        result == 0 && lock.l_type != libc::F_UNLCK as libc::c_short
+    }
+
     /// Bytes of address space that the session takes.
     pub fn bytes(&self) -> u64 {
         self.map.len() as u64

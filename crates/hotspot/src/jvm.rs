@@ -87,13 +87,19 @@ impl Jvm {
         self.tally.method_ids.get()
     }
 
-    /// Forgets everything: for a forked child, which has none of its parent's threads, neither the JVM's nor our helper.
+    /// For a forked child, which has none of its parent's threads, neither the JVM's nor our helper. A JVM that was there
+    /// is dead in it: only its memory has been copied. Where there was none, one may come.
     ///
-    /// To be called while the child has a single thread, before it captures anything. The counters stay.
+    /// To be called before the child captures anything. The counters stay.
     pub fn after_fork(&self) {
         self.close();
-        self.farewell.reset();
-        self.state.set(State::Absent);
+        match self.state() {
+            State::Ready | State::Dead => self.farewell.has_left(),
+            State::Absent | State::Waiting | State::Unsupported(_) => {
+                self.farewell.reset();
+                self.state.set(State::Absent);
+            }
+        }
         self.is_served.store(false, Ordering::SeqCst);
     }
 
@@ -218,16 +224,24 @@ mod tests {
     }
 
     #[test]
-    fn a_forked_child_starts_anew() {
-        let jvm = Jvm::new();
-        let vm = core::ptr::without_provenance_mut(8);
-        jvm.is_served.store(true, Ordering::SeqCst);
-        jvm.open(vm, vm);
-        assert!(jvm.farewell.begin());
-        jvm.after_fork();
-        assert!(jvm.gate.load(Ordering::Acquire).is_null());
-        assert!(!jvm.is_served.load(Ordering::SeqCst));
-        assert_eq!(jvm.state(), State::Absent);
+    fn a_forked_child_has_a_dead_jvm_or_none() {
+        for (before, dying, after) in [
+            (State::Absent, false, State::Absent),
+            (State::Waiting, false, State::Absent),
+            (State::Ready, false, State::Dead),
+            (State::Ready, true, State::Dead),
+        ] {
+            let jvm = Jvm::new();
+            let vm = core::ptr::without_provenance_mut(8);
+            jvm.is_served.store(true, Ordering::SeqCst);
+            jvm.state.set(before);
+            jvm.open(vm, vm);
+            assert!(!dying || jvm.farewell.begin());
+            jvm.after_fork();
+            assert!(jvm.gate.load(Ordering::Acquire).is_null());
+            assert!(!jvm.is_served.load(Ordering::SeqCst));
+            assert_eq!(jvm.state(), after);
+        }
     }
 
     #[test]

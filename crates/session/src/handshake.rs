@@ -7,7 +7,11 @@
 //!   makes and seals the memfd
 //!   Offer   size, + the descriptor   ->   checks seals and layout, maps it
 //!                                    <-   Ack      recording is on
+//! both close the connection
 //! ```
+//! The target keeps the memfd open, with a lock (fcntl) on the whole of it. It belongs to this process alone: forked
+//! children do not inherit it, and it ends with the process, with exec, or when the process closes the memfd.
+//!
 //! All messages are arrays of little-endian 64-bit words of one length, so neither side parses anything.
 //! The target learns of the collector through one environment variable, [`ENVIRONMENT`]:
 //! `1:<socket name>:<pid of the collector>:<follow>`.
@@ -35,6 +39,8 @@ pub enum Why {
     Jvm,
     /// All processes are followed.
     Follow,
+    /// All processes are followed, and it was forked by one that is recorded.
+    Fork,
 }
 
 /// What a peer says.
@@ -155,7 +161,8 @@ impl Message {
                 why: match b {
                     0 => Why::Root,
                     1 => Why::Jvm,
-                    _ => Why::Follow,
+                    2 => Why::Follow,
+                    _ => Why::Fork,
                 },
             },
             2 if a == 0 => Message::Answer { settings: None },
@@ -180,7 +187,10 @@ mod tests {
     fn each_message_comes_back() {
         let settings = Settings { interval_bytes: 524_288, native_depth: 64, java_depth: 128, session_id: [7, 8] };
         for message in [
+            Message::Hello { pid: 41, why: Why::Root },
             Message::Hello { pid: 41, why: Why::Jvm },
+            Message::Hello { pid: 41, why: Why::Follow },
+            Message::Hello { pid: 41, why: Why::Fork },
             Message::Answer { settings: None },
             Message::Answer { settings: Some(settings) },
             Message::Offer { bytes: 99 },

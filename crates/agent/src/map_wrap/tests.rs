@@ -168,7 +168,7 @@ fn a_forked_child_changes_nothing() {
     let (recorder, session) = recorder(1);
     map(recorder, MapArguments { length: 4 * P, ..ANON }, 0x10_0000);
     recorder.unmap(0x10_0000, P, || {
-        recorder.wipe_flag();
+        recorder.place.wipe();
         -1
     });
     assert_eq!(live(&session), [(0x10_1000, 3)], "not put back by the child");

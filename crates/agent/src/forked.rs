@@ -1,0 +1,88 @@
+//! A child that was forked of a recorded process: it lets go of what it inherited, and asks for a session of its own.
+//!
+//! It happens where the child would make its first record: a sampled allocation, a mapping, a thread. A child that
+//! executes another program at once never comes here, and pays nothing. By then fork has long returned, no lock of libc
+//! or ours is held (all of it is system calls), and the thread is outside of leakscope's hooks, so that no reference to
+//! the parent's session is left in use. Signals wait meanwhile.
+//!
+//! What must not come here is a *vforked* child, or any that shares its parent's memory (clone with CLONE_VM): it would
+//! record its parent. Where the parent is recorded it reads the live flag. Where the parent is itself a forked child that
+//! has not come here yet, libc tells: fork notes the child's thread id, and what shares memory leaves the parent's.
+//!
+//! A child that has put itself into a seccomp sandbox since is left alone: a system call that is new to it may kill.
+
+use crate::helper;
+use crate::kernel;
+use crate::libc_symbols::{KeepErrno, thread_id_of_libc};
+use crate::recorder::{Published, Recorder};
+use crate::start;
+use crate::thread::ThreadBlock;
+use crate::thread_wrap;
+
+impl Recorder {
+    /// To be called where something would be recorded and nothing is being recorded; what is recorded from now on, if
+    /// this is a forked child that got a session.
+    ///
+    /// # Hot path
+    /// Two loads, but for the one call in a forked child. That makes system calls and waits for the collector, two
+    /// seconds at most. No allocation, lock or panic.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn after_fork(&self, thread: &'static ThreadBlock) -> Option<&Published> {
+        let inherited = self.place.inherited()?;
+        let _guard = thread.enter()?;
+        if thread_id_of_libc() != Some(kernel::tid()) {
+            self.place.refuse();
+            return None;
+        }
+        if !self.place.settle() {
+            return None;
+        }
+        let _errno = KeepErrno::new();
+        self.jvm.after_fork();
+        helper::after_fork();
+        thread_wrap::after_fork();
+        if kernel::seccomp_filters() > inherited.seccomp_filters {
+            return None;
+        }
+        let mask = kernel::mask_signals();
+        inherited.memory.let_go();
+        start::ask_after_fork();
+        kernel::restore_signals(mask);
+        let published = self.recording()?;
+        let interval = published.interval();
+        thread.after_fork(self.next_seed(published), interval);
+        Some(published)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::thread;
+    use crate::wrap::tests::recorder;
+
+    #[test]
+    fn a_child_looks_after_what_it_inherited_once() {
+        let (recorder, _) = recorder(1);
+        assert!(recorder.place.inherited().is_none(), "not forked");
+        recorder.place.wipe();
+        assert!(recorder.place.inherited().is_some());
+        assert!(recorder.after_fork(thread::current()).is_none(), "no collector");
+        assert!(recorder.place.inherited().is_none());
+        assert!(!recorder.place.settle());
+        recorder.place.wipe();
+        assert!(recorder.place.settle(), "a child of the child");
+    }
+
+    #[test]
+    fn a_child_inside_a_hook_waits_until_it_is_outside() {
+        let (recorder, _) = recorder(1);
+        let guard = thread::current().enter();
+        recorder.place.wipe();
+        assert!(recorder.after_fork(thread::current()).is_none());
+        assert!(recorder.place.inherited().is_some());
+        drop(guard);
+        assert!(recorder.after_fork(thread::current()).is_none());
+        assert!(recorder.place.inherited().is_none());
+    }
+}

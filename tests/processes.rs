@@ -1,0 +1,136 @@
+//! Every way in which a process can come to be: fork servers, children that share memory, daemons, programs executed one
+//! after the other. Each followed process has a session of its own, in which its own blocks are, and no others.
+
+use crate::support::profiles::observed;
+use crate::support::{Sandbox, programs};
+use leakscope_profile::Profile;
+use std::process::{Command, Stdio};
+
+const WORKERS: u64 = 3;
+const SIZE: u64 = 1237;
+const INHERITED: u64 = 500;
+
+/// What was recorded of the fork server.
+struct Family {
+    out: String,
+    parent: Profile,
+    children: Vec<Profile>,
+}
+
+impl Family {
+    /// Runs it as it is, then recorded: nothing that it says or answers may differ.
+    fn of(what: &str, options: &[&str]) -> Self {
+        let program = programs::c("children");
+        let plain = Command::new(&program).arg(what).stdin(Stdio::null()).output().expect("the program runs");
+        let sandbox = Sandbox::new();
+        let run = sandbox.run().args(&["--sample", "1"]).args(options).target(&program).target(what);
+        let recording = run.finish();
+        assert_eq!(Some(recording.code()), plain.status.code(), "{}", recording.everything());
+        let own =
+            |text: &str| text.lines().filter(|l| !l.starts_with("sessions")).map(str::to_owned).collect::<Vec<_>>();
+        let out = recording.out();
+        assert_eq!(own(&out), own(&String::from_utf8_lossy(&plain.stdout)), "{}", recording.everything());
+        let (mut parents, children): (Vec<_>, Vec<_>) =
+            recording.last_of_each().into_iter().partition(|profile| observed(profile, "parent_block").1 > 0);
+        assert_eq!(parents.len(), 1, "one process has the parent's blocks");
+        let parent = parents.remove(0);
+        assert_eq!(observed(&parent, "parent_block"), (INHERITED * 777, INHERITED));
+        assert_eq!(observed(&parent, "worker_block"), (0, 0), "a child's block in the parent's session");
+        for profile in children.iter().chain([&parent]) {
+            assert_eq!(profile.losses.get("missed_frees").copied().unwrap_or(0), 0, "{:?}", profile.losses);
+        }
+        Self { out, parent, children }
+    }
+
+    fn followed(what: &str) -> Self {
+        Self::of(what, &["--follow"])
+    }
+
+    /// Objects of a function in each child, sorted; their bytes must be `size` each.
+    fn objects(&self, function: &str, size: u64) -> Vec<u64> {
+        let of = |profile: &Profile| {
+            let (bytes, objects) = observed(profile, function);
+            assert_eq!(bytes, objects * size, "{function}");
+            objects
+        };
+        let mut all: Vec<u64> = self.children.iter().map(of).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+#[test]
+fn each_child_of_a_fork_server_has_a_session_of_its_own() {
+    let family = Family::followed("blocks");
+    assert_eq!(family.objects("worker_block", SIZE), [100, 101, 102]);
+    assert_eq!(family.objects("worker_grown", 3001), [INHERITED / 2; 3], "inherited blocks that grew are the child's");
+    assert!(family.children.iter().all(|child| child.target.pid != family.parent.target.pid));
+}
+
+#[test]
+fn a_child_that_maps_or_makes_threads_has_one_too() {
+    let family = Family::followed("map");
+    assert_eq!(family.objects("worker_map", 1 << 20), [1; 3]);
+    let family = Family::followed("thread");
+    assert_eq!(family.objects("worker_block", SIZE), [100, 101, 102]);
+    for child in &family.children {
+        assert_eq!(observed(child, "work").1, 1, "its thread, by who made it");
+    }
+}
+
+#[test]
+fn children_of_children_and_generations_that_die_one_after_another() {
+    let family = Family::followed("nested");
+    assert_eq!(family.objects("worker_block", SIZE), [100, 101, 102, 1000, 1000, 1000]);
+    let family = Family::followed("chain");
+    let expected: Vec<u64> = (1..=5).flat_map(|generation| [100 * generation; WORKERS as usize]).collect();
+    assert_eq!(family.objects("worker_block", SIZE), expected);
+    // Sessions of generations that are gone are not kept.
+    assert_eq!(family.out.matches("sessions mapped 1 open 1\n").count(), 3, "{}", family.out);
+}
+
+/// It would record into the memory of its parent, which is itself a child that has no session yet.
+#[test]
+fn a_vforked_child_does_not_ask_in_its_parents_name() {
+    let family = Family::followed("vfork");
+    assert_eq!(family.objects("worker_block", SIZE), [100, 101, 102]);
+    assert_eq!(family.children.len(), 3);
+}
+
+#[test]
+fn a_child_that_closed_all_descriptors_and_opened_others_keeps_those() {
+    let family = Family::followed("close");
+    assert_eq!(family.objects("worker_block", SIZE), [100, 101, 102]);
+}
+
+#[test]
+fn children_that_execute_another_program_at_once_leave_that_programs_folder_only() {
+    let family = Family::followed("exec");
+    assert_eq!(family.children.len(), 3);
+    assert!(family.children.iter().all(|child| child.target.name == "sh"), "{:?}", family.children[0].target);
+}
+
+#[test]
+fn children_that_allocate_nothing_leave_nothing() {
+    assert_eq!(Family::followed("nothing").children.len(), 0);
+}
+
+#[test]
+fn children_are_left_alone_without_follow_and_keep_nothing_of_their_parents_session() {
+    let family = Family::of("sessions", &[]);
+    assert_eq!(family.children.len(), 0);
+    assert_eq!(family.out.matches("sessions mapped 0 open 0\n").count(), 3, "{}", family.out);
+    let family = Family::followed("sessions");
+    assert_eq!(family.children.len(), 3);
+    assert_eq!(family.out.matches("sessions mapped 1 open 1\n").count(), 3, "{}", family.out);
+}
+
+#[test]
+fn only_keeps_those_of_one_name_among_all_that_are_followed() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run().args(&["--sample", "1", "--follow", "--only", "prog*"]);
+    let run = run.targets(&["sh", "-c", "\"$0\" blocks; exit 7"]).target(programs::c("children"));
+    let recording = run.finish().expect_code(7);
+    let names: Vec<String> = recording.last_of_each().into_iter().map(|profile| profile.target.name).collect();
+    assert_eq!(names, ["program"; 4], "{}", recording.everything());
+}
