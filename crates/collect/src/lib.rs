@@ -18,6 +18,7 @@
 //! Deliberately absent: threads, output files, and symbol tables: [`NativeNames`] is a trait, because `symbolize`
 //! stands on the same floor.
 
+mod attach;
 mod cgroup;
 mod clock;
 mod collector;
@@ -25,10 +26,12 @@ mod drain;
 mod error;
 mod facts;
 mod java;
+mod jvm;
 mod liveness;
 mod meter;
 mod modules;
 mod native;
+mod nmt;
 mod parts;
 mod peer;
 mod reception;
@@ -43,16 +46,19 @@ mod threads;
 mod throttle;
 mod vm_structs;
 
+pub use attach::{AttachError, Attachment};
 pub use cgroup::CgroupMemory;
 pub use collector::{Collector, Occasion};
 pub use drain::{Churn, Drain};
 pub use error::CollectError;
 pub use facts::{ProcessFacts, process_name};
 pub use java::class_name;
+pub use jvm::JvmFacts;
 pub use liveness::{Liveness, parent_of};
 pub use meter::Meter;
 pub use modules::KnownModule;
 pub use native::{NativeName, NativeNames, NoNames};
+pub use nmt::{native_memory, parse_native_memory};
 pub use parts::PartsReader;
 pub use peer::{Credentials, Peer, Received};
 pub use reception::{Decide, Event, PeerId, Reception};

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // pidfd_open and poll are reached through libc
 
 use std::fs;
+use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// A watch on one process. A pidfd names the process itself, not its number, which may be given away again.
@@ -32,6 +33,24 @@ impl Liveness {
     /// Becomes readable when the process ends; `None` on kernels without pidfds.
     pub fn descriptor(&self) -> Option<RawFd> {
         self.pidfd.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// No such process any more, or no permission.
+    pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
+        let result = match &self.pidfd {
+            // SAFETY: a descriptor that is open, an integer, and no further information.
+            Some(pidfd) => unsafe {
+                let information = std::ptr::null::<libc::siginfo_t>();
+                libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, information, 0)
+            },
+            // SAFETY: two integers.
+            None if self.is_alive() => i64::from(unsafe { libc::kill(self.pid as libc::pid_t, signal) }),
+            None => return Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     /// Whether the process has not ended. A zombie has ended.

@@ -206,6 +206,12 @@ impl Maps {
         self.0.iter().map(|m| m.path.as_str()).find(|path| path.rsplit('/').next() == Some(name))
     }
 
+    /// Where the first mapped file with this name begins.
+    pub(crate) fn start_of(&self, name: &str) -> Option<u64> {
+        let is_it = |m: &&Mapping| m.offset == 0 && m.path.rsplit('/').next() == Some(name);
+        self.0.iter().find(is_it).map(|m| m.start)
+    }
+
     /// Whether a mapping of this inode of a memfd is there.
     pub(crate) fn has_memfd(&self, inode: u64) -> bool {
         self.0.iter().any(|m| m.inode == inode && m.path.starts_with("/memfd:"))

@@ -18,7 +18,7 @@ mod memory;
 mod rules;
 
 use crate::shared::SharedSession;
-use crate::vm_structs::heap_of_jvm;
+use crate::vm_structs::JvmMemory;
 use leakscope_profile::timeline::{Class, Part};
 use leakscope_session::frame::Decoded;
 use leakscope_session::regions::{Region, RegionKind};
@@ -82,7 +82,7 @@ impl PartsReader {
         let library = mappings.libjvm?;
         if self.heap.is_none() && self.attempts < MOST_ATTEMPTS {
             self.attempts += 1;
-            self.heap = heap_of_jvm(&self.memory, library);
+            self.heap = JvmMemory::read(&self.memory, library).and_then(|jvm| jvm.heap());
         }
         self.heap.clone().or_else(|| heap_by_layout(mappings, heap_max_bytes))
     }

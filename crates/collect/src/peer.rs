@@ -176,7 +176,7 @@ unsafe fn descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
     found
 }
 
-fn credentials(stream: &UnixStream) -> io::Result<Credentials> {
+pub(crate) fn credentials(stream: &UnixStream) -> io::Result<Credentials> {
     let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes into a ucred.

@@ -39,10 +39,21 @@ impl ProcessRoot {
     /// Those of opening; `InvalidInput` for anything but a regular file.
     pub fn open(&self, path: &Path) -> io::Result<File> {
         let file = match &self.directory {
-            Some(directory) if !self.is_ours => open_below(directory, path)?,
+            Some(directory) if !self.is_ours => {
+                open_below(directory, path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)?
+            }
             _ => OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?,
         };
         regular(file)
+    }
+
+    /// Opens a directory by its path in the process, to reach what is in it. Never follows a link out of the root.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub(crate) fn directory(&self, path: &Path) -> io::Result<File> {
+        let directory = self.directory.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        open_below(directory, path, libc::O_PATH | libc::O_DIRECTORY)
     }
 }
 
@@ -51,11 +62,11 @@ pub(crate) fn regular(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-fn open_below(directory: &File, path: &Path) -> io::Result<File> {
+fn open_below(directory: &File, path: &Path, flags: i32) -> io::Result<File> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: all fields of open_how are integers; zero is a valid value of each.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = (libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC) as u64;
+    how.flags = (flags | libc::O_CLOEXEC) as u64;
     how.resolve = libc::RESOLVE_IN_ROOT;
     // SAFETY: the path is a C string and `how` a valid open_how of the size given; both outlive the call.
     let raw = unsafe {
@@ -93,5 +104,6 @@ mod tests {
         assert!(other.open(Path::new("/../../file")).is_ok(), "the root has no parent");
         assert!(other.open(Path::new("/absolute")).is_ok(), "links are followed inside");
         assert!(other.open(&file).is_err(), "not inside that root");
+        assert!(other.directory(Path::new("/")).is_ok() && other.directory(Path::new("/file")).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Where a JVM's heap lies, by the JVM's own description of itself, read from outside.
+//! Where a JVM's heap lies and what its flags are, by the JVM's own description of itself, read from outside.
 //!
 //! libjvm exports tables of its classes and their fields for debuggers (`vmStructs.cpp`): the same ones that
 //! `leakscope-hotspot` reads from inside. No thread of the target takes part in this, unlike the attach socket, which
@@ -26,22 +26,67 @@ const PT_DYNAMIC: u32 = 2;
 const DT_STRTAB: u64 = 5;
 const DT_SYMTAB: u64 = 6;
 
-/// Range that a JVM has reserved for its heap. `library` is where libjvm.so begins.
-pub(crate) fn heap_of_jvm(memory: &TargetMemory, library: u64) -> Option<Range<u64>> {
-    let symbols = symbols(memory, library)?;
-    let structs = Structs::find(memory, &symbols)?;
-    let wanted: [(&[u8], &[u8]); 4] = [
-        (b"Universe", b"_collectedHeap"),
-        (b"CollectedHeap", b"_reserved"),
-        (b"MemRegion", b"_start"),
-        (b"MemRegion", b"_word_size"),
-    ];
-    let [heap, reserved, start, words] = structs.fields(memory, wanted);
-    let region = memory.word(heap?)?.checked_add(reserved?)?;
-    let start = memory.word(region.checked_add(start?)?)?;
-    let bytes = memory.word(region.checked_add(words?)?)?.checked_mul(8)?;
-    let end = start.checked_add(bytes)?;
-    (start > 0 && bytes > 0 && end < 1 << 47).then_some(start..end)
+/// A JVM, seen from outside.
+pub(crate) struct JvmMemory<'a> {
+    memory: &'a TargetMemory,
+    fields: [Option<u64>; FIELDS.len()],
+    /// Bytes of an entry in the table of flags.
+    flag_bytes: Option<u64>,
+}
+
+/// What is asked of the table of fields.
+const FIELDS: [(&[u8], &[u8]); 8] = [
+    (b"Universe", b"_collectedHeap"),
+    (b"CollectedHeap", b"_reserved"),
+    (b"MemRegion", b"_start"),
+    (b"MemRegion", b"_word_size"),
+    (b"JVMFlag", b"flags"),
+    (b"JVMFlag", b"numFlags"),
+    (b"JVMFlag", b"_name"),
+    (b"JVMFlag", b"_addr"),
+];
+
+impl<'a> JvmMemory<'a> {
+    /// Reads the tables of the libjvm that begins at `library`.
+    pub(crate) fn read(memory: &'a TargetMemory, library: u64) -> Option<Self> {
+        let symbols = symbols(memory, library)?;
+        let fields = Structs::find(memory, &symbols)?.fields(memory, FIELDS);
+        let flag_bytes = type_bytes(memory, &symbols, b"JVMFlag").filter(|bytes| (8..=LONGEST_ENTRY).contains(bytes));
+        Some(Self { memory, fields, flag_bytes })
+    }
+
+    /// The range that is reserved for the heap.
+    pub(crate) fn heap(&self) -> Option<Range<u64>> {
+        let [heap, reserved, start, words, ..] = self.fields;
+        let region = self.memory.word(heap?)?.checked_add(reserved?)?;
+        let start = self.memory.word(region.checked_add(start?)?)?;
+        let bytes = self.memory.word(region.checked_add(words?)?)?.checked_mul(8)?;
+        let end = start.checked_add(bytes)?;
+        (start > 0 && bytes > 0 && end < 1 << 47).then_some(start..end)
+    }
+
+    /// Addresses of the values of JVM flags (`-XX:...`).
+    pub(crate) fn flags<const N: usize>(&self, wanted: [&str; N]) -> [Option<u64>; N] {
+        let mut found = [None; N];
+        let [_, _, _, _, Some(flags), Some(count), Some(name), Some(address)] = self.fields else { return found };
+        let (Some(flags), Some(count)) = (self.memory.word(flags), self.memory.word(count)) else { return found };
+        let Some(bytes) = self.flag_bytes else { return found };
+        for n in 0..count.min(MOST_ENTRIES) {
+            let Some(at) = flags.checked_add(n * bytes).filter(|at| *at < 1 << 47) else { break };
+            // The entry behind the last has no name.
+            let Some(text) = self.memory.word(at.saturating_add(name)).filter(|text| *text != 0) else { break };
+            let Some(text) = self.memory.text::<LONGEST_NAME>(text) else { continue };
+            for (found, wanted) in found.iter_mut().zip(wanted) {
+                if wanted.as_bytes() == text {
+                    *found = self.memory.word(at.saturating_add(address));
+                }
+            }
+            if found.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        found
+    }
 }
 
 /// Addresses of the symbols of the tables, from the library's own symbol table in memory.
@@ -77,9 +122,26 @@ fn symbols(memory: &TargetMemory, library: u64) -> Option<HashMap<Vec<u8>, u64>>
         let name = u32::from_le_bytes(symbol[..4].try_into().ok()?);
         let value = u64::from_le_bytes(symbol[8..16].try_into().ok()?);
         let name = memory.text::<64>(names.checked_add(u64::from(name))?)?;
-        name.starts_with(b"gHotSpotVMStruct").then(|| Some((name, library.checked_add(value)?)))?
+        (name.starts_with(b"gHotSpotVMStruct") || name.starts_with(b"gHotSpotVMType"))
+            .then(|| Some((name, library.checked_add(value)?)))?
     });
     Some(symbols.collect())
+}
+
+/// `sizeof` a class, by the table of types.
+fn type_bytes(memory: &TargetMemory, symbols: &HashMap<Vec<u8>, u64>, wanted: &[u8]) -> Option<u64> {
+    let word = |name: &str| memory.word(*symbols.get(name.as_bytes())?);
+    let first = word("gHotSpotVMTypes")?;
+    let stride = word("gHotSpotVMTypeEntryArrayStride").filter(|stride| (1..=LONGEST_ENTRY).contains(stride))?;
+    let (name, size) = (word("gHotSpotVMTypeEntryTypeNameOffset")?, word("gHotSpotVMTypeEntrySizeOffset")?);
+    for n in 0..MOST_ENTRIES {
+        let at = first.checked_add(stride * n)?;
+        let class = memory.text::<LONGEST_NAME>(memory.word(at.checked_add(name)?).filter(|text| *text != 0)?)?;
+        if class == wanted {
+            return memory.word(at.checked_add(size)?);
+        }
+    }
+    None
 }
 
 /// The table of fields.

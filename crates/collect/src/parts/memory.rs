@@ -45,6 +45,12 @@ impl TargetMemory {
         self.read(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
     }
 
+    /// The byte at an address.
+    pub(crate) fn byte(&self, address: u64) -> Option<u8> {
+        let mut bytes = [0];
+        self.read(address, &mut bytes).then_some(bytes[0])
+    }
+
     /// The text at an address, up to a zero byte, if that comes within `N` bytes.
     pub(crate) fn text<const N: usize>(&self, address: u64) -> Option<Vec<u8>> {
         let mut bytes = [0; N];
