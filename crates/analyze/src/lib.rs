@@ -6,6 +6,7 @@
 //! ```text
 //! Row* > Sums > Estimate              estimate.rs, gamma.rs      the interval of a sum
 //! Stack > SiteFrame* > Place          names, frames, site.rs     which stacks are one place
+//! Timeline > RssTable              rss.rs, slope.rs           where the resident memory is
 //! Sums A, Sums B > Change > Status    change, discovery, diff.rs what grew, and whether that is chance
 //! ```
 //!
@@ -23,9 +24,11 @@ mod frames;
 mod gamma;
 mod hash;
 mod names;
+mod rss;
 mod select;
 mod site;
 mod sites;
+mod slope;
 
 pub use analysis::{
     Ages, Analysis, Coincidence, Confidence, Event, Fix, Forecast, FreedShare, Instant, Reason, Remedy, RowTrend,
@@ -37,6 +40,8 @@ pub use diff::{Diff, DiffOptions, Growth, Status, diff};
 pub use estimate::{ERROR_RATE, Estimate, Missable, Sums};
 pub use frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
 pub use names::{java_name, key_name, library_name, native_name};
+pub use rss::{JvmSplit, RssRow, RssTable, RssWhat, rss_table};
 pub use select::{JvmsOwn, Kinds, Selection, jvms_own_rows, select};
 pub use site::{By, Grouping, Place, SiteId};
 pub use sites::{Amounts, Freed, Site, Sites, sites};
+pub use slope::{FEWEST_POINTS, slope_per_hour};
