@@ -2,9 +2,9 @@
 //! with an allocator of their own. What is recorded is exact; what is not is said at the start, in the profile and in
 //! the report.
 
-use crate::support::json::{site_with, sites};
+use crate::support::json::{Estimate, site_with, sites};
 use crate::support::profiles::observed;
-use crate::support::truth::expect_exact;
+use crate::support::truth::{expect_exact, truths};
 use crate::support::{Recording, Sandbox, programs};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -62,6 +62,56 @@ fn an_allocator_that_the_user_preloads_serves_the_program_and_is_recorded_exactl
             assert_eq!((bypassed_by(&report), warnings(&recording)), (&Value::Null, Vec::new()));
             assert!(!recording.err().contains("cannot be preloaded"), "{}", recording.err());
         }
+    }
+}
+
+/// Their operators do not go through malloc.
+#[test]
+fn operators_of_a_preloaded_allocator_are_recorded_exactly() {
+    for library in ALLOCATORS {
+        // mimalloc, built as C, aborts where others throw.
+        let programs = if library.contains("mimalloc") { &["news"][..] } else { &["news", "throws"] };
+        for program in programs {
+            let sandbox = Sandbox::new();
+            let recording = record(&sandbox, Order::After(&installed(library)), &programs::cc(program), &[]);
+            expect_exact(&recording, &recording.last(), &sandbox.report_of(&recording));
+        }
+    }
+}
+
+/// One sample for so many bytes, whichever form of `new` they are asked by: none is charged twice.
+#[test]
+fn operators_of_a_preloaded_allocator_are_sampled_without_bias() {
+    for library in ALLOCATORS {
+        let sandbox = Sandbox::new();
+        let run = sandbox.run().args(&["--sample", "16k", "--seed", "1"]).env("LD_PRELOAD", installed(library));
+        let recording = run.target(programs::cc("many_news")).finish().expect_code(0);
+        let report = sandbox.report_of(&recording);
+        for truth in truths(&recording) {
+            let site = site_with(&report, &truth.function).expect("a site");
+            let live = Estimate::of(&site["live_bytes"]);
+            // Three times the 95 % interval: the seed is fixed, but addresses are not.
+            let error = (live.estimate - truth.bytes as f64).abs() / (live.high - live.low);
+            assert!(error < 1.5, "{library}: {truth:?}, but {live:?}");
+        }
+    }
+}
+
+#[test]
+fn operators_that_fail_throw_as_ever_without_such_an_allocator() {
+    let sandbox = Sandbox::new();
+    let recording = sandbox.run().args(&["--sample", "1"]).target(programs::cc("throws")).finish().expect_code(0);
+    expect_exact(&recording, &recording.last(), &sandbox.report_of(&recording));
+}
+
+#[test]
+fn a_library_with_operators_of_its_own_that_is_opened_late_uses_them() {
+    for options in [&[][..], &["-Wl,-Bsymbolic"]] {
+        let sandbox = Sandbox::new();
+        let library = programs::cc_library("plugin", options);
+        let run = sandbox.run().args(&["--sample", "1"]).target(programs::c("opens_plugin")).target(library);
+        let recording = run.finish().expect_code(0);
+        expect_exact(&recording, &recording.last(), &sandbox.report_of(&recording));
     }
 }
 

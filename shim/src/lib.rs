@@ -8,6 +8,8 @@
 #![allow(unsafe_code)] // exported C functions
 #![allow(missing_docs, clippy::missing_safety_doc)] // their documentation is the C standard's
 
+mod operators;
+
 use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
 use leakscope_agent::libc_symbols::{PthreadCreate, StartRoutine};

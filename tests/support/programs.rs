@@ -52,6 +52,11 @@ pub fn cc(name: &str) -> PathBuf {
     compile_c(&format!("{name}.cc"), "c++", &["-std=gnu++17"])
 }
 
+/// tests/programs/NAME.cc as a library to open.
+pub fn cc_library(name: &str, options: &[&str]) -> PathBuf {
+    compile_c(&format!("{name}.cc"), "c++", &[&["-std=gnu++17", "-shared", "-fPIC"], options].concat())
+}
+
 /// tests/programs/NAME.c with the headers of the JDK.
 pub fn c_with_jni(name: &str) -> PathBuf {
     let include = java_home().join("include");

@@ -13,35 +13,36 @@ use crate::thread;
 use core::ffi::c_void;
 use core::hint::black_box;
 use core::mem::transmute;
-use leakscope_sampling::Sampler;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use leakscope_unwind::find_module;
 
 /// Bytes of the block that is asked for.
 const PROBE_BYTES: usize = 1;
 
-/// The address of the malloc that the program calls, if that is not the shim's. Only before recording has begun, and
-/// not in a hook.
+/// The address of the malloc that the program calls, if that is not the shim's. Found once, before recording has begun; a
+/// forked child, which asks inside a hook, knows it from its parent.
 pub(crate) fn other_malloc() -> Option<usize> {
-    if malloc_comes_here() { None } else { Some(other_address()) }
+    static FOUND: AtomicUsize = AtomicUsize::new(UNKNOWN);
+    if FOUND.load(Ordering::Relaxed) == UNKNOWN {
+        FOUND.store(if malloc_comes_here() { OURS } else { other_address() }, Ordering::Relaxed);
+    }
+    Some(FOUND.load(Ordering::Relaxed)).filter(|found| *found != OURS)
 }
+
+const UNKNOWN: usize = 0;
+const OURS: usize = 1;
 
 fn malloc_comes_here() -> bool {
     type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
     type Free = unsafe extern "C" fn(*mut c_void);
-    // Far from used up, so that the shim only subtracts.
-    const COUNTER: i64 = 1 << 40;
-    let sampler = &thread::current().sampler;
-    let before = sampler.replace(Sampler { counter: COUNTER, ..Sampler::UNSTARTED });
     let (malloc, free) = (program!("malloc"), program!("free"));
-    // SAFETY: the symbols are those functions, with their signatures; the block is freed by the family that gave it.
-    let after = unsafe {
-        let block = black_box(transmute::<*mut c_void, Malloc>(malloc)(PROBE_BYTES));
-        let after = sampler.get();
-        transmute::<*mut c_void, Free>(free)(block);
-        after
-    };
-    sampler.set(before);
-    after.counter != COUNTER
+    thread::is_charged(|| {
+        // SAFETY: the symbols are those functions, with their signatures; the block is freed by the family that gave it.
+        unsafe {
+            let block = black_box(transmute::<*mut c_void, Malloc>(malloc)(PROBE_BYTES));
+            transmute::<*mut c_void, Free>(free)(block);
+        }
+    })
 }
 
 /// An address in the file whose functions are called in our place. That of malloc itself may be the program's own entry

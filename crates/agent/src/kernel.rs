@@ -15,6 +15,7 @@ mod number {
     pub const FSTAT: usize = 5;
     pub const POLL: usize = 7;
     pub const MMAP: usize = 9;
+    pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
     pub const RT_SIGPROCMASK: usize = 14;
     pub const MADVISE: usize = 28;
@@ -235,6 +236,21 @@ pub(crate) fn map_shared(fd: &Fd, bytes: u64) -> Result<*mut u8, Errno> {
     // handler inside a hook comes back into the hook, and must find the memory there.
     unsafe { syscall(number::MADVISE, [base, bytes as usize, MADV_DONTDUMP, 0, 0, 0]) };
     Ok(base as *mut u8)
+}
+
+/// What may be done with memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Access {
+    /// Reading.
+    Read = 1,
+    /// Reading and writing.
+    Write = 3,
+}
+
+/// Changes what may be done with whole pages of our own library's data; false if the kernel refuses.
+pub(crate) fn protect(start: usize, bytes: usize, access: Access) -> bool {
+    // SAFETY: the pages stay readable, and nobody relies on a write to them failing.
+    checked(unsafe { syscall(number::MPROTECT, [start, bytes, access as usize, 0, 0, 0]) }).is_ok()
 }
 
 /// The system calls that map memory, for programs whose libc does not have them; as the kernel answers, negative for an

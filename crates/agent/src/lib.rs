@@ -26,6 +26,7 @@ pub mod libc_symbols;
 mod machine;
 pub mod map_wrap;
 mod modules;
+pub mod operators;
 mod place;
 pub mod real;
 pub mod real_map;

@@ -120,6 +120,57 @@ pub(crate) unsafe extern "C" fn thread_trampoline(place: *mut core::ffi::c_void)
     )
 }
 
+/// This library's own symbol table, as the loader uses it.
+pub(crate) struct OwnSymbols {
+    /// Address of the first entry.
+    pub symbols: usize,
+    /// How many there are.
+    pub count: usize,
+    /// Address of the string table.
+    pub strings: usize,
+}
+
+/// Finds the symbol table through the dynamic section. `None` without the old hash table, which alone says how many
+/// symbols there are.
+pub(crate) fn own_symbols() -> Option<OwnSymbols> {
+    const DT_HASH: usize = 4;
+    const DT_STRTAB: usize = 5;
+    const DT_SYMTAB: usize = 6;
+    let (mut dynamic, base): (*const [usize; 2], usize);
+    // SAFETY: two addresses that the linker defines in every file it makes.
+    unsafe {
+        asm!(
+            "lea {dynamic}, [rip + _DYNAMIC]",
+            "lea {base}, [rip + __ehdr_start]",
+            dynamic = out(reg) dynamic,
+            base = out(reg) base,
+            options(nostack, nomem, preserves_flags)
+        );
+    }
+    let (mut hash, mut strings, mut symbols) = (0, 0, 0);
+    // SAFETY: the section is mapped with the library, and ends with an entry of zeroes.
+    while let [tag, value] = unsafe { *dynamic }
+        && tag != 0
+    {
+        // glibc replaces these by addresses in the process; musl leaves them as they are in the file.
+        let address = if value < base { base.wrapping_add(value) } else { value };
+        match tag {
+            DT_HASH => hash = address,
+            DT_STRTAB => strings = address,
+            DT_SYMTAB => symbols = address,
+            _ => {}
+        }
+        // SAFETY: not the last entry.
+        dynamic = unsafe { dynamic.add(1) };
+    }
+    if hash == 0 || strings == 0 || symbols == 0 {
+        return None;
+    }
+    // SAFETY: the hash table begins with the numbers of its buckets and of the symbols.
+    let count = unsafe { *(hash as *const u32).add(1) } as usize;
+    Some(OwnSymbols { symbols, count, strings })
+}
+
 /// The address of a function as the program sees it: the first in its search order, which may be the shim's.
 macro_rules! program {
     ($name:literal) => {{

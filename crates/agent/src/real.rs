@@ -95,6 +95,7 @@ pub fn resolve() -> bool {
         let functions = [&MALLOC, &FREE, &CALLOC, &REALLOC, &MEMALIGN];
         functions.into_iter().zip(libc_malloc_family()).for_each(|(function, found)| set(function, found));
     }
+    crate::operators::resolve();
     STATE.store(KNOWN, Ordering::Release);
     true
 }

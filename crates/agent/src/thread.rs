@@ -56,6 +56,18 @@ pub fn current() -> &'static ThreadBlock {
     unsafe { &*crate::machine::thread_block() }
 }
 
+/// Whether a call comes to the shim: what the shim does first is to charge the thread for the bytes. Only before
+/// recording has begun.
+pub(crate) fn is_charged(call: impl FnOnce()) -> bool {
+    // Far from used up, so that the shim only subtracts.
+    const COUNTER: i64 = 1 << 40;
+    let sampler = &current().sampler;
+    let before = sampler.replace(Sampler { counter: COUNTER, ..Sampler::UNSTARTED });
+    call();
+    let after = sampler.replace(before);
+    after.counter != COUNTER
+}
+
 /// While it lives, the thread is inside leakscope: nested allocations are not sampled.
 pub struct Guard {
     thread: &'static ThreadBlock,

@@ -47,8 +47,11 @@ impl Recorder {
             return real();
         };
         let Some(_guard) = thread.enter() else {
-            thread.count_skipped(&published.session.losses);
-            return real();
+            let address = real();
+            if !address.is_null() {
+                thread.count_skipped(&published.session.losses);
+            }
+            return address;
         };
         let address = real();
         if !address.is_null() {
