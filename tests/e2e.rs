@@ -6,6 +6,7 @@
 mod experiments;
 mod support;
 
+mod adaptive;
 mod demo;
 mod diff;
 mod estimates;

@@ -1,6 +1,6 @@
 //! The command line: every command and option, its environment variable and its default.
 
-use crate::sizes::{parse_interval, parse_sample, parse_size};
+use crate::sizes::{MaxCpu, parse_interval, parse_max_cpu, parse_sample, parse_size};
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use leakscope_analyze::{By, Grouping, Kinds, Selection};
@@ -63,6 +63,12 @@ pub struct RunArgs {
     /// Mean bytes between samples; 1 records every allocation
     #[arg(long, value_name = "SIZE", env = "LEAKSCOPE_SAMPLE", default_value = "512k", value_parser = parse_sample)]
     pub sample: u64,
+
+    /// What sampling may take of the processor: percent of one core, or of the command's own processor time where that is
+    /// more. Beyond it, and where samples are lost, the bytes between samples double. `off`: never
+    /// [default: 2, with --sample 1 off]
+    #[arg(long, value_name = "PERCENT", env = "LEAKSCOPE_MAX_CPU", value_parser = parse_max_cpu)]
+    pub max_cpu: Option<MaxCpu>,
 
     /// Time between snapshots
     #[arg(long, value_name = "TIME", env = "LEAKSCOPE_INTERVAL", default_value = "60s", value_parser = parse_interval)]

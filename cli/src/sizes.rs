@@ -64,6 +64,28 @@ pub fn parse_interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+/// What sampling may take of the processor: `2`, `0.5`, `2%`; `off` for whatever it takes.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn parse_max_cpu(text: &str) -> Result<MaxCpu, String> {
+    if text == "off" {
+        return Ok(MaxCpu::Off);
+    }
+    let percent = text.strip_suffix('%').unwrap_or(text).trim_end().parse::<f64>().ok();
+    let sound = percent.filter(|percent| (0.01..=100.0).contains(percent));
+    sound.map(MaxCpu::Percent).ok_or_else(|| format!("'{text}' is no share of a processor; write 2, 0.5 or off"))
+}
+
+/// What sampling may take of the processor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MaxCpu {
+    /// So many percent; then samples get rarer.
+    Percent(f64),
+    /// Whatever it takes: samples stay as frequent as they were asked for.
+    Off,
+}
+
 /// `1.31 GiB`, `512 KiB`, `0 B`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -12,6 +12,7 @@ use crate::run::signals::{self, Recipient};
 use crate::run::{messages, output, preflight};
 use crate::say::{say, warn};
 use crate::shim_file;
+use crate::sizes::MaxCpu;
 use anyhow::Result;
 use leakscope_collect::ProcessFacts;
 use leakscope_profile::Exit;
@@ -23,6 +24,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Instant;
+
+/// What sampling may take of the processor, percent.
+const DEFAULT_MAX_CPU: f64 = 2.0;
 
 /// Runs the command; the exit code.
 ///
@@ -155,6 +159,16 @@ fn shim(program: &Path) -> Option<PathBuf> {
         .ok()
 }
 
+/// What sampling may take, percent; `None`: whatever it takes. Who asks for every allocation gets every allocation,
+/// unless the same breath names a price.
+fn max_cpu(args: &RunArgs) -> Option<f64> {
+    match args.max_cpu {
+        Some(MaxCpu::Percent(percent)) => Some(percent),
+        Some(MaxCpu::Off) => None,
+        None => (args.sample > 1).then_some(DEFAULT_MAX_CPU),
+    }
+}
+
 fn policy(args: &RunArgs) -> Policy {
     Policy {
         interval_bytes: args.sample,
@@ -170,9 +184,34 @@ fn plan(args: &RunArgs, directory: &Path) -> Plan {
     Plan {
         directory: directory.to_owned(),
         sample_bytes: args.sample,
+        max_cpu: max_cpu(args),
         interval: args.interval,
         native_depth: args.depth,
         java_depth: args.java_depth,
         only: args.only.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Args, Command};
+    use clap::Parser;
+
+    #[test]
+    fn exact_mode_stays_exact_unless_a_price_is_named() {
+        let max_cpu = |options: &[&str]| {
+            let line = [&["leakscope", "run"], options, &["--", "true"]].concat();
+            let Command::Run(args) = Args::try_parse_from(line).unwrap().command else { panic!("not run") };
+            max_cpu(&args)
+        };
+        assert_eq!(max_cpu(&[]), Some(DEFAULT_MAX_CPU));
+        assert_eq!(max_cpu(&["--sample", "1"]), None);
+        assert_eq!(max_cpu(&["--sample", "1", "--max-cpu", "5%"]), Some(5.0));
+        assert_eq!(max_cpu(&["--max-cpu", "0.5"]), Some(0.5));
+        assert_eq!(max_cpu(&["--max-cpu", "off"]), None);
+        for wrong in ["0", "-1", "101", "nan", "much", ""] {
+            assert!(Args::try_parse_from(["leakscope", "run", "--max-cpu", wrong, "true"]).is_err(), "{wrong}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::run::oom::OomKill;
 use crate::sizes::{bytes, duration};
-use leakscope_profile::Exit;
+use leakscope_profile::{Exit, IntervalChange};
 use std::mem::MaybeUninit;
 use std::path::Path;
 use std::time::Duration;
@@ -26,6 +26,12 @@ pub fn start(name: &str, pid: u32, sample_bytes: u64, interval: Duration, limit_
 /// The second line, once the target has answered.
 pub fn handshake(name: &str, pid: u32, folder: &Path) -> String {
     format!("  handshake ok: {name} (pid {pid}) \u{b7} into {}", folder.display())
+}
+
+/// The sampling interval was raised.
+pub fn raised(time: &str, name: &str, change: &IntervalChange) -> String {
+    let to = bytes(change.interval_bytes);
+    format!("[{time}] {name}: sampling interval raised to {to}: {}", leakscope_report::cause(change))
 }
 
 /// How the target ended.

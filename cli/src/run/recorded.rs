@@ -1,11 +1,12 @@
 //! One process while it is recorded: its collector, what /proc says, its folder, and when the next snapshot is due.
 
-use crate::clock::unix_ms;
+use crate::clock::{time_of_day, unix_ms, unix_seconds};
 use crate::run::finished::{Finished, Unwritten, is_launcher};
 use crate::run::folder::Folder;
+use crate::run::messages;
 use crate::run::oom::{OomKill, OomWatch};
 use crate::run::pace::Pace;
-use crate::say::warn;
+use crate::say::{say, warn};
 use crate::sizes;
 use crate::timeline_file::TimelineFile;
 use leakscope_collect::{Collector, Liveness, Meter, NativeNames, Occasion, ProcessFacts};
@@ -150,6 +151,9 @@ impl Recorded {
             }
             if self.has_jvm() {
                 self.facts.find_jvm();
+            }
+            if let Some(change) = self.collector.govern(&self.facts) {
+                say(&messages::raised(&time_of_day(unix_seconds()), &self.facts.name, &change));
             }
             if let Some(level) = self.crossed() {
                 return Found::Level(level);

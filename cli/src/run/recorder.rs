@@ -12,7 +12,7 @@ use crate::run::recorded::{Departure, Found, Recorded};
 use crate::say::{say, warn};
 use crate::session_file::{EXEC, SCHEMA, SessionFile, Settings, how};
 use crate::symbols::Symbols;
-use leakscope_collect::{Collector, Credentials, Event, PeerId, ProcessFacts, SharedSession};
+use leakscope_collect::{Collector, Credentials, Event, Governor, PeerId, ProcessFacts, SharedSession};
 use leakscope_profile::Exit;
 use leakscope_session::handshake::Why;
 use std::collections::HashSet;
@@ -41,6 +41,8 @@ pub struct Plan {
     pub directory: PathBuf,
     /// Mean bytes between samples.
     pub sample_bytes: u64,
+    /// What sampling may take of the processor, percent; `None`: whatever it takes.
+    pub max_cpu: Option<f64>,
     /// Time between snapshots.
     pub interval: Duration,
     /// Most native frames of a stack.
@@ -168,7 +170,7 @@ impl Recorder {
         let folder = Folder::new(folder, self.describe(&facts, &shared, is_root));
         self.greet(&facts, why, folder.path());
         facts.inner_allocators = allocators::of_process(&facts);
-        let collector = Collector::new(shared);
+        let collector = Collector::new(shared).governed(self.plan.max_cpu.map(Governor::allowing));
         self.tell_blind_spots(&facts, &collector);
         let mut process = Recorded::new(why, facts, folder, is_root, collector);
         process.schedule(self.plan.interval);

@@ -34,6 +34,7 @@ pub mod recorder;
 pub mod records;
 mod regions;
 pub mod start;
+mod stopwatch;
 pub mod thread;
 pub mod thread_wrap;
 pub mod wrap;

@@ -53,6 +53,16 @@ pub(crate) fn stack_pointer() -> usize {
     sp
 }
 
+/// The processor's time-stamp counter.
+///
+/// # Hot path
+/// Some 20 cycles; no memory is touched.
+#[inline(always)]
+pub(crate) fn cycles() -> u64 {
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
 /// The state of whoever called an exported function, as its naked entry saw it.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {

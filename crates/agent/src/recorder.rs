@@ -7,11 +7,12 @@ use crate::capture::{Captured, FrameBuffer};
 use crate::kernel::{self, OpenFile};
 use crate::libc_symbols::now_ms;
 use crate::place::{NewPlace, Place};
+use crate::stopwatch::Stopwatch;
 use crate::thread::{Class, ThreadBlock};
 use crate::{modules, records};
 use core::sync::atomic::{AtomicU64, Ordering};
 use leakscope_hotspot::Jvm;
-use leakscope_sampling::{Interval, Scaled};
+use leakscope_sampling::{Interval, Ladder, STEPS, Scaled};
 use leakscope_session::depot::Counter;
 use leakscope_session::filter::Filter;
 use leakscope_session::header::{INTERVALS, JvmState, Word};
@@ -54,6 +55,8 @@ pub struct Published {
     pub(crate) memory: Memory,
     /// Number of seccomp filters at the start.
     pub(crate) seccomp_filters: u32,
+    /// The intervals that the recording can come to. Not those in the session, which another process can change.
+    pub ladder: Ladder,
 }
 
 /// A session's memory and file.
@@ -76,15 +79,17 @@ impl Memory {
     }
 }
 
-impl Published {
-    /// The sampling interval of now.
-    pub(crate) fn interval(&self) -> Interval {
-        Interval::from_bytes(self.session.header.current_interval().0)
-    }
+const _: () = assert!(STEPS as usize == INTERVALS);
 
+impl Published {
     /// Milliseconds since recording started; 0 where a faked clock (libfaketime) stands before that.
     pub(crate) fn age_ms(&self) -> u64 {
         now_ms().saturating_sub(self.start_ms)
+    }
+
+    /// The sampling interval in force: the step of our own ladder that the collector has chosen.
+    pub(crate) fn interval(&self) -> Interval {
+        self.ladder.step(self.session.header.current_index())
     }
 }
 
@@ -96,7 +101,7 @@ impl Recorder {
 
     /// Begins recording.
     pub(crate) fn begin(&self, published: Published, place: NewPlace) {
-        if published.interval().is_exact() {
+        if published.ladder.first().is_exact() {
             self.filter.pass_all();
         }
         self.place.begin(place, published);
@@ -135,6 +140,7 @@ impl Recorder {
         caller: crate::Caller,
     ) {
         let session = &published.session;
+        let stopwatch = Stopwatch::start();
         let mut frames = FrameBuffer::new();
         let captured = self.capture(session, thread, caller, &mut frames);
         if !self.is_current(published) || block.size > isize::MAX as usize {
@@ -148,12 +154,13 @@ impl Recorder {
         let entry = Entry {
             size: block.size as u64,
             birth_ms: published.age_ms(),
-            interval: interval_code(session, block.interval),
+            interval: published.ladder.number_of(block.interval),
             stack: interned.stack,
             epoch: session.header.get(Word::Epoch) as u32,
         };
         count_allocation(session, &entry, block.interval);
-        match session.live.insert(block.address, &entry) {
+        let inserted = session.live.insert(block.address, &entry);
+        match inserted {
             Inserted::Fresh => self.filter.add(block.address),
             // The filter still counts the entry that stood there.
             Inserted::Replaced(_) => session.losses.add(Loss::MissedFrees, 1),
@@ -166,25 +173,30 @@ impl Recorder {
         if !session.ring.push(&records::allocation(thread.tid(), block.address, &entry)) {
             session.losses.add(Loss::RingFull, 1);
         }
+        session.cost.entered(thread.tid(), stopwatch.cycles(), inserted == Inserted::Fresh);
     }
 
     /// Takes a block out that is about to be freed; nothing happens if it is no live sample.
     pub(crate) fn leave(&self, published: &Published, thread: &ThreadBlock, address: usize) {
         let session = &published.session;
+        let stopwatch = Stopwatch::start();
         let Some(entry) = session.live.take(address) else {
             return;
         };
         self.filter.remove(address);
         let class = thread.class(&published.process_name);
-        count_free(session, &entry, class);
+        count_free(published, &entry, class);
         self.push_free(published, thread, class, address, &entry);
+        session.cost.left(thread.tid(), stopwatch.cycles());
     }
 
     /// The reallocation of a busy block succeeded: the old block is gone. Not a free: its bytes live on elsewhere.
     pub(crate) fn leave_busy(&self, published: &Published, thread: &ThreadBlock, address: usize, busy: &Busy) {
+        let stopwatch = Stopwatch::start();
         published.session.live.drop_busy(busy);
         self.filter.remove(address);
         self.push_free(published, thread, Class::App, address, &busy.entry);
+        published.session.cost.left(thread.tid(), stopwatch.cycles());
     }
 
     fn push_free(&self, published: &Published, thread: &ThreadBlock, class: Class, address: usize, entry: &Entry) {
@@ -202,11 +214,6 @@ pub(crate) struct SampledBlock {
     pub size: usize,
     /// In force when its gap was drawn.
     pub interval: Interval,
-}
-
-fn interval_code(session: &Session<'_>, interval: Interval) -> u16 {
-    let bytes = interval.bytes();
-    (0..INTERVALS as u16).find(|&code| session.header.interval(code) == bytes).unwrap_or(0)
 }
 
 pub(crate) fn count_losses(session: &Session<'_>, captured: &Captured, stack: u32) {
@@ -246,9 +253,9 @@ fn at_least(value: f64) -> u64 {
     if (whole as f64) < value { whole + 1 } else { whole }
 }
 
-fn count_free(session: &Session<'_>, entry: &Entry, class: Class) {
-    let interval = Interval::from_bytes(session.header.interval(entry.interval));
-    let bytes = nearest(Scaled::sample(entry.size, interval).bytes);
+fn count_free(published: &Published, entry: &Entry, class: Class) {
+    let session = &published.session;
+    let bytes = nearest(Scaled::sample(entry.size, published.ladder.step(entry.interval)).bytes);
     let (frees, freed) = match class {
         Class::App => (Counter::FreesApp, Counter::FreedApp),
         Class::Gc => (Counter::FreesGc, Counter::FreedGc),

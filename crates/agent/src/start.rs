@@ -14,6 +14,7 @@ use crate::{bypass, helper, modules, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use leakscope_hotspot::State;
+use leakscope_sampling::{Interval, Ladder, STEPS};
 use leakscope_session::frame::FrameWord;
 use leakscope_session::handshake::{ENVIRONMENT, MESSAGE_BYTES, Message, Refusal, Settings, Why, Words};
 use leakscope_session::header::{Count, JvmState, Word};
@@ -154,6 +155,7 @@ fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
         process_name: kernel::thread_name(),
         memory: Memory { base: made.base as usize, bytes: made.bytes, file },
         seccomp_filters: kernel::seccomp_filters(),
+        ladder: ladder(&settings),
     };
     RECORDER.begin(published, made.place);
     if why != Why::Fork {
@@ -226,6 +228,11 @@ fn make_sized(settings: &Settings, sizes: &Sizes) -> Result<Made, (Refusal, Errn
     Ok(Made { fd, base, bytes, session, start_ms, place })
 }
 
+/// The intervals that this recording can come to.
+fn ladder(settings: &Settings) -> Ladder {
+    Ladder::from(Interval::from_bytes(settings.interval_bytes))
+}
+
 /// Writes the constant part of the header; gives the start in coarse milliseconds.
 fn fill_header(session: &Session<'_>, settings: &Settings) -> u64 {
     let header = &session.header;
@@ -237,11 +244,13 @@ fn fill_header(session: &Session<'_>, settings: &Settings) -> u64 {
         (Word::StartUnixNs, kernel::clock_ns(kernel::REALTIME)),
         (Word::NativeDepth, settings.native_depth),
         (Word::JavaDepth, settings.java_depth),
-        (Word::Intervals, settings.interval_bytes.max(1)),
         (Word::CurrentInterval, 0),
         (Word::JvmState, JvmState::Absent as u64),
     ] {
         header.set(word, value);
+    }
+    for step in 0..STEPS {
+        header.set_at(Word::Intervals, usize::from(step), ladder(settings).step(step).bytes());
     }
     if let Some(segments) = header.count(Count::LiveSegments) {
         segments.store(1, Ordering::Release);

@@ -102,7 +102,8 @@ pub(crate) extern "C" fn start(number: usize, start: &mut Start) {
     if let Some(published) = RECORDER.recording() {
         let _errno = KeepErrno::new();
         let tid = thread::current().tid();
-        published.session.threads.set_tid(slot, tid);
+        let sp = crate::machine::stack_pointer() as u64;
+        published.session.threads.started(slot, tid, sp);
         retire_namesakes(published, slot, tid);
     }
 }
@@ -189,7 +190,7 @@ impl Recorder {
             let _errno = KeepErrno::new();
             if result == 0 {
                 let epoch = session.header.get(Word::Epoch) as u32;
-                session.threads.publish(slot, &Thread { stack, epoch, stack_bytes, birth_ms, tid: 0 });
+                session.threads.publish(slot, &Thread { stack, epoch, stack_bytes, birth_ms, ..Thread::default() });
                 count_exactly(session, stack, stack_bytes);
             } else {
                 session.threads.abandon(slot);

@@ -3,6 +3,8 @@
 use crate::clock;
 use crate::drain::{Churn, Drain};
 use crate::facts::ProcessFacts;
+use crate::governor::Governor;
+use crate::interval;
 use crate::java::JavaNames;
 use crate::modules::{self, Modules};
 use crate::native::{NativeCache, NativeNames};
@@ -12,7 +14,8 @@ use crate::shared::SharedSession;
 use crate::stacks::Stacks;
 use crate::threads::Threads;
 use leakscope_profile::{
-    Code, FrameId, Function, ModuleId, Profile, ProfileBuilder, Row, Settings, Snapshot, StackId, Target, Totals,
+    Code, FrameId, Function, IntervalChange, ModuleId, Profile, ProfileBuilder, Row, Settings, Snapshot, StackId,
+    Target, Totals,
 };
 use leakscope_session::frame::{Decoded, FrameWord, Marker};
 use leakscope_session::header::{JvmState, Word};
@@ -43,10 +46,11 @@ pub struct Collector {
     modules: Modules,
     native: NativeCache,
     threads: Threads,
+    governor: Option<Governor>,
 }
 
 impl Collector {
-    /// Starts reading a session.
+    /// Starts reading a session, whose sampling interval stays what it is.
     pub fn new(shared: SharedSession) -> Self {
         Self {
             shared,
@@ -55,7 +59,19 @@ impl Collector {
             modules: Modules::default(),
             native: NativeCache::default(),
             threads: Threads::default(),
+            governor: None,
         }
+    }
+
+    /// The same, with somebody who raises the sampling interval where that is needed.
+    pub fn governed(self, governor: Option<Governor>) -> Self {
+        Self { governor, ..self }
+    }
+
+    /// Raises the sampling interval if sampling costs or loses too much; how it was changed, if it was. To be called
+    /// about once a second while the target lives.
+    pub fn govern(&mut self, facts: &ProcessFacts) -> Option<IntervalChange> {
+        interval::govern(self.governor.as_mut()?, &self.shared, facts)
     }
 
     /// The session itself.
@@ -154,6 +170,7 @@ impl Collector {
             native_depth: header.get(Word::NativeDepth).min(MOST_DEPTH) as u32,
             java_depth: header.get(Word::JavaDepth).min(MOST_DEPTH) as u32,
             version: occasion.version.clone(),
+            changes: interval::changes(&header),
         }
     }
 

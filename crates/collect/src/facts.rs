@@ -1,6 +1,7 @@
 //! What /proc says about a process: gathered while it lives, kept for the profile that is made after its death.
 
 use crate::cgroup::CgroupMemory;
+use crate::liveness::stat_field;
 use crate::modules::Maps;
 use crate::root::ProcessRoot;
 use crate::status::Status;
@@ -8,9 +9,12 @@ use leakscope_profile::timeline::Cgroup;
 use leakscope_profile::{Exit, Memory, Target, redact};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// Arguments beyond this are not kept.
 const MOST_ARGUMENTS: usize = 1000;
+/// A clock tick of /proc, milliseconds: the kernel shows times to programs in 1/100 s, whatever its own clock does.
+const MS_PER_TICK: u64 = 10;
 /// Bytes of a command line that are read.
 const MOST_COMMAND: usize = 128 << 10;
 /// The cgroup is looked up again after so many reads of its figures.
@@ -99,6 +103,12 @@ impl ProcessFacts {
 
     pub(crate) fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// Processor time of the process, all of its threads, now.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        let ticks = |number| stat_field(self.pid, number)?.parse::<u64>().ok();
+        Some(Duration::from_millis(ticks(14)?.saturating_add(ticks(15)?).saturating_mul(MS_PER_TICK)))
     }
 
     /// Looks the version of the JVM up, in the file `release` of its installation. Does nothing once it is known.
@@ -198,6 +208,7 @@ mod tests {
         assert!(facts.rss_bytes() > 100_000);
         assert_eq!(facts.maps_memfd(u64::MAX), Some(false));
         assert_eq!(facts.target().pid, std::process::id());
+        assert!(facts.cpu_time() < Some(Duration::from_secs(3600)) && facts.cpu_time().is_some());
     }
 
     #[test]

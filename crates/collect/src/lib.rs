@@ -4,7 +4,8 @@
 //!   Reception ── handshake ──> SharedSession ──> Collector ── snapshot ──> Profile
 //!   (socket)                   (sealed memfd)    ├ JavaNames    methods and lines, read as they come
 //!   ProcessFacts (/proc, cgroup) ───────────────>├ Modules      files of native frames, opened as they come
-//!   NativeNames (the caller's symbolizer) ──────>└ NativeCache  names by module and address
+//!   NativeNames (the caller's symbolizer) ──────>├ NativeCache  names by module and address
+//!                              interval <── raise ─└ Governor     what sampling costs and loses, once a second
 //! ```
 //!
 //! The live table is the truth, so a snapshot is one scan of it, and works the same when the target was killed: the
@@ -25,9 +26,12 @@ mod collector;
 mod drain;
 mod error;
 mod facts;
+mod governor;
+mod interval;
 mod java;
 mod jvm;
 mod liveness;
+mod machine;
 mod meter;
 mod modules;
 mod native;
@@ -52,6 +56,7 @@ pub use collector::{Collector, Occasion};
 pub use drain::{Churn, Drain};
 pub use error::CollectError;
 pub use facts::{ProcessFacts, process_name};
+pub use governor::Governor;
 pub use java::class_name;
 pub use jvm::JvmFacts;
 pub use liveness::{Liveness, parent_of};

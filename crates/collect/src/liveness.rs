@@ -77,7 +77,7 @@ fn start_time(pid: u32) -> Option<u64> {
 }
 
 /// Field `number` (from 1, as in proc(5)) of /proc/PID/stat; the name in field 2 may hold anything.
-fn stat_field(pid: u32, number: usize) -> Option<String> {
+pub(crate) fn stat_field(pid: u32, number: usize) -> Option<String> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let text = String::from_utf8_lossy(&stat).into_owned();
     let (_, after_name) = text.rsplit_once(')')?;

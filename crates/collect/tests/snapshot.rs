@@ -276,8 +276,10 @@ fn mappings_are_compared_with_what_is_mapped_and_threads_with_what_runs() {
     let own_tid = unsafe { libc::gettid() } as u32;
     for tid in [own_tid, u32::MAX] {
         let slot = session.threads.claim().unwrap();
-        session.threads.set_tid(slot, tid);
-        session.threads.publish(slot, &Thread { stack, epoch: 0, stack_bytes: 1 << 20, birth_ms: 5, tid: 0 });
+        session.threads.started(slot, tid, 0);
+        session
+            .threads
+            .publish(slot, &Thread { stack, epoch: 0, stack_bytes: 1 << 20, birth_ms: 5, ..Thread::default() });
     }
     let profile = take(&mut Collector::new(writer.shared()), &facts(), &mut NoNames);
     let mut rows: Vec<_> =

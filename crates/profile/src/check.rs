@@ -14,6 +14,7 @@ impl Profile {
     ///
     /// - Indices are in range; no stack is empty; functions have names; a native frame has an address; a module does
     ///   not end before it starts.
+    /// - Changes of the sampling interval lead to one, for a share that is a number.
     /// - Sums are finite and not negative.
     /// - Rows are unique by stack, kind, epoch and interval, and were born in the snapshot's epoch or before.
     /// - In each row: at least one sample; the observed is at most the estimate and at least the number of samples
@@ -22,6 +23,10 @@ impl Profile {
     /// # Errors
     /// The first contradiction found.
     pub fn check(&self) -> Result<(), Inconsistent> {
+        for (i, change) in self.settings.changes.iter().enumerate() {
+            let sound = change.interval_bytes >= 1 && is_sum(change.percent);
+            ensure(sound, || format!("change {i} of the sampling interval is none"))?;
+        }
         for (i, module) in self.modules.iter().enumerate() {
             ensure(module.start <= module.end, || format!("module {i} ends before it starts"))?;
         }

@@ -25,7 +25,7 @@ pub(crate) fn decode(file: proto::Profile, extension: Extension, mut strings: St
     Ok(Profile {
         target: target(extension.target.unwrap_or_default())?,
         snapshot: snapshot(extension.snapshot.unwrap_or_default(), file.time_nanos)?,
-        settings: settings(extension.settings.unwrap_or_default()),
+        settings: settings(extension.settings.unwrap_or_default())?,
         losses: extension.losses,
         modules,
         functions,
@@ -161,13 +161,14 @@ fn snapshot(snapshot: extension::Snapshot, time_unix_ns: i64) -> Result<Snapshot
     })
 }
 
-fn settings(settings: extension::Settings) -> Settings {
-    Settings {
+fn settings(settings: extension::Settings) -> Result<Settings, Inconsistent> {
+    Ok(Settings {
         interval_bytes: settings.interval_bytes,
         native_depth: settings.native_depth,
         java_depth: settings.java_depth,
         version: settings.version,
-    }
+        changes: settings.changes.unwrap_or_default().into_changes()?,
+    })
 }
 
 fn memory(memory: extension::Memory) -> Memory {

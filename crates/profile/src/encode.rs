@@ -6,6 +6,7 @@
 
 use prost::Message;
 
+use crate::changes::Changes;
 use crate::error::Inconsistent;
 use crate::extension::{self, Extension, frame_code};
 use crate::jvms_own::JvmsOwnRows;
@@ -277,6 +278,7 @@ fn extension(profile: &Profile, stack_sample: Vec<u32>) -> Extension {
             native_depth: settings.native_depth,
             java_depth: settings.java_depth,
             version: settings.version.clone(),
+            changes: (!settings.changes.is_empty()).then(|| Changes::of(&settings.changes)),
         }),
         target: Some(extension::Target {
             pid: target.pid,

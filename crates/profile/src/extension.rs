@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::changes::Changes;
 use crate::error::Inconsistent;
 use crate::model;
 
@@ -67,7 +68,7 @@ pub(crate) struct Snapshot {
 }
 
 /// [`model::Settings`].
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Settings {
     #[prost(uint64, tag = "1")]
     pub interval_bytes: u64,
@@ -77,6 +78,8 @@ pub(crate) struct Settings {
     pub java_depth: u32,
     #[prost(string, tag = "4")]
     pub version: String,
+    #[prost(message, optional, tag = "5")]
+    pub changes: Option<Changes>,
 }
 
 /// [`model::Target`].

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod changes;
 mod check;
 mod decode;
 mod encode;

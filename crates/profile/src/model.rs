@@ -87,7 +87,7 @@ pub struct Snapshot {
 }
 
 /// What the recording was made with.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
     /// Mean bytes between samples at the instant of the snapshot; 1 = exact mode.
     pub interval_bytes: u64,
@@ -97,6 +97,59 @@ pub struct Settings {
     pub java_depth: u32,
     /// Version of leakscope that recorded.
     pub version: String,
+    /// When and why the sampling interval was raised while recording, oldest first.
+    pub changes: Vec<IntervalChange>,
+}
+
+/// The sampling interval was raised while recording.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct IntervalChange {
+    /// Wall clock, nanoseconds since 1970.
+    pub time_unix_ns: i64,
+    /// Mean bytes between samples from then on.
+    pub interval_bytes: u64,
+    /// Why.
+    pub cause: Cause,
+    /// What of it there was, percent of what the cause says.
+    pub percent: f64,
+}
+
+/// Why the sampling interval was raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Sampled calls took too much of a core.
+    CostOfCore,
+    /// Sampled calls took too much of the processor time of a target that uses several cores.
+    CostOfTarget,
+    /// Too many records found the ring full.
+    RingDrops,
+    /// The live table is filling up.
+    LiveTable,
+}
+
+impl Cause {
+    /// Every cause, by number.
+    pub const ALL: [Cause; 4] = [Cause::CostOfCore, Cause::CostOfTarget, Cause::RingDrops, Cause::LiveTable];
+
+    /// The word used in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::CostOfCore => "cost-of-core",
+            Cause::CostOfTarget => "cost-of-target",
+            Cause::RingDrops => "ring-drops",
+            Cause::LiveTable => "live-table",
+        }
+    }
+
+    /// The number used in files and in the session.
+    pub fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// The cause with this number.
+    pub fn from_number(number: u32) -> Option<Cause> {
+        Cause::ALL.get(number as usize).copied()
+    }
 }
 
 /// A file mapped into the process from which code ran.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use leakscope_analyze::{Diff, Estimate, FrameKind, FrameTable, Growth, Place, Site, SiteFrame, Sites};
-use leakscope_profile::model::{Exit, Profile};
+use leakscope_profile::model::{Exit, IntervalChange, Profile};
 use serde::Serialize;
 use serde_json::Number;
 
@@ -105,6 +105,15 @@ struct JsonSettings<'a> {
     native_depth: u32,
     java_depth: u32,
     version: &'a str,
+    interval_changes: Vec<JsonChange>,
+}
+
+#[derive(Serialize)]
+struct JsonChange {
+    time: String,
+    interval_bytes: u64,
+    cause: &'static str,
+    percent: f64,
 }
 
 #[derive(Serialize)]
@@ -206,6 +215,16 @@ fn settings(profile: &Profile) -> JsonSettings<'_> {
         native_depth: profile.settings.native_depth,
         java_depth: profile.settings.java_depth,
         version: &profile.settings.version,
+        interval_changes: profile.settings.changes.iter().map(change).collect(),
+    }
+}
+
+fn change(change: &IntervalChange) -> JsonChange {
+    JsonChange {
+        time: time_utc(change.time_unix_ns, true),
+        interval_bytes: change.interval_bytes,
+        cause: change.cause.as_str(),
+        percent: change.percent,
     }
 }
 

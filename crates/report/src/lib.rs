@@ -14,6 +14,7 @@
 //! significant".
 #![forbid(unsafe_code)]
 
+mod changes;
 mod export;
 mod flame;
 mod growth_tree;
@@ -27,6 +28,7 @@ mod text_report;
 mod units;
 mod words;
 
+pub use changes::cause;
 pub use export::{JavaNames, Measure, csv, dhat, folded, folded_growth, openmetrics, speedscope};
 pub use flame::{flame, flame_growth};
 pub use json::{json_diff, json_report};

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use leakscope_analyze::{By, ERROR_RATE, Site, Sites, Sums};
 use leakscope_profile::model::{Kind, Profile};
 
+use crate::changes;
 use crate::path::{CallPath, paths};
 use crate::printable::printable;
 use crate::style::{Ink, TextOptions};
@@ -71,6 +72,9 @@ fn head(profile: &Profile, sites: &Sites, options: &TextOptions) -> String {
         text.push_str(lost);
     } else {
         let _ = writeln!(text, "{}", options.sentence(&format!("lost: {}", losses.join("; ")), 2));
+    }
+    if let Some(raised) = changes::raised(&profile.settings.changes) {
+        let _ = writeln!(text, "{}", options.sentence(&raised, 2));
     }
     for note in &options.notes {
         let _ = writeln!(text, "{}", options.sentence(&printable(note), 2));

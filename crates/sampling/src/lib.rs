@@ -24,11 +24,13 @@
 #![forbid(unsafe_code)]
 
 mod interval;
+mod ladder;
 mod probability;
 mod rng;
 mod sampler;
 
 pub use interval::Interval;
+pub use ladder::{Ladder, STEPS};
 pub use probability::{Scaled, inclusion_probability, weight};
 pub use rng::Rng;
 pub use sampler::{Sampler, draw_gap};

@@ -4,7 +4,7 @@
 //! while recording, each on a cache line of its own: by the target the counts of the tables, the state and the
 //! losses; by the collector the epoch and the ring's tail.
 
-use crate::losses;
+use crate::{cost, losses};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Bytes of the header.
@@ -12,9 +12,12 @@ pub const BYTES: usize = 8192;
 /// First word of every session: "LEAKSCOP".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"LEAKSCOP");
 /// Version of the layout; a reader refuses any other.
-pub const VERSION: u64 = 2;
-/// Sampling intervals that one recording can use (each change doubles or halves it).
+pub const VERSION: u64 = 3;
+/// Sampling intervals that one recording can use: steps of a ladder, each twice the one before.
 pub const INTERVALS: usize = 16;
+
+/// Words of one [`Change`].
+pub const CHANGE_WORDS: usize = 4;
 
 /// What the header's 64-bit words hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +43,10 @@ pub enum Word {
     JavaDepth = 8,
     /// First of the sizes of the tables, in the order of [`crate::view::Sizes`].
     Sizes = 16,
-    /// Sampling intervals used so far, [`INTERVALS`] words, 0 = not used yet.
+    /// Sampling intervals that the recording can come to, [`INTERVALS`] words. For the reader; the target goes by its
+    /// own copy.
     Intervals = 40,
-    /// Index of the interval in force.
+    /// Index of the interval in force (collector).
     CurrentInterval = 56,
     /// State of the JVM side, see [`JvmState`]; and jmethodIDs created, attach attempts.
     JvmState = 64,
@@ -68,6 +72,10 @@ pub enum Word {
     Counts = 104,
     /// First of the losses.
     Losses = 256,
+    /// First of the counters of [`crate::cost`].
+    Cost = 768,
+    /// When and why each interval came into force, [`CHANGE_WORDS`] for each of [`INTERVALS`] (collector).
+    Changes = 896,
 }
 
 /// The header's 32-bit counts, each with a cache line of its own.
@@ -127,6 +135,17 @@ impl JvmState {
     }
 }
 
+/// Why and when the collector put another interval in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Change {
+    /// Wall clock, nanoseconds since 1970.
+    pub time_unix_ns: u64,
+    /// The collector's number of the cause.
+    pub cause: u64,
+    /// How much of it there was, thousandths of a percent.
+    pub thousandths: u64,
+}
+
 /// A view of the header.
 #[derive(Clone, Copy)]
 pub struct Header<'a> {
@@ -178,15 +197,42 @@ impl<'a> Header<'a> {
         losses::Losses::new(self.words.get(start..start + losses::WORDS).unwrap_or(&[]))
     }
 
+    /// The counters of what sampling costs.
+    pub fn cost(&self) -> cost::Cost<'a> {
+        let start = Word::Cost as usize;
+        cost::Cost::new(self.words.get(start..start + cost::WORDS).unwrap_or(&[]))
+    }
+
+    /// When and why the interval with this index came into force, as the collector noted it.
+    pub fn change(&self, index: u16) -> Change {
+        let word = |at| self.get_at(Word::Changes, usize::from(index) % INTERVALS * CHANGE_WORDS + at);
+        Change { time_unix_ns: word(0), cause: word(1), thousandths: word(2) }
+    }
+
+    /// Puts the interval with index `index` in force.
+    pub fn change_interval(&self, index: u16, change: &Change) {
+        let Change { time_unix_ns, cause, thousandths } = *change;
+        for (at, value) in [time_unix_ns, cause, thousandths].into_iter().enumerate() {
+            self.set_at(Word::Changes, usize::from(index) % INTERVALS * CHANGE_WORDS + at, value);
+        }
+        self.set(Word::CurrentInterval, u64::from(index));
+    }
+
     /// The sampling interval behind an entry's code, bytes; at least 1.
     pub fn interval(&self, code: u16) -> u64 {
         let code = usize::from(code);
         if code < INTERVALS { self.get_at(Word::Intervals, code).max(1) } else { 1 }
     }
 
-    /// The sampling interval in force, and its code.
+    /// Index of the sampling interval in force. What is no index is taken for the first.
+    pub fn current_index(&self) -> u16 {
+        let index = self.get(Word::CurrentInterval);
+        if index < INTERVALS as u64 { index as u16 } else { 0 }
+    }
+
+    /// The sampling interval in force, bytes, and its code.
     pub fn current_interval(&self) -> (u64, u16) {
-        let code = self.get(Word::CurrentInterval) as u16;
+        let code = self.current_index();
         (self.interval(code), code)
     }
 
@@ -200,5 +246,7 @@ impl<'a> Header<'a> {
     }
 }
 
-const _: () = assert!(Word::Losses as usize + losses::WORDS <= BYTES / 8);
+const _: () = assert!(Word::Losses as usize + losses::WORDS <= Word::Cost as usize);
+const _: () = assert!(Word::Cost as usize + cost::WORDS <= Word::Changes as usize);
+const _: () = assert!(Word::Changes as usize + INTERVALS * CHANGE_WORDS <= BYTES / 8);
 const _: () = assert!(Word::Counts as usize + 11 * 8 <= Word::Losses as usize);

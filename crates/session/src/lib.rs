@@ -18,6 +18,7 @@
 //! Deliberately absent: allocation, locks, system calls, panics.
 #![cfg_attr(not(any(test, leakscope_loom)), no_std)]
 
+pub mod cost;
 pub mod depot;
 pub mod filter;
 pub mod frame;

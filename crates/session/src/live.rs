@@ -245,6 +245,11 @@ impl<'a> LiveTable<'a> {
         self.segments.iter().take(self.open_segments()).flatten().map(|s| s.keys.len()).sum()
     }
 
+    /// Slots of all segments, open or not.
+    pub fn most_slots(&self) -> usize {
+        self.segments.iter().flatten().map(|s| s.keys.len()).sum()
+    }
+
     /// Calls `visit` for each live entry, while the target goes on inserting and taking. An entry that is live
     /// during the whole scan is visited once; one that comes or goes meanwhile at most once. Busy entries are live.
     /// For readers, which believe nothing: an entry whose slot changed under the read is tried again, then left out.

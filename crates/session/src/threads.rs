@@ -1,17 +1,17 @@
 //! The thread table: every thread that is live, each recorded exactly, with the stack of whoever created it.
 //!
 //! ```text
-//!   slot (5 words):  generation (62) state (2) | stack (32) epoch (32) | stack bytes | birth_ms | kernel id
+//!   slot (6 words):  generation (62) state (2) | stack (32) epoch (32) | stack bytes | birth_ms | kernel id | first sp
 //!   state:           EMPTY > RESERVED (by the creator, until pthread_create has succeeded) > LIVE > EMPTY
 //! ```
 //! The creator claims a slot before it creates the thread and publishes it afterwards; a thread that could not be made
-//! leaves nothing. The new thread itself writes its kernel id. That a thread has ended is noticed by its id: whoever
+//! leaves nothing. The new thread itself writes its kernel id and where its stack begins. That a thread has ended is noticed by its id: whoever
 //! asks the kernel and hears that there is no such thread retires the slot ([`ThreadTable::retire`]).
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Words of a slot.
-pub const THREAD_WORDS: usize = 5;
+pub const THREAD_WORDS: usize = 6;
 
 const STATE: u64 = 3;
 const EMPTY: u64 = 0;
@@ -32,6 +32,8 @@ pub struct Thread {
     pub birth_ms: u64,
     /// Its kernel id as the target sees it; 0 until it has run.
     pub tid: u32,
+    /// Its stack pointer at its start, near the upper end of its stack; 0 until it has run.
+    pub first_sp: u64,
 }
 
 /// One life of a slot: what a reader may remember about a thread.
@@ -73,16 +75,17 @@ impl<'a> ThreadTable<'a> {
         })? as u32;
         // Release fence: who sees the words of the new life also sees the RESERVED state; pairs with `read`.
         fence(Ordering::Release);
-        if let Some([.., tid]) = self.words(slot) {
+        if let Some([.., tid, first_sp]) = self.words(slot) {
             tid.store(0, Ordering::Relaxed);
+            first_sp.store(0, Ordering::Relaxed);
         }
         self.used.fetch_max(slot + 1, Ordering::AcqRel);
         Some(slot)
     }
 
-    /// The thread of a claimed slot exists: publishes it. Its kernel id stays what the thread itself has written.
+    /// The thread of a claimed slot exists: publishes it. What the thread itself has written stays.
     pub fn publish(&self, slot: u32, thread: &Thread) {
-        let Some([state, stack, bytes, birth, _]) = self.words(slot) else { return };
+        let Some([state, stack, bytes, birth, ..]) = self.words(slot) else { return };
         stack.store(u64::from(thread.stack) << 32 | u64::from(thread.epoch), Ordering::Relaxed);
         bytes.store(thread.stack_bytes, Ordering::Relaxed);
         birth.store(thread.birth_ms, Ordering::Relaxed);
@@ -99,16 +102,18 @@ impl<'a> ThreadTable<'a> {
         }
     }
 
-    /// The new thread runs, and says its kernel id.
-    pub fn set_tid(&self, slot: u32, tid: u32) {
-        if let Some([.., word]) = self.words(slot) {
-            word.store(u64::from(tid), Ordering::Release);
+    /// The new thread runs, and says its kernel id and its stack pointer.
+    pub fn started(&self, slot: u32, tid: u32, sp: u64) {
+        if let Some([.., id, first_sp]) = self.words(slot) {
+            first_sp.store(sp, Ordering::Relaxed);
+            // Release: pairs with the Acquire in `read`.
+            id.store(u64::from(tid), Ordering::Release);
         }
     }
 
     /// The thread in a slot, if one is live there.
     pub fn read(&self, slot: u32) -> Option<(ThreadKey, Thread)> {
-        let [state, stack, bytes, birth, tid] = self.words(slot)?;
+        let [state, stack, bytes, birth, tid, first_sp] = self.words(slot)?;
         let before = state.load(Ordering::Acquire);
         if before & STATE != LIVE {
             return None;
@@ -119,7 +124,8 @@ impl<'a> ThreadTable<'a> {
             epoch: word as u32,
             stack_bytes: bytes.load(Ordering::Relaxed),
             birth_ms: birth.load(Ordering::Relaxed),
-            tid: tid.load(Ordering::Relaxed) as u32,
+            tid: tid.load(Ordering::Acquire) as u32,
+            first_sp: first_sp.load(Ordering::Relaxed),
         };
         // Acquire fence: pairs with the Release fence in `claim`.
         fence(Ordering::Acquire);
@@ -166,12 +172,19 @@ mod tests {
     }
 
     fn thread(n: u32) -> Thread {
-        Thread { stack: n, epoch: n + 1, stack_bytes: u64::from(n) << 20, birth_ms: u64::from(n) * 7, tid: n + 100 }
+        Thread {
+            stack: n,
+            epoch: n + 1,
+            stack_bytes: u64::from(n) << 20,
+            birth_ms: u64::from(n) * 7,
+            tid: n + 100,
+            first_sp: u64::from(n) << 12,
+        }
     }
 
     fn create(table: &ThreadTable<'_>, n: u32) -> Option<u32> {
         let slot = table.claim()?;
-        table.set_tid(slot, n + 100);
+        table.started(slot, n + 100, u64::from(n) << 12);
         table.publish(slot, &thread(n));
         Some(slot)
     }

@@ -5,6 +5,7 @@
 //! sizes give exactly the length of the file, and copies them before use.
 #![allow(unsafe_code)] // shared memory is reached through a raw pointer; see `Session`
 
+use crate::cost::Cost;
 use crate::depot::{self, Depot};
 use crate::header::{self, Count, Header, Word};
 use crate::java::{self, JavaTable};
@@ -245,6 +246,8 @@ pub struct Session<'a> {
     pub threads: ThreadTable<'a>,
     /// What we did not get.
     pub losses: Losses<'a>,
+    /// What sampling costs.
+    pub cost: Cost<'a>,
 }
 
 /// Slices over the session's memory.
@@ -364,6 +367,7 @@ impl<'a> Memory<'a> {
                 hand: header.count(Count::ThreadHand)?,
             },
             losses: header.losses(),
+            cost: header.cost(),
         })
     }
 }

@@ -2,8 +2,9 @@ use super::*;
 use crate::kernel::OpenFile;
 use crate::place::NewPlace;
 use crate::recorder::Memory;
+use leakscope_sampling::{Ladder, Scaled};
 use leakscope_session::filter::Filter;
-use leakscope_session::header::{Count, Word};
+use leakscope_session::header::{Count, INTERVALS, Word};
 use leakscope_session::live::Entry;
 use leakscope_session::losses::Loss;
 use leakscope_session::view::{Session, Sizes};
@@ -12,18 +13,22 @@ use std::sync::atomic::Ordering;
 
 /// A recorder with a session of its own, leaked: the recorder keeps it for ever.
 pub(crate) fn recorder(interval_bytes: u64) -> (&'static Recorder, Session<'static>) {
+    seeded_recorder(interval_bytes, 7)
+}
+
+fn seeded_recorder(interval_bytes: u64, seed: u64) -> (&'static Recorder, Session<'static>) {
     let bytes = Sizes::SMALL.bytes().unwrap();
     let heap = std::alloc::Layout::from_size_align(bytes as usize, 4096).unwrap();
     // SAFETY: zeroed memory of that length, page-aligned, leaked and used by nobody else.
     let session = unsafe { Session::create(std::alloc::alloc_zeroed(heap), bytes, &Sizes::SMALL) }.ok().unwrap();
-    session.header.set(Word::Intervals, interval_bytes);
+    let ladder = Ladder::from(Interval::from_bytes(interval_bytes));
     session.header.set(Word::NativeDepth, 32);
     session.header.count(Count::LiveSegments).unwrap().store(1, Ordering::Relaxed);
     let filter: &'static Filter = Box::leak(Box::new(Filter::new()));
     let recorder = Box::leak(Box::new(Recorder::new(filter, Box::leak(Box::new(RuleCache::new())))));
     let memory = Memory { base: 0, bytes: 0, file: OpenFile::NONE };
     let published =
-        Published { session, start_ms: 0, seed: 7, process_name: [0; 16], memory, seccomp_filters: u32::MAX };
+        Published { session, start_ms: 0, seed, process_name: [0; 16], ladder, memory, seccomp_filters: u32::MAX };
     recorder.begin(published, NewPlace::new().unwrap());
     thread::current().reset();
     (recorder, session)
@@ -76,6 +81,12 @@ fn the_entry_is_gone_before_the_real_free() {
     malloc(recorder, 50, 0x10_0000);
     assert_eq!(sizes(&session), [(0x10_0000, 50)]);
     assert_eq!(session.losses.get(Loss::MissedFrees), 0);
+    let cost = session.cost.sums();
+    assert_eq!((cost.entered, cost.left, cost.live()), (2, 1, 1));
+    assert!(cost.cycles > 0);
+    realloc(recorder, 0x10_0000, 60, || 0x20_0000);
+    malloc(recorder, 70, 0x20_0000);
+    assert_eq!(session.cost.sums().live(), 1, "one more, moved, and one that takes the place of another");
 }
 
 #[test]
@@ -213,14 +224,62 @@ fn what_the_helper_allocates_is_no_loss_of_the_target() {
 fn each_sample_keeps_the_interval_its_gap_was_drawn_with() {
     let (recorder, session) = recorder(1);
     malloc(recorder, 10, 0x10_0000);
-    session.header.set_at(Word::Intervals, 1, 2);
     session.header.set(Word::CurrentInterval, 1);
     malloc(recorder, 10, 0x20_0000);
-    let interval_of = |i: usize| session.header.interval(live(&session)[i].1.interval);
-    assert_eq!((interval_of(0), interval_of(1)), (1, 1), "drawn before the change");
+    let step_of = |i: usize| live(&session)[i].1.interval;
+    assert_eq!((step_of(0), step_of(1)), (0, 0), "drawn before the change");
     charge(1 << 20);
     with_caller(|caller| recorder.allocate(1 << 20, caller, || 0x30_0000 as Pointer));
-    assert_eq!(interval_of(2), 2);
+    assert_eq!(step_of(2), 1);
+}
+
+/// The session is written by another process: what is no step of the ladder changes nothing.
+#[test]
+fn a_wild_interval_in_the_session_is_not_believed() {
+    let (recorder, session) = recorder(1);
+    for at in 0..INTERVALS {
+        session.header.set_at(Word::Intervals, at, 0);
+    }
+    for (n, wild) in [INTERVALS as u64, 1 << 16, u64::MAX].into_iter().enumerate() {
+        session.header.set(Word::CurrentInterval, wild);
+        malloc(recorder, 10, 0x10_0000 + n * 16);
+    }
+    assert_eq!(live(&session).iter().map(|(_, entry)| entry.interval).collect::<Vec<_>>(), [0, 0, 0]);
+}
+
+/// Known live bytes while the interval doubles several times: the estimate has no bias, because each sample is
+/// scaled with the interval that its gap was drawn with.
+#[test]
+fn estimates_stay_unbiased_while_the_interval_rises() {
+    const RUNS: u64 = 60;
+    const BLOCKS: usize = 400;
+    const SIZE: usize = 3000;
+    let (mut sum, mut variance, mut naive) = (0.0, 0.0, 0.0);
+    for run in 0..RUNS {
+        let (recorder, session) = seeded_recorder(4096, run * 77 + 5);
+        let ladder = Ladder::from(Interval::from_bytes(4096));
+        for n in 0..BLOCKS {
+            // Four doublings, at moments that have nothing to do with the samples.
+            session.header.set(Word::CurrentInterval, (n * 5 / BLOCKS) as u64);
+            if charge(SIZE) {
+                with_caller(|caller| recorder.allocate(SIZE, caller, || (0x10_0000 + n * 4096) as Pointer));
+            }
+        }
+        for (_, entry) in live(&session) {
+            let scaled = Scaled::sample(entry.size, ladder.step(entry.interval));
+            sum += scaled.bytes;
+            variance += scaled.bytes_variance;
+            naive += Scaled::sample(entry.size, published_interval(recorder)).bytes;
+        }
+    }
+    let truth = (RUNS as usize * BLOCKS * SIZE) as f64;
+    let error = variance.sqrt();
+    assert!((sum - truth).abs() < 4.0 * error, "{sum} of {truth}, standard error {error}");
+    assert!((naive - truth).abs() > 20.0 * error, "the test would notice: {naive} with the last interval");
+}
+
+fn published_interval(recorder: &Recorder) -> Interval {
+    recorder.recording().unwrap().interval()
 }
 
 #[test]

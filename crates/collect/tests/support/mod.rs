@@ -73,7 +73,7 @@ impl Writer {
         let region = Region { start, end, stack, birth_ms: 3, ..Region::default() };
         self.session().regions.insert(&region);
         if let Some(slot) = self.session().threads.claim() {
-            self.session().threads.set_tid(slot, stack);
+            self.session().threads.started(slot, stack, end);
             self.session().threads.publish(slot, &Thread { stack, stack_bytes: end, ..Thread::default() });
         }
     }

@@ -1,8 +1,8 @@
 //! Random numbers from a seed, and random profiles that pass the check.
 
 use leakscope_profile::{
-    Code, Exit, Frame, FrameId, Function, FunctionId, Kind, Memory, Module, ModuleId, Profile, Row, Settings, Snapshot,
-    Stack, StackId, Target, Totals,
+    Cause, Code, Exit, Frame, FrameId, Function, FunctionId, IntervalChange, Kind, Memory, Module, ModuleId, Profile,
+    Row, Settings, Snapshot, Stack, StackId, Target, Totals,
 };
 
 /// SplitMix64.
@@ -80,6 +80,12 @@ pub fn profile(seed: u64) -> Profile {
         native_depth: random.any32(),
         java_depth: random.any32(),
         version: random.text(),
+        changes: random.many(4, |random| IntervalChange {
+            time_unix_ns: random.any() as i64,
+            interval_bytes: random.any().max(1),
+            cause: Cause::ALL[random.below(Cause::ALL.len())],
+            percent: random.sum(),
+        }),
     };
     let memory = Memory { rss_bytes: random.any(), limit_bytes: random.any(), cgroup_bytes: random.any() };
     Profile { target: target(random), snapshot, settings, losses, modules, functions, frames, stacks, rows, memory }

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use leakscope_profile::model::{
-    Code, Exit, Frame, FrameId, Function, FunctionId, Kind, Memory, Module, ModuleId, Profile, Row, Settings, Snapshot,
-    Stack, StackId, Target, Totals,
+    Cause, Code, Exit, Frame, FrameId, Function, FunctionId, IntervalChange, Kind, Memory, Module, ModuleId, Profile,
+    Row, Settings, Snapshot, Stack, StackId, Target, Totals,
 };
 use leakscope_sampling::{Interval, Scaled};
 
@@ -120,6 +120,12 @@ fn snapshot(index: u32) -> Profile {
             native_depth: 64,
             java_depth: 128,
             version: "0.1.0".to_owned(),
+            changes: vec![IntervalChange {
+                time_unix_ns: 1_763_632_800_000_000_000,
+                interval_bytes: R.bytes(),
+                cause: Cause::CostOfCore,
+                percent: 3.1,
+            }],
         },
         losses: BTreeMap::from([("stack_truncated".to_owned(), 1), ("ring_full".to_owned(), 0)]),
         ..Profile::default()
