@@ -47,8 +47,6 @@ impl Pace {
         let takes = match &self.last {
             None => true,
             Some(last) if now_ms < EVERY_UNTIL_MS || now_ms.saturating_sub(last.uptime_ms) >= BETWEEN_MS => true,
-            // It was dear to measure.
-            Some(_) if point.parts.is_some() || point.nmt.is_some() => true,
             Some(last) if self.spare >= 1.0 && seen.has_moved(last) => {
                 self.spare -= 1.0;
                 true
@@ -125,7 +123,6 @@ mod tests {
         assert!(at(3604, |point| point.java = Some(Java { full_gcs: 1, ..Java::default() })));
         assert!(!at(3602, |point| point.threads = 13), "a small change can wait");
         assert!(!at(3602, |point| point.resident.rss_bytes += 1 << 20));
-        assert!(at(3602, |point| point.nmt = Some(Vec::new())));
     }
 
     #[test]

@@ -98,12 +98,12 @@ impl Recorded {
             liveness: Liveness::of(facts.pid),
             timeline: TimelineFile::new(folder.path()),
             oom_watch: OomWatch::new(facts.cgroup()),
+            meter: Meter::of(facts.pid),
             facts,
             oom: None,
             folder,
             is_root,
             collector,
-            meter: Meter::new(),
             pace: Pace::new(),
             hold: Hold::Held,
             next_snapshot: now,
@@ -212,8 +212,9 @@ impl Recorded {
 
     /// Measures the process, and adds what was found to the timeline.
     fn measure(&mut self) {
-        let point = self.meter.point(&self.collector, &self.facts);
+        let mut point = self.meter.glance(&self.collector, &self.facts);
         if self.pace.takes(&point) {
+            self.meter.complete(&mut point, &mut self.collector, &self.facts);
             self.append(&Line::Point(Box::new(point)));
         }
     }

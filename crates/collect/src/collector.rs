@@ -13,6 +13,8 @@ use crate::rows::Rows;
 use crate::shared::SharedSession;
 use crate::stacks::Stacks;
 use crate::threads::Threads;
+use crate::tracked::TrackedSums;
+use leakscope_profile::timeline::Tracked;
 use leakscope_profile::{
     Code, FrameId, Function, IntervalChange, ModuleId, Profile, ProfileBuilder, Row, Settings, Snapshot, StackId,
     Target, Totals,
@@ -47,6 +49,7 @@ pub struct Collector {
     native: NativeCache,
     threads: Threads,
     governor: Option<Governor>,
+    sums: TrackedSums,
 }
 
 impl Collector {
@@ -60,6 +63,7 @@ impl Collector {
             native: NativeCache::default(),
             threads: Threads::default(),
             governor: None,
+            sums: TrackedSums::default(),
         }
     }
 
@@ -143,6 +147,12 @@ impl Collector {
         builder.memory(facts.memory());
         self.shared.release();
         builder.finish()
+    }
+
+    /// What is live now, by the word of its kind, without the JVM's own: a scan of the live table. A kind of which
+    /// nothing is live is absent; malloc is always there.
+    pub fn tracked(&mut self) -> BTreeMap<String, Tracked> {
+        self.sums.read(&self.shared, &self.threads, &self.modules)
     }
 
     /// Milliseconds since recording started.

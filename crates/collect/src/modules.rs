@@ -107,11 +107,8 @@ impl Modules {
         facts: &ProcessFacts,
         names: &mut dyn NativeNames,
     ) {
-        let by_mapping = |m: &Mapping| {
-            regular(File::open(format!("/proc/{}/map_files/{:x}-{:x}", facts.pid, m.start, m.end)).ok()?).ok()
-        };
         let file = if known.is_deleted {
-            mapping.and_then(by_mapping)
+            mapping.and_then(|mapping| mapping.open(facts.pid))
         } else {
             facts.root.open(Path::new(&known.module.path)).ok()
         };
@@ -212,6 +209,11 @@ impl Maps {
         self.0.iter().find(is_it).map(|m| m.start)
     }
 
+    /// The first mapping of a file whose path is asked for.
+    pub(crate) fn find_path(&self, is_it: impl Fn(&str) -> bool) -> Option<&Mapping> {
+        self.0.iter().find(|mapping| is_it(&mapping.path))
+    }
+
     /// Whether a mapping of this inode of a memfd is there.
     pub(crate) fn has_memfd(&self, inode: u64) -> bool {
         self.0.iter().any(|m| m.inode == inode && m.path.starts_with("/memfd:"))
@@ -219,6 +221,23 @@ impl Maps {
 
     fn find(&self, range: &Range, path: &str) -> Option<&Mapping> {
         self.0.iter().find(|m| m.path == path && m.end > range.start && m.start < range.end)
+    }
+}
+
+impl Mapping {
+    /// Path of its file, as the process sees it.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether the file has no name any more.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.is_deleted
+    }
+
+    /// The file itself, whatever its name leads to by now; for root alone.
+    pub(crate) fn open(&self, pid: u32) -> Option<File> {
+        regular(File::open(format!("/proc/{pid}/map_files/{:x}-{:x}", self.start, self.end)).ok()?).ok()
     }
 }
 

@@ -7,27 +7,21 @@ use std::time::{Duration, Instant};
 const COSTS: u32 = 400;
 
 /// When the next measurement is due.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Throttle {
-    least: Duration,
     next: Option<Instant>,
 }
 
 impl Throttle {
-    /// Due at once, and then never more often than each `least`.
-    pub(crate) fn new(least: Duration) -> Self {
-        Self { least, next: None }
-    }
-
-    /// Measures, if that is due. What it costs is taken by the clock: on a busy machine that is too much, and the next
+    /// Measures, if that is due: at once, and then never before `least` has passed. What it costs is taken by the clock: on a busy machine that is too much, and the next
     /// measurement the later for it.
-    pub(crate) fn run<T>(&mut self, now: Instant, measure: impl FnOnce() -> T) -> Option<T> {
+    pub(crate) fn run<T>(&mut self, now: Instant, least: Duration, measure: impl FnOnce() -> T) -> Option<T> {
         if self.next.is_some_and(|next| now < next) {
             return None;
         }
         let began = Instant::now();
         let result = measure();
-        self.next = Some(now + pause(began.elapsed(), self.least));
+        self.next = Some(now + pause(began.elapsed(), least));
         Some(result)
     }
 }
@@ -52,9 +46,9 @@ mod tests {
     fn nothing_is_done_before_it_is_due() {
         let hour = Duration::from_secs(3600);
         let now = Instant::now();
-        let mut throttle = Throttle::new(hour);
-        assert_eq!(throttle.run(now, || 1), Some(1));
-        assert_eq!(throttle.run(now + hour - Duration::from_millis(1), || 2), None);
-        assert_eq!(throttle.run(now + 2 * hour, || 3), Some(3));
+        let mut throttle = Throttle::default();
+        assert_eq!(throttle.run(now, hour, || 1), Some(1));
+        assert_eq!(throttle.run(now + hour - Duration::from_millis(1), hour, || 2), None);
+        assert_eq!(throttle.run(now + 2 * hour, hour, || 3), Some(3));
     }
 }

@@ -12,6 +12,11 @@ use crate::model::{Code, Kind, Profile, Row};
 /// Libraries that map memory for the JVM itself: the VM, its launcher, the reader of its class file image.
 const LIBRARIES: [&str; 3] = ["libjvm.so", "libjli.so", "libjimage.so"];
 
+/// Whether a file is one of those libraries.
+pub fn is_jvms_library(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| LIBRARIES.contains(&name))
+}
+
 /// Tells the rows of one profile apart.
 #[derive(Debug)]
 pub struct JvmsOwnRows {
@@ -22,8 +27,7 @@ pub struct JvmsOwnRows {
 impl JvmsOwnRows {
     /// Looks at the modules of a profile.
     pub fn of(profile: &Profile) -> Self {
-        let name = |path: &str| path.rsplit('/').next().is_some_and(|name| LIBRARIES.contains(&name));
-        Self { libraries: profile.modules.iter().map(|module| name(&module.path)).collect() }
+        Self { libraries: profile.modules.iter().map(|module| is_jvms_library(&module.path)).collect() }
     }
 
     /// Whether a row of that profile is the JVM's own. Blocks from malloc never are: what the VM allocates can grow

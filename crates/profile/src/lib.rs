@@ -40,7 +40,7 @@ mod wire;
 pub use builder::{Block, ProfileBuilder};
 pub use error::{Inconsistent, ReadError, WriteError};
 pub use file::{Limits, load, read, read_with, write};
-pub use jvms_own::JvmsOwnRows;
+pub use jvms_own::{JvmsOwnRows, is_jvms_library};
 pub use labels::{Age, FreedBy};
 pub use model::*;
 pub use redact::redact;

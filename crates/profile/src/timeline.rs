@@ -4,6 +4,8 @@
 //! `analyze` reads all of them beside the profiles. Append-only, one object a line, so that a kill at any moment costs
 //! at most the last line: [`Timeline::read`] leaves out what is no whole line, and counts it.
 //!
+//! Figures that are mostly 0 are left out where they are, and read as 0.
+//!
 //! Plain figures as they were read, without estimates: those need the arithmetic of `analyze`. What could not be read
 //! is absent, never 0. Bytes everywhere; `time_ms` is the wall clock in milliseconds since 1970, `uptime_ms` the time
 //! since recording started, which no change of the clock moves.
@@ -43,6 +45,8 @@ pub struct Point {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub java: Option<Java>,
     /// What is live according to the session, by the word of its [`crate::Kind`], without the JVM's own mappings.
+    /// Empty in points for which it was not taken.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tracked: BTreeMap<String, Tracked>,
     /// Threads of the process.
     pub threads: u64,
@@ -68,8 +72,10 @@ pub struct Resident {
     /// RssFile.
     pub file_bytes: u64,
     /// RssShmem.
+    #[serde(skip_serializing_if = "is_zero")]
     pub shmem_bytes: u64,
     /// VmSwap.
+    #[serde(skip_serializing_if = "is_zero")]
     pub swap_bytes: u64,
 }
 
@@ -93,8 +99,10 @@ pub struct Cgroup {
     /// Of it, the kernel's own: page tables, stacks, sockets.
     pub kernel_bytes: u64,
     /// How often the kernel has killed for want of memory here.
+    #[serde(skip_serializing_if = "is_zero")]
     pub oom_kills: u64,
     /// How often the limit was hit.
+    #[serde(skip_serializing_if = "is_zero")]
     pub limit_hits: u64,
 }
 
@@ -115,6 +123,11 @@ impl Cgroup {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Java {
+    /// Its garbage collector.
+    pub collector: GarbageCollector,
+    /// What the counts of collections count.
+    #[serde(skip_serializing_if = "GcCounter::is_usual")]
+    pub counter: GcCounter,
     /// Bytes of the heap in use (garbage included).
     pub heap_used_bytes: u64,
     /// Bytes of the heap that are committed.
@@ -127,10 +140,58 @@ pub struct Java {
     pub metaspace_committed_bytes: u64,
     /// Collections that were not full, since the JVM's start.
     pub young_gcs: u64,
-    /// Full collections, since the JVM's start.
+    /// Full collections, since the JVM's start; those of the whole heap with ZGC and Shenandoah.
     pub full_gcs: u64,
+    /// Pauses of G1's concurrent cycles, since the JVM's start: they release what only references held, as full ones do.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub concurrent_pauses: u64,
     /// Loaded classes.
     pub classes: u64,
+}
+
+/// A garbage collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GarbageCollector {
+    /// The one for small machines.
+    Serial,
+    /// The one for throughput.
+    Parallel,
+    /// The usual one.
+    G1,
+    /// ZGC, with or without generations.
+    Z,
+    /// Shenandoah.
+    Shenandoah,
+    /// Some other, or one of a later version.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// What the JVM's counts of collections count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GcCounter {
+    /// Collections.
+    #[default]
+    Collections,
+    /// Pauses or phases, several in each collection: that the count has risen says that there was one, not how many.
+    Phases,
+    /// Nothing: this JVM does not count.
+    #[serde(other)]
+    None,
+}
+
+impl GcCounter {
+    fn is_usual(&self) -> bool {
+        *self == Self::Collections
+    }
+}
+
+// By reference, as serde asks for it.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Sums over the live sampled blocks of one kind (DESIGN 6).
