@@ -190,9 +190,9 @@ pub struct Ages {
     pub oldest_ms: Option<u64>,
     /// Half of the live bytes are at least this old, as far as snapshots tell.
     pub median_ms: Option<u64>,
-    /// Half of the blocks that were freed had lived at most this long, as far as snapshots tell; `None` if none was
-    /// seen between two snapshots.
-    pub median_lifetime_ms: Option<u64>,
+    /// How long its blocks live on average, bytes weighted, by Little's law: what is live over what is allocated per
+    /// time. `None` where it grows or shrinks, for then the law says nothing.
+    pub mean_lifetime_ms: Option<u64>,
 }
 
 /// The trend of one row of resident memory.

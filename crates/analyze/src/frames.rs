@@ -100,12 +100,22 @@ impl FrameTable {
         id
     }
 
+    /// Adds one frame of a profile whose libraries' shown names are `libraries`.
+    pub(crate) fn add_frame(&mut self, profile: &Profile, frame: &Frame, libraries: &[String]) -> SiteFrameId {
+        self.intern(site_frame(profile, frame, libraries))
+    }
+
     /// Adds every frame of a profile; the answer maps its [`leakscope_profile::model::FrameId`]s to ids of this
     /// table.
     pub(crate) fn add_profile(&mut self, profile: &Profile) -> Vec<SiteFrameId> {
-        let libraries: Vec<String> = profile.modules.iter().map(|m| names::library_name(&m.path)).collect();
+        let libraries = libraries(profile);
         profile.frames.iter().map(|frame| self.intern(site_frame(profile, frame, &libraries))).collect()
     }
+}
+
+/// The shown names of a profile's libraries, by module.
+pub(crate) fn libraries(profile: &Profile) -> Vec<String> {
+    profile.modules.iter().map(|m| names::library_name(&m.path)).collect()
 }
 
 /// Indexes are looked up leniently: a profile may come from anywhere.

@@ -17,18 +17,31 @@
 mod analysis;
 mod application;
 mod change;
+mod course;
 mod diff;
 mod discovery;
 mod estimate;
+mod fix;
 mod frames;
 mod gamma;
+mod growth;
+mod happenings;
 mod hash;
+mod judge;
 mod names;
+mod raw_stacks;
+mod rows;
 mod rss;
 mod select;
+mod series;
 mod site;
 mod sites;
 mod slope;
+mod steps;
+mod student;
+mod surge;
+mod trend;
+mod verdict;
 
 pub use analysis::{
     Ages, Analysis, Coincidence, Confidence, Event, Fix, Forecast, FreedShare, Instant, Reason, Remedy, RowTrend,
@@ -39,9 +52,11 @@ pub use change::{Change, Direction, FEWEST_SAMPLES};
 pub use diff::{Diff, DiffOptions, Growth, Status, diff};
 pub use estimate::{ERROR_RATE, Estimate, Missable, Sums};
 pub use frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
+pub use judge::{AnalysisOptions, analyze, judge};
 pub use names::{java_name, key_name, library_name, native_name};
 pub use rss::{JvmSplit, RssRow, RssTable, RssWhat, rss_table};
 pub use select::{JvmsOwn, Kinds, Selection, jvms_own_rows, select};
+pub use series::SeriesBuilder;
 pub use site::{By, Grouping, Place, SiteId};
 pub use sites::{Amounts, Freed, Site, Sites, sites};
 pub use slope::{FEWEST_POINTS, slope_per_hour};

@@ -100,6 +100,11 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// With frames that are known already.
+    pub(crate) fn with_table(grouping: &'a Grouping, table: FrameTable) -> Places<'a> {
+        Places { table, ..Places::new(grouping) }
+    }
+
     /// A cursor that answers for each stack of `profile` which place it is.
     pub(crate) fn of_profile<'p>(&mut self, profile: &'p Profile) -> ProfilePlaces<'p> {
         let frames = self.table.add_profile(profile);
@@ -107,7 +112,7 @@ impl<'a> Places<'a> {
     }
 
     /// Index of the place of this stack and kind, added if it is new.
-    fn place(&mut self, stack: &[SiteFrameId], kind: Kind) -> usize {
+    pub(crate) fn place(&mut self, stack: &[SiteFrameId], kind: Kind) -> usize {
         let frames = match self.by {
             By::Stack => stack.to_vec(),
             By::Java => self.method(stack),

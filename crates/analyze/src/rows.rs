@@ -1,0 +1,175 @@
+//! Trends of what the timeline measured: resident memory, its rows, memory against the limit.
+
+use leakscope_profile::timeline::{Class, Point, Timeline};
+
+use crate::analysis::{Forecast, RowTrend, TimeRange, Trend, Window};
+use crate::estimate::Estimate;
+use crate::growth::hours;
+use crate::series::SnapshotFacts;
+use crate::trend::{Level, slope};
+
+/// More points than this are thinned: a day of them is 86,400.
+const MOST_POINTS: usize = 240;
+
+/// All rows, in the order of [`Class`].
+const CLASSES: [Class; 9] = [
+    Class::JavaHeap,
+    Class::Allocator,
+    Class::MappedAnon,
+    Class::MappedFile,
+    Class::Stacks,
+    Class::Jvm,
+    Class::Files,
+    Class::Leakscope,
+    Class::Unexplained,
+];
+
+/// A measured value, uptime and bytes.
+type Measured = (u64, f64);
+
+/// Bytes per hour of measured values; `None` for fewer than five.
+pub(crate) fn trend(values: &[Measured]) -> Option<Trend> {
+    let values = thinned(values);
+    let levels: Vec<Level> = values.iter().map(|(ms, bytes)| Level { hours: hours(*ms), bytes: *bytes }).collect();
+    let slope = slope(&levels)?;
+    let (first, last) = (levels.first()?, levels.last()?);
+    let begins = first.hours + (last.hours - first.hours) * 2.0 / 3.0;
+    let third = levels.iter().rev().find(|level| level.hours <= begins).unwrap_or(first);
+    let span = last.hours - third.hours;
+    let rate = (last.bytes - third.bytes) / span;
+    let half = 2.0 * slope.wandering / span.sqrt();
+    let last_third = Estimate { estimate: rate, low: rate - half, high: rate + half };
+    Some(Trend { rate: slope.rate, chance: slope.chance, last_third, points: levels.len() })
+}
+
+/// The last of each of so many stretches.
+fn thinned(values: &[Measured]) -> Vec<Measured> {
+    let n = values.len();
+    if n <= MOST_POINTS {
+        return values.to_vec();
+    }
+    (0..MOST_POINTS).map(|at| values[(at + 1) * n / MOST_POINTS - 1]).collect()
+}
+
+/// The points of a window.
+pub(crate) fn inside<'t>(timeline: &'t Timeline, window: &Window) -> impl Iterator<Item = &'t Point> {
+    let (from, to) = (window.from_ms, window.to_ms);
+    timeline.points.iter().filter(move |point| (from..=to).contains(&point.uptime_ms))
+}
+
+/// The trend of each row of resident memory that was measured often enough.
+pub(crate) fn row_trends(timeline: &Timeline, window: &Window) -> Vec<RowTrend> {
+    let of = |class: Class| {
+        let values: Vec<Measured> =
+            inside(timeline, window).filter_map(|point| Some((point.uptime_ms, pss(point, class)? as f64))).collect();
+        let trend = trend(&values)?;
+        Some(RowTrend { class, now_bytes: values.last()?.1 as u64, trend })
+    };
+    CLASSES.into_iter().filter_map(of).collect()
+}
+
+/// A row's proportional size; a row that is not listed is empty, where rows were measured.
+pub(crate) fn pss(point: &Point, class: Class) -> Option<u64> {
+    let parts = point.parts.as_ref()?;
+    Some(parts.iter().filter(|part| part.class == class).map(|part| part.pss_bytes).sum())
+}
+
+/// What the allocator holds beyond the live blocks that are tracked.
+pub(crate) fn kept_by_allocator(timeline: &Timeline, window: &Window) -> Option<Trend> {
+    let kept = |point: &Point| {
+        let live = point.tracked.get("malloc")?.bytes;
+        Some((point.uptime_ms, (pss(point, Class::Allocator)? as f64 - live).max(0.0)))
+    };
+    trend(&inside(timeline, window).filter_map(kept).collect::<Vec<_>>())
+}
+
+/// Resident memory over the window: from the timeline, or from the snapshots where there is none.
+pub(crate) fn resident(timeline: &Timeline, snapshots: &[SnapshotFacts], window: &Window) -> Option<Trend> {
+    let of_points: Vec<Measured> =
+        inside(timeline, window).map(|point| (point.uptime_ms, point.resident.rss_bytes as f64)).collect();
+    trend(&of_points).or_else(|| trend(&of_snapshots(snapshots, window, |facts| facts.memory.rss_bytes)))
+}
+
+fn of_snapshots(snapshots: &[SnapshotFacts], window: &Window, value: impl Fn(&SnapshotFacts) -> u64) -> Vec<Measured> {
+    snapshots[window.first..=window.last]
+        .iter()
+        .map(|facts| (facts.instant.uptime_ms, value(facts) as f64))
+        .filter(|(_, bytes)| *bytes > 0.0)
+        .collect()
+}
+
+/// Memory against the limit: what is charged and cannot be reclaimed, and when that reaches it.
+///
+/// The Java heap is left out of the growth, since it ends at its own limit.
+pub(crate) fn forecast(timeline: &Timeline, snapshots: &[SnapshotFacts], window: Option<&Window>) -> Option<Forecast> {
+    let last = snapshots.get(window.map_or(snapshots.len().checked_sub(1)?, |window| window.last))?;
+    let until = last.instant.uptime_ms;
+    let point = timeline.points.iter().rev().find(|point| point.uptime_ms <= until);
+    let rss_bytes = point.map_or(last.memory.rss_bytes, |point| point.resident.rss_bytes);
+    let limit = point.and_then(|point| point.cgroup?.limit_bytes);
+    let limit_bytes = limit.or((last.memory.limit_bytes > 0).then_some(last.memory.limit_bytes));
+    let charged_bytes = point.and_then(charged).unwrap_or(match last.memory.cgroup_bytes {
+        0 => rss_bytes,
+        charged => charged,
+    });
+    if rss_bytes == 0 && charged_bytes == 0 {
+        return None;
+    }
+    let trend = window.and_then(|window| {
+        let without_heap = |point: &Point| {
+            let heap = point.java.map_or(0, |java| java.heap_committed_bytes);
+            Some((point.uptime_ms, charged(point)?.saturating_sub(heap) as f64))
+        };
+        let of_points: Vec<Measured> = inside(timeline, window).filter_map(without_heap).collect();
+        trend(&of_points).or_else(|| trend(&of_snapshots(snapshots, window, |facts| facts.memory.rss_bytes)))
+    });
+    let room = limit_bytes.map(|limit| limit.saturating_sub(charged_bytes) as f64);
+    let full_in_ms = room.zip(trend.as_ref()).and_then(|(room, trend)| time_until(room, &trend.rate));
+    Some(Forecast { rss_bytes, charged_bytes, limit_bytes, rate: trend.map(|trend| trend.rate), full_in_ms })
+}
+
+/// What counts against the limit and stays: page cache that the kernel drops first does not.
+fn charged(point: &Point) -> Option<u64> {
+    let own = point.resident.rss_bytes;
+    let of_cgroup = point.cgroup.map(|cgroup| cgroup.current_bytes.saturating_sub(cgroup.reclaimable_bytes));
+    of_cgroup.filter(|bytes| *bytes > 0).or((own > 0).then_some(own))
+}
+
+/// A hundred years: later than that is never.
+const NEVER_MS: f64 = 3.2e12;
+
+fn time_until(room: f64, rate: &Estimate) -> Option<TimeRange> {
+    let at = |rate: f64| {
+        let ms = room / rate * 3_600_000.0;
+        (rate > 0.0 && ms < NEVER_MS).then_some(ms as u64)
+    };
+    // A growth that may be none at all has no date.
+    if rate.low <= 0.0 && rate.estimate < rate.half_width() {
+        return None;
+    }
+    Some(TimeRange { estimate_ms: at(rate.estimate)?, earliest_ms: at(rate.high)?, latest_ms: at(rate.low) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_until_full_is_a_range() {
+        let rate = |estimate, low, high| Estimate { estimate, low, high };
+        let range = time_until(100.0, &rate(100.0, 50.0, 200.0)).unwrap();
+        assert_eq!((range.estimate_ms, range.earliest_ms, range.latest_ms), (3_600_000, 1_800_000, Some(7_200_000)));
+        assert_eq!(time_until(100.0, &rate(10.0, -5.0, 25.0)), None, "may be no growth at all");
+        assert_eq!(time_until(100.0, &rate(10.0, -0.5, 20.0)), None);
+        assert_eq!(time_until(100.0, &rate(-10.0, -20.0, -1.0)), None);
+        assert_eq!(time_until(0.0, &rate(10.0, 5.0, 20.0)).unwrap().estimate_ms, 0);
+    }
+
+    #[test]
+    fn a_day_of_points_is_thinned() {
+        let values: Vec<Measured> = (0..86_400).map(|s| (s * 1000, 5.0 * s as f64)).collect();
+        let trend = trend(&values).unwrap();
+        assert_eq!(trend.points, MOST_POINTS);
+        assert!((trend.rate.estimate - 18_000.0).abs() < 1e-6, "{trend:?}");
+    }
+}

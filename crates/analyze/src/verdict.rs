@@ -1,0 +1,230 @@
+//! The rules: which of the fixed words hold of a place, and why (DESIGN 7).
+//!
+//! | word | rule |
+//! |---|---|
+//! | GC-BOUND | the JVM's reference threads free it (20 sampled frees at least, half of all), or it falls only at collections; and it grows, or holds at least 16 MiB and 5 % of resident memory |
+//! | STAIRCASE | few jumps explain its growth (`steps.rs`) |
+//! | LEAK | it grows (`growth.rs`), and is not GC-BOUND: or it is, and what was born before a full collection outlived it |
+//! | JVM | the JVM itself allocates it, for its own ends |
+//! | BOUNDED, STARTUP | it grew, and has stopped |
+//!
+//! THREADS and the rows of resident memory are judged in `judge.rs`.
+
+use leakscope_profile::model::Kind;
+
+use crate::analysis::{Confidence, Reason, Shape, Steps, Verdict, VerdictId, Window};
+use crate::course::Course;
+use crate::estimate::{ERROR_RATE, Estimate};
+use crate::fix::fix;
+use crate::frames::FrameTable;
+use crate::growth::Assessment;
+use crate::happenings::Happenings;
+use crate::series::SnapshotFacts;
+
+/// Sampled frees from which on it can be said who frees.
+const FEWEST_FREES: u64 = 20;
+/// Part of them by reference-handling threads.
+const GC_SHARE: f64 = 0.5;
+/// What a place holds that only a collection frees matters from this on, bytes.
+const LARGE_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
+/// And from this part of resident memory on.
+const LARGE_OF_RSS: f64 = 0.05;
+/// Falls from which on it can be said that they come with collections.
+const FEWEST_FALLS: usize = 2;
+/// A fall takes at least this part of what was live.
+const FALL: f64 = 0.1;
+/// Collections in more than this part of all intervals prove nothing.
+const MOST_GC_INTERVALS: f64 = 0.5;
+/// A cache is worth a word from this part of what is live on.
+const WORTH_A_WORD: f64 = 0.1;
+const WORTH_BYTES: f64 = 1024.0 * 1024.0;
+
+/// What the rules look at besides the place.
+pub(crate) struct Context<'a> {
+    pub table: &'a FrameTable,
+    pub snapshots: &'a [SnapshotFacts],
+    pub window: &'a Window,
+    pub happenings: &'a Happenings,
+    pub rss_bytes: u64,
+    /// Everything that is live at the end of the window.
+    pub live_bytes: f64,
+}
+
+/// The words of one place.
+pub(crate) fn words(
+    context: &Context<'_>,
+    course: &Course,
+    growth: &Assessment,
+    steps: Option<&Steps>,
+) -> Vec<Verdict> {
+    if course.place.kind == Kind::Thread {
+        return Vec::new();
+    }
+    let case = Case { context, course, growth };
+    let gc_bound = case.gc_bound();
+    let mut verdicts = Vec::new();
+    let survives = case.outlives_full_gcs();
+    if let Some(steps) = steps.filter(|_| !course.place.is_jvms_own) {
+        verdicts.push(case.staircase(steps));
+    }
+    match (gc_bound, growth.is_growing) {
+        (_, true) if course.place.is_jvms_own => verdicts.push(case.jvm()),
+        (Some(reasons), true) if survives.is_none() => {
+            verdicts.push(case.verdict(VerdictId::GcBound, Confidence::High, reasons))
+        }
+        (_, true) => verdicts.push(case.leak(survives)),
+        (Some(mut reasons), false) => {
+            reasons.push(case.holds());
+            verdicts.push(case.verdict(VerdictId::GcBound, Confidence::Medium, reasons));
+        }
+        (None, false) => verdicts.extend(case.ended()),
+    }
+    verdicts
+}
+
+struct Case<'a> {
+    context: &'a Context<'a>,
+    course: &'a Course,
+    growth: &'a Assessment,
+}
+
+impl Case<'_> {
+    fn rate(&self) -> Option<Estimate> {
+        self.growth.trend.map(|trend| trend.rate)
+    }
+
+    fn verdict(&self, id: VerdictId, confidence: Confidence, mut reasons: Vec<Reason>) -> Verdict {
+        if self.growth.is_growing
+            && let Some(trend) = self.growth.trend
+        {
+            reasons.insert(0, Reason::Grows { rate: trend.rate, snapshots: trend.points });
+        }
+        let is_over = matches!(id, VerdictId::Bounded | VerdictId::Startup);
+        let grows = self.growth.is_growing || id == VerdictId::Staircase;
+        let unreclaimable = match self.rate() {
+            Some(rate) if grows && !is_over => rate.estimate.max(0.0),
+            _ => 0.0,
+        };
+        let fix = if is_over { None } else { fix(self.context.table, &self.course.place) };
+        Verdict { id, suspect: None, row: None, rate: self.rate(), unreclaimable, confidence, reasons, fix }
+    }
+
+    /// Why it is freed by the garbage collector only; `None` if that cannot be said, or does not matter.
+    fn gc_bound(&self) -> Option<Vec<Reason>> {
+        let (gc, frees) = (self.course.totals.frees_gc, self.frees());
+        let share = gc as f64 / frees.max(1) as f64;
+        let large = LARGE_BYTES.max(LARGE_OF_RSS * self.context.rss_bytes as f64);
+        let matters = self.growth.is_growing || self.course.now.bytes_estimate(ERROR_RATE).low >= large;
+        if !matters {
+            return None;
+        }
+        let mut reasons = Vec::new();
+        if gc >= FEWEST_FREES && share >= GC_SHARE {
+            reasons.push(Reason::FreedBy { gc_share: share, frees });
+        }
+        reasons.extend(self.falls_only_at_gc());
+        (!reasons.is_empty()).then_some(reasons)
+    }
+
+    fn frees(&self) -> u64 {
+        self.course.totals.frees_app.saturating_add(self.course.totals.frees_gc)
+    }
+
+    /// Every fall that is beyond chance came with a collection, and collections were not all the time.
+    fn falls_only_at_gc(&self) -> Option<Reason> {
+        let happenings = &self.context.happenings.between;
+        let intervals = 1..=self.context.window.last;
+        let is_fall = |at: &usize| {
+            let change = self.course.change_at(*at);
+            let fell = change.gone.bytes - change.new.bytes;
+            fell >= FALL * self.course.live[*at - 1].bytes
+                && change.direction(ERROR_RATE, 0.0) == Some(crate::change::Direction::Down)
+        };
+        let falls: Vec<usize> = intervals.clone().filter(is_fall).collect();
+        if falls.len() < FEWEST_FALLS || !self.context.happenings.knows_gcs {
+            return None;
+        }
+        let only = |test: &dyn Fn(usize) -> bool| {
+            let all = intervals.clone().filter(|at| test(*at)).count() as f64;
+            falls.iter().all(|at| test(*at)) && all <= MOST_GC_INTERVALS * self.context.window.last as f64
+        };
+        let full = only(&|at| happenings[at].full_gc);
+        (full || only(&|at| happenings[at].gc())).then_some(Reason::FallsOnlyAtGc { falls: falls.len(), full })
+    }
+
+    /// How many full collections its blocks outlived: at least half of what was live before the last one still is.
+    fn outlives_full_gcs(&self) -> Option<u64> {
+        let window = self.context.window;
+        let count = self.context.happenings.full_gcs(window.from_ms, window.to_ms);
+        let last = self.context.happenings.last_full_gc(window.to_ms).filter(|_| count > 0)?;
+        let before = self.context.snapshots.iter().rposition(|facts| facts.instant.uptime_ms < last)?;
+        let change = self.course.change_since(before.clamp(window.first, window.last), self.context.snapshots);
+        let was = self.course.live[before].bytes;
+        (was > 0.0 && change.gone.bytes <= 0.5 * was).then_some(count)
+    }
+
+    fn leak(&self, survives: Option<u64>) -> Verdict {
+        let mut reasons = Vec::new();
+        let is_jvm = self.context.snapshots[self.context.window.last].is_jvm;
+        let is_of_java = is_jvm && !self.course.place.is_jvms_own;
+        let mut confidence = Confidence::High;
+        match survives {
+            Some(full_gcs) => reasons.push(Reason::SurvivesFullGcs { full_gcs }),
+            None if is_of_java => {
+                reasons.push(Reason::NoFullGc);
+                confidence = Confidence::Medium;
+            }
+            None => {}
+        }
+        reasons.push(self.freed());
+        if let Some(missed) = self.missed_frees() {
+            reasons.push(missed);
+            confidence = Confidence::Low;
+        }
+        self.verdict(VerdictId::Leak, confidence, reasons)
+    }
+
+    fn freed(&self) -> Reason {
+        match self.frees() {
+            0 => Reason::NeverFreed { samples: self.course.now.samples },
+            frees => Reason::FreedBy { gc_share: self.course.totals.frees_gc as f64 / frees as f64, frees },
+        }
+    }
+
+    /// Frees that bypassed the recording could explain it, if there were as many as it has live samples.
+    fn missed_frees(&self) -> Option<Reason> {
+        let count = self.context.snapshots[self.context.window.last].missed_frees;
+        (self.course.place.kind == Kind::Malloc && count > 0 && count >= self.course.now.samples)
+            .then_some(Reason::MissedFrees { count })
+    }
+
+    fn staircase(&self, steps: &Steps) -> Verdict {
+        let confidence = if steps.coincides.is_empty() { Confidence::Medium } else { Confidence::High };
+        self.verdict(VerdictId::Staircase, confidence, vec![Reason::Steps(steps.clone()), self.freed()])
+    }
+
+    fn jvm(&self) -> Verdict {
+        self.verdict(VerdictId::Jvm, Confidence::Medium, vec![self.freed()])
+    }
+
+    fn holds(&self) -> Reason {
+        let live = self.course.now.bytes_estimate(ERROR_RATE);
+        let rss = self.context.rss_bytes as f64;
+        Reason::Holds { live, of_resident: (rss > 0.0).then(|| (live.estimate / rss).min(1.0)) }
+    }
+
+    /// It grew, and has stopped; said only of what is a good part of everything.
+    fn ended(&self) -> Option<Verdict> {
+        let (id, since_ms) = match self.growth.shape {
+            Shape::Bounded { flat_since_ms } => (VerdictId::Bounded, flat_since_ms),
+            Shape::Startup { flat_since_ms } => (VerdictId::Startup, flat_since_ms),
+            _ => return None,
+        };
+        let live = self.course.now.bytes;
+        if live < WORTH_BYTES || live < WORTH_A_WORD * self.context.live_bytes {
+            return None;
+        }
+        let rate = self.growth.trend?.last_third;
+        Some(self.verdict(id, Confidence::Medium, vec![Reason::FlatSince { since_ms, rate }, self.holds()]))
+    }
+}
