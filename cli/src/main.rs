@@ -8,6 +8,7 @@
 //! | [`volume`], [`recording`], [`session_file`] | what recordings look like on disk, and finding a snapshot in them |
 //! | [`timeline_file`], [`thinned_timeline`] | the figures between snapshots, on disk |
 //! | [`reading`] | a profile with its symbols, ready to be analysed |
+//! | [`history`] | all snapshots of a process, for verdicts |
 //! | [`profile_file`] | writing a profile for a person |
 //! | [`allocators`] | allocators that stand in the way |
 //! | [`locate`], [`request`] | the recording of a process that runs |
@@ -20,6 +21,7 @@ mod clock;
 mod commands;
 mod exit;
 mod glob;
+mod history;
 mod locate;
 mod profile_file;
 mod reading;

@@ -1,14 +1,15 @@
-//! `leakscope report`: what is live, by site.
+//! `leakscope report`: what kind of leak it is, if it is one, and what is live, by site.
 
 use crate::args::ReportArgs;
 use crate::exit;
+use crate::history;
 use crate::reading::{self, Reading, Symbols};
 use crate::recording::{self, Process};
 use crate::say::say;
 use crate::session_file::SnapshotEntry;
 use crate::sizes::{bytes, duration};
 use anyhow::Result;
-use leakscope_analyze::{Sites, select, sites};
+use leakscope_analyze::{AnalysisOptions, Sites, select, sites};
 use leakscope_report::{TextOptions, json_report, text_report};
 use std::time::Duration;
 
@@ -21,18 +22,23 @@ pub fn run(args: &ReportArgs) -> Result<u8> {
     let mut reading = reading::read(&args.recording, &mut symbols)?;
     let jvms_own = select(&mut reading.profile, args.kind.selection(args.all));
     let sites = Sites { jvms_own, ..sites(&reading.profile, &args.sites.grouping()) };
+    let process = reading.found.folder.as_deref().and_then(|folder| recording::choose(folder).ok());
+    let process = process.map(|(process, _)| process);
+    let options = AnalysisOptions { packages: args.sites.packages.clone() };
+    let analysis = process.as_ref().and_then(|process| history::analyze(process, &reading, &options));
     if args.json {
-        reading::print(&json_report(&reading.profile, &sites))?;
+        reading::print(&json_report(&reading.profile, &sites, analysis.as_ref()))?;
     } else {
-        let process = reading.found.folder.as_deref().and_then(|folder| recording::choose(folder).ok());
-        let process = process.map(|(process, _)| process);
         let recording = args.recording.split('@').next().unwrap_or(&args.recording);
-        let options = TextOptions {
+        let mut options = TextOptions {
             notes: process.iter().flat_map(|process| notes(process, recording, &reading)).collect(),
             next: next(&args.recording, recording, process.as_ref(), &sites),
             ..reading::text_options(args.all)
         };
-        reading::print(&text_report(&reading.profile, &sites, &options))?;
+        if process.is_none() {
+            options.notes.push("one snapshot: nothing about growth, and no verdict; give the directory".to_owned());
+        }
+        reading::print(&text_report(&reading.profile, &sites, analysis.as_ref(), &options))?;
     }
     symbols.say_warnings();
     let places = || sites.sites.iter().map(|site| &site.place);

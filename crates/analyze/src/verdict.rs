@@ -114,7 +114,7 @@ impl Case<'_> {
         let (gc, frees) = (self.course.totals.frees_gc, self.frees());
         let share = gc as f64 / frees.max(1) as f64;
         let large = LARGE_BYTES.max(LARGE_OF_RSS * self.context.rss_bytes as f64);
-        let matters = self.growth.is_growing || self.course.now.bytes_estimate(ERROR_RATE).low >= large;
+        let matters = self.growth.is_growing || self.often_holds() >= large;
         if !matters {
             return None;
         }
@@ -124,6 +124,14 @@ impl Case<'_> {
         }
         reasons.extend(self.falls_only_at_gc());
         (!reasons.is_empty()).then_some(reasons)
+    }
+
+    /// What it holds in a quarter of the window at least: a place that collections empty holds little just then.
+    fn often_holds(&self) -> f64 {
+        let window = self.context.window;
+        let mut levels: Vec<f64> = self.course.live[window.first..=window.last].iter().map(|flow| flow.bytes).collect();
+        levels.sort_by(f64::total_cmp);
+        levels[levels.len() * 3 / 4]
     }
 
     fn frees(&self) -> u64 {

@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use leakscope_analyze::{Diff, Estimate, FrameKind, FrameTable, Growth, Place, Site, SiteFrame, Sites};
+use leakscope_analyze::{Analysis, Diff, Estimate, FrameKind, FrameTable, Growth, Place, Site, SiteFrame, Sites};
 use leakscope_profile::model::{Exit, IntervalChange, Profile};
 use serde::Serialize;
 use serde_json::Number;
 
+use crate::json_verdict::{self, JsonForecast, JsonSuspect, JsonVerdict};
 use crate::units::time_utc;
 
-/// `leakscope.report/1`, one line and a line break.
-pub fn json_report(profile: &Profile, sites: &Sites) -> String {
+/// `leakscope.report/1`, one line and a line break. Without an analysis nothing is said about growth.
+pub fn json_report(profile: &Profile, sites: &Sites, analysis: Option<&Analysis>) -> String {
     line(&JsonReport {
         schema: "leakscope.report/1",
         target: target(profile),
@@ -29,6 +30,9 @@ pub fn json_report(profile: &Profile, sites: &Sites) -> String {
             stack_bytes: sites.jvms_own.stack_bytes,
             threads: sites.jvms_own.threads,
         },
+        verdicts: analysis.map(json_verdict::verdicts),
+        suspects: analysis.map(json_verdict::suspects),
+        forecast: analysis.and_then(|analysis| analysis.forecast.as_ref()).map(json_verdict::forecast),
         sites: sites.sites.iter().filter(|s| s.amounts.samples > 0).map(|s| site(&sites.frames, s)).collect(),
     })
 }
@@ -55,6 +59,9 @@ struct JsonReport<'a> {
     losses: &'a BTreeMap<String, u64>,
     total: JsonTotal,
     jvms_own: JsonJvmsOwn,
+    verdicts: Option<Vec<JsonVerdict>>,
+    suspects: Option<Vec<JsonSuspect>>,
+    forecast: Option<JsonForecast>,
     sites: Vec<JsonSite<'a>>,
 }
 
@@ -170,8 +177,9 @@ struct JsonFrame<'a> {
     inlined: bool,
 }
 
+/// An estimate with its interval.
 #[derive(Serialize)]
-struct JsonEstimate {
+pub(crate) struct JsonEstimate {
     estimate: Number,
     low: Number,
     high: Number,
@@ -276,13 +284,13 @@ fn frame(frame: &SiteFrame) -> JsonFrame<'_> {
 }
 
 /// Bytes are whole numbers.
-fn bytes(e: &Estimate) -> JsonEstimate {
+pub(crate) fn bytes(e: &Estimate) -> JsonEstimate {
     let whole = |value: f64| Number::from(value.round() as i64);
     JsonEstimate { estimate: whole(e.estimate), low: whole(e.low), high: whole(e.high) }
 }
 
 /// Counts keep three decimals where they are fractions.
-fn objects(e: &Estimate) -> JsonEstimate {
+pub(crate) fn objects(e: &Estimate) -> JsonEstimate {
     let number = |value: f64| {
         let rounded = (value * 1000.0).round() / 1000.0;
         match rounded.fract() == 0.0 {

@@ -4,7 +4,8 @@
 //! | file | makes |
 //! |---|---|
 //! | `text_report.rs`, `text_diff.rs` | text for a terminal |
-//! | `json.rs` | JSON, documented in docs/json.md |
+//! | `text_verdict.rs`, `verdict_words.rs` | the head of a report: verdicts, suspects, why and what to do |
+//! | `json.rs`, `json_verdict.rs` | JSON, documented in docs/json.md |
 //! | `export/` | formats of other tools: folded stacks, speedscope, DHAT, CSV, OpenMetrics |
 //! | `flame.rs`, `growth_tree.rs` | flame graphs |
 //! | `words.rs`, `path.rs`, `units.rs`, `table.rs`, `style.rs` | phrases, call paths, numbers, columns, colour |
@@ -19,13 +20,16 @@ mod export;
 mod flame;
 mod growth_tree;
 mod json;
+mod json_verdict;
 mod path;
 mod printable;
 mod style;
 mod table;
 mod text_diff;
 mod text_report;
+mod text_verdict;
 mod units;
+mod verdict_words;
 mod words;
 
 pub use changes::cause;

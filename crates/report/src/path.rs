@@ -77,6 +77,13 @@ impl CallPath {
         CallPath { steps, via: None }
     }
 
+    /// The reader's own frame alone.
+    pub(crate) fn own(frames: &FrameTable, place: &Place) -> CallPath {
+        let mut path = CallPath::of(frames, place);
+        path.steps.truncate(1);
+        path
+    }
+
     /// A sentence in the place of a path.
     pub(crate) fn text(text: String) -> CallPath {
         CallPath { steps: vec![Step::text(text)], via: None }

@@ -10,12 +10,27 @@ pub(crate) struct Glyphs {
     pub back: &'static str,
     /// Something was left out.
     pub ellipsis: &'static str,
+    /// From empty to full.
+    pub bars: [char; 8],
 }
 
 impl Glyphs {
-    pub(crate) const UNICODE: Glyphs =
-        Glyphs { plus_minus: "±", arrow: "→", dot: "·", back: "←", ellipsis: "…" };
-    pub(crate) const ASCII: Glyphs = Glyphs { plus_minus: "+-", arrow: "->", dot: "|", back: "<-", ellipsis: ".." };
+    pub(crate) const UNICODE: Glyphs = Glyphs {
+        plus_minus: "±",
+        arrow: "→",
+        dot: "·",
+        back: "←",
+        ellipsis: "…",
+        bars: ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'],
+    };
+    pub(crate) const ASCII: Glyphs = Glyphs {
+        plus_minus: "+-",
+        arrow: "->",
+        dot: "|",
+        back: "<-",
+        ellipsis: "..",
+        bars: ['_', '.', ',', '-', '=', '+', '*', '#'],
+    };
 }
 
 /// A colour's meaning.

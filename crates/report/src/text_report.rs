@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use leakscope_analyze::{By, ERROR_RATE, Site, Sites, Sums};
+use leakscope_analyze::{Analysis, By, ERROR_RATE, FrameTable, Place, Site, Sites, Sums};
 use leakscope_profile::model::{Kind, Profile};
 
 use crate::changes;
@@ -10,6 +10,7 @@ use crate::path::{CallPath, paths};
 use crate::printable::printable;
 use crate::style::{Ink, TextOptions};
 use crate::table::{ALWAYS, Align, Column, Table};
+use crate::text_verdict::{suspects, verdict_head};
 use crate::units::{bytes_estimate, count_estimate, duration, percent, thousands};
 use crate::words;
 
@@ -20,11 +21,15 @@ const SHARE_OF_DETAILS: f64 = 0.03;
 /// The same for a site of the JVM itself, where the reader can change nothing.
 const JVMS_SHARE_OF_DETAILS: f64 = 0.10;
 
-/// The report of one profile. Every estimate bears its error.
+/// The report of one profile, and of the whole recording where that was analysed. Every estimate bears its error.
 ///
 /// Small sites of the JVM itself are one line of the table, unless `options.sites` is `usize::MAX`.
-pub fn text_report(profile: &Profile, sites: &Sites, options: &TextOptions) -> String {
-    let mut text = head(profile, sites, options);
+pub fn text_report(profile: &Profile, sites: &Sites, analysis: Option<&Analysis>, options: &TextOptions) -> String {
+    let mut text = analysis.map(|analysis| verdict_head(analysis, options)).unwrap_or_default();
+    text.push_str(&head(profile, sites, options));
+    if let Some(analysis) = analysis {
+        text.push_str(&suspects(analysis, options));
+    }
     let live = sites.sites.iter().filter(|site| site.amounts.samples > 0);
     let (folded, listed): (Vec<&Site>, Vec<&Site>) = live.partition(|site| !options.is_all() && is_noise(site));
     // One of its kind needs no summary.
@@ -163,7 +168,19 @@ fn stack(number: usize, sites: &Sites, site: &Site, options: &TextOptions) -> St
     }
     parts.push(format!("site {}", site.place.id));
     let mut text = format!("\n{}\n", options.paint(Ink::Strong, &options.parts(&parts, 3)));
-    let frames: Vec<_> = sites.frames.resolve(&site.place.frames).collect();
+    text.push_str(&stack_lines(&sites.frames, &site.place, options));
+    if site.place.kind != Kind::Thread {
+        let freed = format!("    freed by: {}", freed_by(site));
+        let _ = writeln!(text, "{}", options.sentence(&freed, 6));
+    }
+    text
+}
+
+/// A stack from the leaf, the reader's own frame marked.
+pub(crate) fn stack_lines(table: &FrameTable, place: &Place, options: &TextOptions) -> String {
+    let glyphs = options.glyphs();
+    let mut text = String::new();
+    let frames: Vec<_> = table.resolve(&place.frames).collect();
     let whereabouts: Vec<String> = frames.iter().map(|frame| words::whereabouts(frame)).collect();
     let beside = whereabouts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
     // Names get what files and libraries leave of the line.
@@ -171,14 +188,10 @@ fn stack(number: usize, sites: &Sites, site: &Site, options: &TextOptions) -> St
     let names: Vec<String> = frames.iter().map(|frame| words::fitting_name(frame, most, glyphs)).collect();
     let width = names.iter().map(|name| name.chars().count().min(72)).max().unwrap_or(0);
     for (at, (name, whereabouts)) in names.iter().zip(&whereabouts).enumerate() {
-        let own = Some(at) == site.place.application;
+        let own = Some(at) == place.application;
         let line = format!("  {} {name:<width$}  {whereabouts}", if own { ">" } else { " " });
         let line = line.trim_end();
         let _ = writeln!(text, "{}", if own { options.paint(Ink::Strong, line) } else { line.to_owned() });
-    }
-    if site.place.kind != Kind::Thread {
-        let freed = format!("    freed by: {}", freed_by(site));
-        let _ = writeln!(text, "{}", options.sentence(&freed, 6));
     }
     text
 }

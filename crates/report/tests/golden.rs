@@ -36,15 +36,15 @@ fn options() -> TextOptions {
 fn report_text() {
     let (_, b) = sample::snapshots();
     let by_stack = sites(&b, &Grouping::default());
-    check("report.txt", &text_report(&b, &by_stack, &options()));
+    check("report.txt", &text_report(&b, &by_stack, None, &options()));
     let ascii = TextOptions { ascii: true, sites: 2, stacks: 1, ..options() };
-    let text = text_report(&b, &by_stack, &ascii);
+    let text = text_report(&b, &by_stack, None, &ascii);
     assert!(text.is_ascii());
     check("report-ascii.txt", &text);
     for by in [By::Java, By::Library, By::Kind] {
         let grouped = sites(&b, &Grouping { by, packages: Vec::new() });
         let short = TextOptions { stacks: 0, ..options() };
-        check(&format!("report-by-{}.txt", by.as_str()), &text_report(&b, &grouped, &short));
+        check(&format!("report-by-{}.txt", by.as_str()), &text_report(&b, &grouped, None, &short));
     }
 }
 
@@ -55,8 +55,8 @@ fn report_and_diff_of_a_process_whose_malloc_is_not_recorded() {
     let b = sample::bypassed();
     let short = TextOptions { stacks: 0, sites: 1, columns: Some(100), ..options() };
     let by_stack = sites(&b, &Grouping::default());
-    check("report-bypassed.txt", &text_report(&b, &by_stack, &short));
-    check("report-bypassed.json", &json_report(&b, &by_stack));
+    check("report-bypassed.txt", &text_report(&b, &by_stack, None, &short));
+    check("report-bypassed.json", &json_report(&b, &by_stack, None));
     check("diff-bypassed.txt", &text_diff(&a, &b, &diff(&a, &b, &DiffOptions::default()), &short));
 }
 
@@ -67,7 +67,7 @@ fn report_text_of_a_terminal() {
     let notes = vec!["most live: 1.20 GiB after 4 s: leakscope report DIR@4s".to_owned()];
     for columns in [80, 120] {
         let narrow = TextOptions { columns: Some(columns), notes: notes.clone(), stacks: 5, ..options() };
-        let text = text_report(&ended, &by_stack, &narrow);
+        let text = text_report(&ended, &by_stack, None, &narrow);
         check(&format!("report-{columns}.txt"), &text);
         let longest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
         assert!(longest <= columns, "{longest} columns");
@@ -83,7 +83,7 @@ fn report_text_of_a_terminal() {
         assert!(!text.contains("SymbolTable"), "no details of what is folded");
     }
     let all = TextOptions { sites: usize::MAX, ..options() };
-    check("report-all.txt", &text_report(&ended, &by_stack, &all));
+    check("report-all.txt", &text_report(&ended, &by_stack, None, &all));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn json() {
         let value: serde_json::Value = serde_json::from_str(text).expect("valid JSON");
         serde_json::to_string_pretty(&value).expect("prints") + "\n"
     };
-    check("report.json", &pretty(&json_report(&b, &sites(&b, &Grouping::default()))));
+    check("report.json", &pretty(&json_report(&b, &sites(&b, &Grouping::default()), None)));
     check("diff.json", &pretty(&json_diff(&a, &b, &diff(&a, &b, &DiffOptions::default()))));
 }
 

@@ -21,8 +21,12 @@ fn text_holds_no_control_character() {
     let profile = sample::hostile();
     for by in By::ALL {
         let grouping = Grouping { by, packages: Vec::new() };
-        let text =
-            text_report(&profile, &sites(&profile, &grouping), &TextOptions { stacks: 20, ..TextOptions::default() });
+        let text = text_report(
+            &profile,
+            &sites(&profile, &grouping),
+            None,
+            &TextOptions { stacks: 20, ..TextOptions::default() },
+        );
         assert_harmless(&text);
     }
     let growth = diff(&Profile::default(), &profile, &DiffOptions::default());
@@ -80,7 +84,7 @@ fn an_svg_holds_no_foreign_element() {
 #[test]
 fn json_keeps_names_as_they_are() {
     let profile = sample::hostile();
-    let text = json_report(&profile, &sites(&profile, &Grouping::default()));
+    let text = json_report(&profile, &sites(&profile, &Grouping::default()), None);
     assert_eq!(text.lines().count(), 1);
     let value: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
     let functions: Vec<&str> =
@@ -96,7 +100,7 @@ fn json_keeps_names_as_they_are() {
 fn nothing_live_is_said_and_not_drawn() {
     let empty = Profile::default();
     let nothing = sites(&empty, &Grouping::default());
-    assert!(text_report(&empty, &nothing, &TextOptions::default()).contains("nothing that was sampled is live"));
+    assert!(text_report(&empty, &nothing, None, &TextOptions::default()).contains("nothing that was sampled is live"));
     let error = flame(&empty, &nothing, Measure::Live, Vec::new()).expect_err("no bytes");
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
 }
