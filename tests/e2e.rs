@@ -11,6 +11,7 @@ mod demo;
 mod diff;
 mod estimates;
 mod exact;
+mod explain;
 mod exports;
 mod java;
 mod killed;

@@ -1,5 +1,9 @@
 //! The command line: every command and option, its environment variable and its default.
 
+mod inspect;
+
+pub use inspect::ExplainArgs;
+
 use crate::sizes::{MaxCpu, parse_interval, parse_max_cpu, parse_sample, parse_size};
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
@@ -33,6 +37,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Draw a flame graph
     Flame(FlameArgs),
+    /// Show where the resident memory of a running process is
+    Explain(ExplainArgs),
     /// Write a profile in another tool's format
     Export(ExportArgs),
     /// Record a small program that leaks, and show the report

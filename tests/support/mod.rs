@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! programs.rs    tests/programs/NAME.c, .java   > compiled once for each content, under target/
+//! plain.rs       a command without leakscope      > what it says
 //! leakscope.rs   options and a command          > Running, Recording (stdout, stderr, code, folders)
 //! profiles.rs    a recording                    > profiles that passed their own checks
 //! json.rs        report --json, diff --json     > sites, estimates
@@ -13,6 +14,7 @@
 pub mod json;
 pub mod leakscope;
 pub mod machine;
+pub mod plain;
 pub mod profiles;
 pub mod programs;
 pub mod truth;

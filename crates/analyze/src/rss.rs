@@ -92,6 +92,13 @@ pub struct RssRow {
     pub per_hour: Option<Estimate>,
 }
 
+impl RssRow {
+    /// Whether it grows beyond chance.
+    pub fn grows(&self) -> bool {
+        self.per_hour.is_some_and(|rate| rate.low > 0.0)
+    }
+}
+
 /// The table.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RssTable {
@@ -258,22 +265,24 @@ impl<'a> Divider<'a> {
             if bytes > 0.0 {
                 rows.insert(what, Estimate::exact(bytes));
             }
+            left
         };
-        match self {
+        let left = match self {
             Self::Nmt(categories) => {
                 let mut committed: BTreeMap<RssWhat, f64> = BTreeMap::new();
                 for (what, bytes) in categories.iter().filter_map(mapped) {
                     *committed.entry(what).or_default() += bytes;
                 }
-                // Not all that is committed is resident: each in proportion.
+                // Metaspace is committed as it is filled; of code and the collector's tables much is never touched.
+                let left = add(RssWhat::Metaspace, committed.remove(&RssWhat::Metaspace).unwrap_or(0.0));
                 let total: f64 = committed.values().sum();
-                let share = if total > 0.0 { (resident_bytes as f64 / total).min(1.0) } else { 0.0 };
+                let share = if total > 0.0 { (left / total).min(1.0) } else { 0.0 };
                 let named = committed.iter().filter(|(what, _)| **what != RssWhat::Jvm);
-                named.for_each(|(what, bytes)| add(*what, bytes * share));
+                named.fold(left, |_, (what, bytes)| add(*what, bytes * share))
             }
             Self::Metaspace(bytes) => add(RssWhat::Metaspace, *bytes as f64),
-            Self::Nothing => {}
-        }
+            Self::Nothing => left,
+        };
         if left > 0.0 {
             rows.insert(RssWhat::Jvm, Estimate::exact(left));
         }

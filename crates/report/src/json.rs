@@ -185,7 +185,7 @@ pub(crate) struct JsonEstimate {
     high: Number,
 }
 
-fn line(document: &impl Serialize) -> String {
+pub(crate) fn line(document: &impl Serialize) -> String {
     // Only maps with keys that are no strings and failing writers make this an error; there are neither.
     let mut text = serde_json::to_string(document).unwrap_or_default();
     text.push('\n');

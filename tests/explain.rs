@@ -1,0 +1,247 @@
+//! Where the resident memory is: JVMs of every release, collector and allocator against what their program knows, and
+//! what the JVM answers about itself.
+
+use crate::support::plain::Plain;
+use crate::support::{Sandbox, machine, programs};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::process::Command;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// What `leakscope explain` says.
+struct Explained {
+    json: Value,
+    rows: BTreeMap<String, f64>,
+}
+
+impl Explained {
+    fn of(sandbox: &Sandbox, pid: u32) -> Self {
+        let said = sandbox.command("explain").arg(pid.to_string()).arg("--json").finish().expect_code(0);
+        let json: Value = serde_json::from_slice(&said.stdout).expect("JSON");
+        let row = |row: &Value| {
+            (row["what"].as_str().expect("a word").to_owned(), row["bytes"]["estimate"].as_f64().expect("a number"))
+        };
+        let rows: BTreeMap<_, _> = json["rss"]["rows"].as_array().expect("rows").iter().map(row).collect();
+        let total = json["rss"]["total_bytes"].as_f64().expect("a number");
+        let sum: f64 = rows.values().sum();
+        assert!((sum - total).abs() < 100.0, "rows of {sum}, {total} in all");
+        Self { json, rows }
+    }
+
+    /// MiB of a row.
+    fn mib(&self, what: &str) -> f64 {
+        self.rows.get(what).copied().unwrap_or(0.0) / MIB
+    }
+
+    /// Fails unless a row has so many MiB.
+    fn expect(&self, what: &str, mib: std::ops::RangeInclusive<f64>, context: &str) {
+        let found = self.mib(what);
+        assert!(mib.contains(&found), "{context}: {found} MiB of {what}, expected {mib:?}\n{:#}", self.json);
+    }
+}
+
+const MALLOC: f64 = 96.0;
+const FILE: f64 = 30.0;
+const HEAP: f64 = 60.0;
+const THREADS: u32 = 24;
+
+/// A JVM whose program holds what the constants say.
+fn jvm(sandbox: &Sandbox, release: u32, block_kib: u32, options: &[&str], jemalloc: bool) -> Plain {
+    let mut command = Command::new(machine::java(release));
+    command.args(["-Xmx512m", "-XX:+UnlockExperimentalVMOptions"]).args(options).arg("-cp").arg(programs::java());
+    command.arg("Parts").args([MALLOC.to_string(), block_kib.to_string(), FILE.to_string()]);
+    command.arg(sandbox.path().join("mapped")).args([THREADS.to_string(), HEAP.to_string(), "0".to_owned()]);
+    command.env_remove("LD_PRELOAD").env_remove("JAVA_TOOL_OPTIONS");
+    if jemalloc {
+        command.env("LD_PRELOAD", "libjemalloc.so.2");
+    }
+    Plain::start(&mut command)
+}
+
+/// Fails unless every row is what the program knows, within what a JVM takes for itself.
+fn expect_the_truth(explained: &Explained, jvm: &Plain, context: &str) {
+    let committed: f64 = jvm.said.strip_prefix("ready ").and_then(|n| n.parse().ok()).expect("a number");
+    // The interpreter, the compiler and class loading ask malloc for some 5 MiB, jemalloc keeps some more.
+    explained.expect("malloc", MALLOC..=MALLOC + 40.0, context);
+    explained.expect("mapped-file", FILE..=FILE + 0.5, context);
+    explained.expect("java-heap", HEAP..=committed / MIB + 4.0, context);
+    explained.expect("stacks", f64::from(THREADS) * 0.04..=16.0, context);
+    let own = ["jvm", "metaspace", "code", "gc"].map(|what| explained.mib(what)).iter().sum::<f64>();
+    // Of ZGC on JDK 11 the mark stacks alone have 32.
+    assert!((2.0..=50.0).contains(&own), "{context}: {own} MiB of the JVM itself\n{:#}", explained.json);
+    explained.expect("files", 3.0..=60.0, context);
+    let unexplained = explained.json["rss"]["unexplained"].as_f64().expect("a number");
+    assert!(unexplained <= 0.05, "{context}: {unexplained} unexplained\n{:#}", explained.json);
+}
+
+fn every_collector_and_allocator(release: u32) {
+    let sandbox = Sandbox::new();
+    for collector in ["G1", "Serial", "Parallel", "Z"] {
+        let option = format!("-XX:+Use{collector}GC");
+        for (block_kib, jemalloc) in [(64, false), (1024, false), (64, true)] {
+            let context = format!("JDK {release}, {collector}, blocks of {block_kib} KiB, jemalloc {jemalloc}");
+            let jvm = jvm(&sandbox, release, block_kib, &[&option], jemalloc);
+            let explained = Explained::of(&sandbox, jvm.pid());
+            expect_the_truth(&explained, &jvm, &context);
+            let named = explained.json["target"]["collector"].as_str().expect("known");
+            assert!(named.starts_with(collector), "{context}: {named}");
+            assert_eq!(explained.json["rss"]["jvm_split"], "none", "{context}");
+            jvm.finish();
+        }
+    }
+}
+
+/// Heaps that lie elsewhere, are committed at once, or have no compressed references.
+fn every_kind_of_heap(release: u32) {
+    let sandbox = Sandbox::new();
+    for options in [
+        &["-XX:+UseG1GC", "-Xms512m", "-XX:-UseCompressedOops"][..],
+        &["-XX:+UseSerialGC", "-Xms512m", "-XX:-UsePerfData"],
+        &["-XX:+UseParallelGC", "-XX:HeapBaseMinAddress=40g"],
+    ] {
+        let jvm = jvm(&sandbox, release, 256, options, false);
+        let explained = Explained::of(&sandbox, jvm.pid());
+        expect_the_truth(&explained, &jvm, &format!("JDK {release} with {options:?}"));
+        jvm.finish();
+    }
+}
+
+/// Read through the attach socket, which says nothing on the target's stdout or stderr.
+fn native_memory_tracking_divides_the_jvm(release: u32) {
+    let sandbox = Sandbox::new();
+    for level in ["summary", "detail"] {
+        let option = format!("-XX:NativeMemoryTracking={level}");
+        let jvm = jvm(&sandbox, release, 64, &[&option, "-XX:+UseG1GC"], false);
+        let explained = Explained::of(&sandbox, jvm.pid());
+        let context = format!("JDK {release}, tracking {level}");
+        expect_the_truth(&explained, &jvm, &context);
+        assert_eq!(explained.json["rss"]["jvm_split"], "nmt", "{context}");
+        assert_eq!(explained.json["target"]["native_memory_tracking"], level, "{context}");
+        for what in ["metaspace", "code", "gc"] {
+            explained.expect(what, 0.05..=20.0, &context);
+        }
+        let (out, err) = jvm.finish();
+        assert_eq!(out, "", "{context}");
+        let loud = err.lines().filter(|line| !line.contains("Unsafe") && !line.starts_with("WARNING: "));
+        assert_eq!(loud.count(), 0, "{context}: {err}");
+    }
+}
+
+/// SIGQUIT would kill one that leaves signals alone, and make one that refuses dump its threads.
+fn a_jvm_that_refuses_is_left_alone(release: u32) {
+    let sandbox = Sandbox::new();
+    for (refusal, why) in
+        [("-Xrs", "does not handle SIGQUIT"), ("-XX:+DisableAttachMechanism", "refuses to be attached")]
+    {
+        let jvm = jvm(&sandbox, release, 64, &["-XX:NativeMemoryTracking=summary", refusal], false);
+        let pid = jvm.pid().to_string();
+        if refusal == "-Xrs" {
+            // It makes its socket at its start, and then needs no signal.
+            assert_eq!(Explained::of(&sandbox, jvm.pid()).json["rss"]["jvm_split"], "nmt");
+            std::fs::remove_file(format!("/tmp/.java_pid{pid}")).expect("its socket");
+        }
+        let said = sandbox.command("explain").arg(&pid).finish().expect_code(0);
+        assert!(said.err().contains(why), "{}", said.everything());
+        assert!(said.out().contains("WHERE THE RSS IS"), "{}", said.everything());
+        assert!(!std::path::Path::new(&format!("/tmp/.attach_pid{pid}")).exists());
+        assert_eq!(jvm.finish().0, "", "no thread dump");
+    }
+}
+
+/// One test for each JDK.
+macro_rules! on_jdks {
+    ($check:ident) => {
+        mod $check {
+            #[test]
+            fn jdk_11() {
+                super::$check(11)
+            }
+            #[test]
+            fn jdk_17() {
+                super::$check(17)
+            }
+            #[test]
+            fn jdk_21() {
+                super::$check(21)
+            }
+            #[test]
+            fn jdk_25() {
+                super::$check(25)
+            }
+        }
+    };
+}
+
+on_jdks!(every_collector_and_allocator);
+on_jdks!(every_kind_of_heap);
+on_jdks!(native_memory_tracking_divides_the_jvm);
+on_jdks!(a_jvm_that_refuses_is_left_alone);
+
+/// Without a session nobody knows who mapped anonymous memory: it is unexplained, and said to be so. With one it is known.
+#[test]
+fn memory_that_a_program_maps_is_known_where_it_is_recorded() {
+    let sandbox = Sandbox::new();
+    let plain = Plain::start(&mut Command::new(programs::c("layout")));
+    let explained = Explained::of(&sandbox, plain.pid());
+    explained.expect("malloc", 50.0..=52.0, "plain");
+    explained.expect("unexplained", 40.0..=40.5, "plain");
+    explained.expect("stacks", 2.0..=3.0, "plain");
+    let text = sandbox.command("explain").arg(plain.pid().to_string()).finish().expect_code(0).out();
+    assert!(text.contains("nobody was seen to map"), "{text}");
+    plain.finish();
+
+    let mut run = sandbox.run().target(programs::c("layout")).start();
+    assert_eq!(run.line(), "ready");
+    let explained = Explained::of(&sandbox, run.recorded_pid());
+    explained.expect("malloc", 50.0..=52.0, "recorded");
+    explained.expect("mapped-anon", 40.0..=40.5, "recorded");
+    explained.expect("stacks", 2.0..=3.0, "recorded");
+    explained.expect("leakscope", 0.1..=30.0, "recorded");
+    explained.expect("unexplained", 0.0..=0.5, "recorded");
+    run.finish().expect_code(0);
+}
+
+/// As above, with the session: what the JVM mapped is known instead of guessed.
+#[test]
+fn a_recorded_jvm_is_explained_by_its_session() {
+    for (release, option) in [(11, "-XX:+UseSerialGC"), (17, "-XX:+UseZGC"), (21, "-XX:+UseG1GC"), (25, "-XX:+UseG1GC")]
+    {
+        let sandbox = Sandbox::new();
+        let run = sandbox.run().target(machine::java(release)).targets(&["-Xmx512m", option, "-cp"]);
+        let run =
+            run.target(programs::java()).targets(&["Parts", "96", "64", "30"]).target(sandbox.path().join("mapped"));
+        let mut run = run.targets(&["24", "60", "0"]).start();
+        assert!(run.line().starts_with("ready"));
+        let explained = Explained::of(&sandbox, run.recorded_pid());
+        let context = format!("JDK {release} recorded");
+        explained.expect("malloc", MALLOC..=MALLOC + 40.0, &context);
+        explained.expect("mapped-file", FILE..=FILE + 0.5, &context);
+        explained.expect("java-heap", HEAP..=HEAP * 3.0, &context);
+        explained.expect("leakscope", 0.5..=24.0, &context);
+        let unexplained = explained.json["rss"]["unexplained"].as_f64().expect("a number");
+        assert!(unexplained <= 0.01, "{context}: {unexplained} unexplained\n{:#}", explained.json);
+        run.finish().expect_code(0);
+    }
+}
+
+#[test]
+fn who_cannot_be_explained_hears_why() {
+    let sandbox = Sandbox::new();
+    let absent = sandbox.command("explain").arg("4194305").finish().expect_code(3);
+    assert!(absent.err().contains("there is no process 4194305"), "{}", absent.everything());
+    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let mut sleeper = Command::new(machine::as_root().first().unwrap_or(&"setpriv"));
+    let line = [machine::as_root(), &nobody, &["sh", "-c", "echo ready; exec cat"]].concat();
+    sleeper.args(&line[1..]);
+    let theirs = Plain::start(&mut sleeper);
+    let another = ["setpriv", "--reuid", "65533", "--regid", "65533", "--clear-groups"];
+    let leakscope = machine::leakscope();
+    // Somebody who may run leakscope, wherever this repository lies.
+    let copy = sandbox.path().join("leakscope");
+    std::fs::copy(leakscope, &copy).expect("a copy");
+    let line = [machine::as_root(), &another, &[copy.to_str().expect("text")]].concat();
+    let refused = sandbox.command("explain").instead(&line).arg(theirs.pid().to_string()).finish().expect_code(4);
+    assert!(refused.err().contains("run this as the user of that process, or as root"), "{}", refused.everything());
+    theirs.finish();
+}
