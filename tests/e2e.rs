@@ -19,6 +19,7 @@ mod mapped;
 mod neighbours;
 mod obstacles;
 mod processes;
+mod resident;
 mod run;
 mod threads;
 mod tools;

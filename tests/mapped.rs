@@ -88,6 +88,7 @@ fn a_file_mapped_at_each_restart_is_a_staircase(release: u32) {
     let site = named[0];
     let open = frames(site).iter().find(|frame| frame["function"] == "Mapping$Operator.open").expect("it has it");
     assert_eq!((open["file"].as_str(), open["line"].as_u64()), (Some("Mapping.java"), Some(15)));
+    assert_eq!(site["resident_bytes"], 0, "mapped, and never touched: {site}");
     let diff = sandbox.diff(&files[2], &files[3]);
     let grown = sites_with(&diff, "Mapping$Operator.open").into_iter().find(|site| site["kind"] == "mmap-file");
     let grown = grown.expect("the growth has its line");

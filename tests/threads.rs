@@ -59,6 +59,8 @@ fn a_hundred_threads_for_each_table_name_who_started_them(release: u32) {
     let site = sites[0];
     assert!(frames(site).iter().any(|frame| frame["function"] == "java.lang.Thread.start"), "{}", shown(site));
     let bytes = site["live_bytes"]["estimate"].as_u64().expect("bytes");
+    let resident = site["resident_bytes"].as_u64().expect("what of the stacks is in memory");
+    assert!((100 * 8192..bytes / 2).contains(&resident), "{resident} of {bytes}");
     let each = bytes / site["samples"].as_u64().expect("samples");
     assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&each), "a stack of {each} bytes");
     let diff = sandbox.diff(&files[1], &files[2]);

@@ -26,6 +26,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// How long after it let its session go a process may still be dying.
 const DYING: Duration = Duration::from_millis(100);
 
+/// Why a snapshot is taken that somebody asked for.
+pub const REQUEST: &str = "request";
 /// Why the last snapshot is taken.
 const FINAL: &str = "final";
 
@@ -152,6 +154,7 @@ impl Recorded {
             if self.has_jvm() {
                 self.facts.find_jvm();
             }
+            self.collector.look_at_memory(&self.facts);
             if let Some(change) = self.collector.govern(&self.facts) {
                 say(&messages::raised(&time_of_day(unix_seconds()), &self.facts.name, &change));
             }
@@ -180,6 +183,7 @@ impl Recorded {
         let occasion = Occasion {
             index: Some(self.next_index),
             reason: reason.to_owned(),
+            is_awaited: reason == REQUEST,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             losses,
         };

@@ -8,7 +8,7 @@ use crate::run::front::Front;
 use crate::run::messages;
 use crate::run::output::process_folder;
 use crate::run::preflight;
-use crate::run::recorded::{Departure, Found, Recorded};
+use crate::run::recorded::{Departure, Found, REQUEST, Recorded};
 use crate::say::{say, warn};
 use crate::session_file::{EXEC, SCHEMA, SessionFile, Settings, how};
 use crate::symbols::Symbols;
@@ -325,7 +325,7 @@ impl Recorder {
             let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
             return self.front.reply(peer, Err(&format!("process {pid} is not recorded; what is recorded: {all}")));
         };
-        let profile = process.snapshot("request", &mut self.symbols);
+        let profile = process.snapshot(REQUEST, &mut self.symbols);
         let mut bytes = Vec::new();
         match leakscope_profile::write(&profile, &mut bytes) {
             Ok(()) => self.front.reply(peer, Ok(&bytes)),

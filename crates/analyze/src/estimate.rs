@@ -89,6 +89,36 @@ pub struct Sums {
     pub objects_variance: f64,
     /// What could have been missed.
     pub missable: Missable,
+    /// What of it is in memory.
+    pub resident: Resident,
+}
+
+/// What of some mappings and stacks is in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resident {
+    /// Bytes of those of which it is known.
+    pub bytes: u64,
+    /// How many there are of which it is not.
+    pub unknown: u64,
+}
+
+impl Resident {
+    fn of(row: &Row) -> Resident {
+        match row.resident_bytes {
+            Some(bytes) => Resident { bytes, unknown: 0 },
+            None => Resident { bytes: 0, unknown: row.samples },
+        }
+    }
+
+    fn add(&mut self, other: Resident) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.unknown = self.unknown.saturating_add(other.unknown);
+    }
+
+    /// Bytes, if they are known of all.
+    pub fn known(self) -> Option<u64> {
+        (self.unknown == 0).then_some(self.bytes)
+    }
 }
 
 /// What a set could contain besides the blocks that were sampled.
@@ -140,6 +170,7 @@ impl Sums {
             objects: row.objects,
             objects_variance: row.objects_variance,
             missable: Missable { interval_bytes, smallest_bytes },
+            resident: Resident::of(row),
         });
     }
 
@@ -156,6 +187,7 @@ impl Sums {
             objects: scaled.objects,
             objects_variance: scaled.objects_variance,
             missable: if certain { Missable::default() } else { missable },
+            resident: Resident { bytes: 0, unknown: 1 },
         });
     }
 
@@ -168,6 +200,7 @@ impl Sums {
         self.objects += other.objects;
         self.objects_variance += other.objects_variance;
         self.missable = self.missable.or(other.missable);
+        self.resident.add(other.resident);
     }
 
     /// This set without `part`, one of its subsets: what is gone when `part` is what is still there.
@@ -187,6 +220,8 @@ impl Sums {
             objects: (self.objects - part.objects).max(0.0),
             objects_variance: (self.objects_variance - part.objects_variance).max(0.0),
             missable: self.missable,
+            // What is gone is in nobody's memory.
+            resident: Resident::default(),
         }
     }
 
@@ -289,6 +324,7 @@ mod tests {
             objects_variance: 0.0,
             smallest_bytes,
             oldest_ms: 0,
+            resident_bytes: None,
         };
         let mut sums = Sums::default();
         sums.add_row(&row(1, 16));

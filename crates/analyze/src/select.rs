@@ -142,6 +142,7 @@ mod tests {
             objects_variance: 0.0,
             smallest_bytes: bytes,
             oldest_ms: 0,
+            resident_bytes: None,
         };
         Profile {
             modules: vec![module("/jdk/lib/server/libjvm.so"), module("/jdk/lib/libnio.so")],

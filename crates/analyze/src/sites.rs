@@ -3,7 +3,7 @@
 use leakscope_profile::model::{Kind, Profile, Row, StackId, Totals};
 use leakscope_sampling::Interval;
 
-use crate::estimate::{ERROR_RATE, Estimate, Missable, Sums};
+use crate::estimate::{ERROR_RATE, Estimate, Missable, Resident, Sums};
 use crate::frames::FrameTable;
 use crate::select::JvmsOwn;
 use crate::site::{By, Grouping, Place, Places};
@@ -51,6 +51,8 @@ pub struct Amounts {
     pub allocated_objects: f64,
     /// Sampled blocks live now.
     pub samples: u64,
+    /// Bytes of them in memory: of mappings and stacks of threads, where it is known of all of them.
+    pub resident_bytes: Option<u64>,
     /// Sampled frees, by who freed.
     pub freed: Freed,
 }
@@ -108,6 +110,7 @@ impl Gathered {
             objects: totals.objects,
             objects_variance: 0.0,
             missable,
+            resident: Resident::default(),
         });
         self.freed.by_app = self.freed.by_app.saturating_add(totals.frees_app);
         self.freed.by_gc = self.freed.by_gc.saturating_add(totals.frees_gc);
@@ -139,6 +142,7 @@ impl Gathered {
             allocated_bytes: self.allocated_bytes(),
             allocated_objects: self.allocated.objects.max(self.live.objects),
             samples: self.live.samples,
+            resident_bytes: self.live.resident.known().filter(|_| self.live.samples > 0),
             freed: self.freed,
         }
     }

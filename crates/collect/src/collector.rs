@@ -9,6 +9,7 @@ use crate::java::JavaNames;
 use crate::modules::{self, Modules};
 use crate::native::{NativeCache, NativeNames};
 use crate::regions::Regions;
+use crate::residence::Residence;
 use crate::rows::Rows;
 use crate::shared::SharedSession;
 use crate::stacks::Stacks;
@@ -36,6 +37,8 @@ pub struct Occasion {
     pub reason: String,
     /// Version of leakscope.
     pub version: String,
+    /// Whether what is in memory is read anew, whatever that costs: somebody waits for this snapshot.
+    pub is_awaited: bool,
     /// Losses that the caller knows of.
     pub losses: BTreeMap<String, u64>,
 }
@@ -48,6 +51,7 @@ pub struct Collector {
     modules: Modules,
     native: NativeCache,
     threads: Threads,
+    residence: Residence,
     governor: Option<Governor>,
     sums: TrackedSums,
 }
@@ -62,6 +66,7 @@ impl Collector {
             modules: Modules::default(),
             native: NativeCache::default(),
             threads: Threads::default(),
+            residence: Residence::default(),
             governor: None,
             sums: TrackedSums::default(),
         }
@@ -106,6 +111,11 @@ impl Collector {
         self.drain.churn()
     }
 
+    /// Reads what of the target is in memory, if that is due: the last snapshot is taken when nothing of it is.
+    pub fn look_at_memory(&mut self, facts: &ProcessFacts) {
+        self.residence.update(facts.pid);
+    }
+
     /// Opens the files of modules that are new in the session, and looks which threads have ended. To be called often
     /// while the target lives: a library may be deleted right after it was loaded.
     pub fn notice_modules(&mut self, facts: &ProcessFacts, names: &mut dyn NativeNames) {
@@ -122,9 +132,14 @@ impl Collector {
         let snapshot = self.describe(closed, occasion);
         let mut rows = Rows::scan(&self.shared, closed);
         let regions = Regions::read(&self.shared, facts);
-        rows.add_regions(&regions.live, closed);
         self.threads.update(&self.shared, facts);
-        self.threads.scan(&self.shared, |thread| rows.add_thread(&thread, closed));
+        match occasion.is_awaited {
+            true => self.residence.update_now(facts.pid),
+            false => self.residence.update(facts.pid),
+        }
+        let mut look = self.residence.look(facts.pid);
+        rows.add_regions(&regions.live, closed, &mut look);
+        self.threads.scan(&self.shared, |thread| rows.add_thread(&thread, closed, &mut look));
         let stacks = Stacks::read(&self.shared, &rows.stacks());
         self.notice_modules(facts, names);
         self.java.update(&self.shared.session().java);

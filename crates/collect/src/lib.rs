@@ -42,6 +42,7 @@ mod peer;
 mod perf_data;
 mod reception;
 mod regions;
+mod residence;
 mod root;
 mod rows;
 mod shared;

@@ -1,5 +1,6 @@
 //! The live set by row: what a scan of the live table adds up to.
 
+use crate::residence::Look;
 use crate::shared::SharedSession;
 use leakscope_profile::{Kind, Row, StackId};
 use leakscope_sampling::{Interval, Scaled};
@@ -24,6 +25,7 @@ struct Live {
     epoch: u32,
     bytes: u64,
     birth_ms: u64,
+    resident: Option<u64>,
 }
 
 /// The rows of one scan, by stack of the depot.
@@ -58,23 +60,25 @@ impl Rows {
     }
 
     /// Adds the mappings that were made in epoch `closed` or before: each is recorded, so none is scaled.
-    pub(crate) fn add_regions(&mut self, regions: &[Region], closed: u32) {
+    pub(crate) fn add_regions(&mut self, regions: &[Region], closed: u32, look: &mut Look<'_>) {
         for region in regions.iter().filter(|region| region.epoch <= closed) {
             let kind = match region.kind {
                 RegionKind::File => Kind::MmapFile,
                 RegionKind::Anonymous | RegionKind::Segment => Kind::MmapAnon,
             };
             let Region { stack, epoch, birth_ms, .. } = *region;
-            self.add_exact(&Live { kind, stack, epoch, bytes: region.bytes(), birth_ms });
+            let resident = look.range(region.start..region.end);
+            self.add_exact(&Live { kind, stack, epoch, bytes: region.bytes(), birth_ms, resident });
         }
     }
 
     /// Adds a thread, if it was created in epoch `closed` or before. One on a stack that the program provides counts
     /// for a byte: rows have no empty blocks.
-    pub(crate) fn add_thread(&mut self, thread: &Thread, closed: u32) {
+    pub(crate) fn add_thread(&mut self, thread: &Thread, closed: u32, look: &mut Look<'_>) {
         let Thread { stack, epoch, stack_bytes, birth_ms, .. } = *thread;
         if epoch <= closed {
-            self.add_exact(&Live { kind: Kind::Thread, stack, epoch, bytes: stack_bytes, birth_ms });
+            let resident = look.stack(thread);
+            self.add_exact(&Live { kind: Kind::Thread, stack, epoch, bytes: stack_bytes, birth_ms, resident });
         }
     }
 
@@ -118,6 +122,7 @@ impl Rows {
             objects_variance: scaled.objects_variance,
             smallest_bytes: size,
             oldest_ms: live.birth_ms,
+            resident_bytes: live.resident.map(|resident| resident.min(size)),
         };
         let row = self.rows.entry(key).or_insert(Row { samples: 0, ..one });
         if row.samples == 0 {
@@ -132,5 +137,5 @@ impl Rows {
 
 fn sampled(entry: &Entry) -> Live {
     let Entry { stack, epoch, size, birth_ms, .. } = *entry;
-    Live { kind: Kind::Malloc, stack, epoch, bytes: size, birth_ms }
+    Live { kind: Kind::Malloc, stack, epoch, bytes: size, birth_ms, resident: None }
 }

@@ -16,13 +16,15 @@ impl Throttle {
     /// Measures, if that is due: at once, and then never before `least` has passed. What it costs is taken by the clock: on a busy machine that is too much, and the next
     /// measurement the later for it.
     pub(crate) fn run<T>(&mut self, now: Instant, least: Duration, measure: impl FnOnce() -> T) -> Option<T> {
-        if self.next.is_some_and(|next| now < next) {
-            return None;
-        }
+        self.next.is_none_or(|next| now >= next).then(|| self.run_now(now, least, measure))
+    }
+
+    /// Measures, due or not.
+    pub(crate) fn run_now<T>(&mut self, now: Instant, least: Duration, measure: impl FnOnce() -> T) -> T {
         let began = Instant::now();
         let result = measure();
         self.next = Some(now + pause(began.elapsed(), least));
-        Some(result)
+        result
     }
 }
 

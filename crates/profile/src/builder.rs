@@ -144,6 +144,7 @@ impl ProfileBuilder {
             objects_variance: (1.0 - p) / (p * p),
             smallest_bytes: size_bytes,
             oldest_ms: block.birth_ms,
+            resident_bytes: None,
         });
     }
 

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use crate::error::Inconsistent;
-use crate::model::{Code, Frame, Profile, Row, Stack};
+use crate::model::{Code, Frame, Kind, Profile, Row, Stack};
 
 impl Profile {
     /// Checks that the profile does not contradict itself.
@@ -18,7 +18,7 @@ impl Profile {
     /// - Sums are finite and not negative.
     /// - Rows are unique by stack, kind, epoch and interval, and were born in the snapshot's epoch or before.
     /// - In each row: at least one sample; the observed is at most the estimate and at least the number of samples
-    ///   times the smallest block; at interval 1 the estimate is the observed and has no variance.
+    ///   times the smallest block; only mappings and stacks are resident, and not more than there is; at interval 1 the estimate is the observed and has no variance.
     ///
     /// # Errors
     /// The first contradiction found.
@@ -77,6 +77,10 @@ impl Profile {
         expect(at_most(row.samples, row.objects), "observed more objects than it estimates")?;
         let least = u128::from(row.smallest_bytes) * u128::from(row.samples);
         expect(least <= u128::from(row.bytes_observed), "has a smallest block larger than its mean")?;
+        // The largest number is the file's for one that is not known.
+        let fits = |bytes| bytes <= row.bytes_observed && bytes < u64::MAX;
+        let resident = row.resident_bytes.is_none_or(|bytes| row.kind != Kind::Malloc && fits(bytes));
+        expect(resident, "has more in memory than there is")?;
         if row.interval_bytes == 1 {
             let certain = row.bytes_variance == 0.0 && row.objects_variance == 0.0;
             expect(certain, "has a variance though every block was recorded")?;
@@ -113,7 +117,7 @@ fn is_near(estimate: f64, observed: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FrameId, Function, FunctionId, Kind, Module, ModuleId, StackId, Totals};
+    use crate::model::{FrameId, Function, FunctionId, Module, ModuleId, StackId, Totals};
 
     fn profile() -> Profile {
         let row = Row {
@@ -129,6 +133,7 @@ mod tests {
             objects_variance: 3.0,
             smallest_bytes: 40,
             oldest_ms: 5,
+            resident_bytes: None,
         };
         Profile {
             modules: vec![Module { start: 1, end: 2, ..Module::default() }],

@@ -168,6 +168,9 @@ pub(crate) struct Rows {
     pub smallest_bytes: Vec<u64>,
     #[prost(uint64, repeated, tag = "12")]
     pub oldest_ms: Vec<u64>,
+    /// 0 unknown, else one more than the bytes. Absent in files of versions that did not know it.
+    #[prost(uint64, repeated, tag = "13")]
+    pub resident: Vec<u64>,
 }
 
 /// What a `Location` cannot say of a frame: 0 native, 1 Java, 2 marker; plus 4 if inlined.
@@ -256,6 +259,7 @@ impl Rows {
             objects_variance: rows().map(|r| r.objects_variance).collect(),
             smallest_bytes: rows().map(|r| r.smallest_bytes).collect(),
             oldest_ms: rows().map(|r| r.oldest_ms).collect(),
+            resident: rows().map(|r| r.resident_bytes.map_or(0, |bytes| bytes.saturating_add(1))).collect(),
         }
     }
 
@@ -271,6 +275,7 @@ impl Rows {
         if small.iter().any(|c| c.len() != count)
             || whole.iter().any(|c| c.len() != count)
             || floats.iter().any(|c| c.len() != count)
+            || ![0, count].contains(&self.resident.len())
         {
             return Err(Inconsistent::new(format!("a column has not one entry for each of {count} rows")));
         }
@@ -288,6 +293,7 @@ impl Rows {
                 objects_variance: self.objects_variance[i],
                 smallest_bytes: self.smallest_bytes[i],
                 oldest_ms: self.oldest_ms[i],
+                resident_bytes: self.resident.get(i).and_then(|resident| resident.checked_sub(1)),
             })
         };
         (0..count).map(row).collect()

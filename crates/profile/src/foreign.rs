@@ -188,6 +188,7 @@ fn row(stack: StackId, kind: Kind, live: &Estimate) -> Row {
         objects_variance: seen.objects_variance,
         smallest_bytes: seen.bytes_observed / seen.samples.max(1),
         oldest_ms: 0,
+        resident_bytes: None,
     }
 }
 

@@ -322,6 +322,8 @@ pub struct Row {
     pub smallest_bytes: u64,
     /// Birth of the oldest block, milliseconds since recording started.
     pub oldest_ms: u64,
+    /// Bytes of it in memory, of mappings and of stacks of threads; `None` where that is not known, and of blocks.
+    pub resident_bytes: Option<u64>,
 }
 
 impl Row {
@@ -335,6 +337,7 @@ impl Row {
         self.objects_variance += other.objects_variance;
         self.smallest_bytes = self.smallest_bytes.min(other.smallest_bytes);
         self.oldest_ms = self.oldest_ms.min(other.oldest_ms);
+        self.resident_bytes = self.resident_bytes.zip(other.resident_bytes).map(|(a, b)| a.saturating_add(b));
     }
 }
 

@@ -151,6 +151,7 @@ struct JsonSite<'a> {
     live_objects: JsonEstimate,
     allocated_bytes: JsonEstimate,
     samples: u64,
+    resident_bytes: Option<u64>,
     frames: Vec<JsonFrame<'a>>,
 }
 
@@ -248,6 +249,7 @@ fn site<'a>(table: &'a FrameTable, site: &'a Site) -> JsonSite<'a> {
         live_objects: objects(&site.amounts.live_objects),
         allocated_bytes: bytes(&site.amounts.allocated_bytes),
         samples: site.amounts.samples,
+        resident_bytes: site.amounts.resident_bytes,
         frames: frames(table, &site.place),
     }
 }

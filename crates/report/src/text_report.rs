@@ -163,6 +163,9 @@ fn stack(number: usize, sites: &Sites, site: &Site, options: &TextOptions) -> St
         let live = bytes_estimate(&amounts.live_bytes, glyphs);
         parts = vec![format!("{number}  {}", words::threads(&live, amounts.samples, amounts.freed.total()))];
     }
+    if let Some(resident) = amounts.resident_bytes {
+        parts.push(words::resident(resident));
+    }
     if let Some(age) = site.oldest_age_ms {
         parts.push(format!("oldest block {} old", duration(age)));
     }

@@ -96,6 +96,11 @@ pub(crate) fn threads(live_bytes: &str, live: u64, exited: u64) -> String {
     format!("{threads} live, {live_bytes} of stacks reserved{exited}")
 }
 
+/// `4.20 MiB resident`.
+pub(crate) fn resident(resident_bytes: u64) -> String {
+    format!("{} resident", bytes(resident_bytes as f64))
+}
+
 /// `1 sample`, `1,134 samples`.
 pub(crate) fn samples(n: u64) -> String {
     if n == 1 { "1 sample".to_owned() } else { format!("{} samples", thousands(n as f64)) }

@@ -91,6 +91,7 @@ fn row(stack: u32) -> Row {
         objects_variance: 0.0,
         smallest_bytes: 64,
         oldest_ms: 0,
+        resident_bytes: None,
     }
 }
 

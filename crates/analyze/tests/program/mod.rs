@@ -98,6 +98,7 @@ pub fn empty_row(site: u32, epoch: u32, drawn: Interval) -> Row {
         objects_variance: 0.0,
         smallest_bytes: u64::MAX,
         oldest_ms: 0,
+        resident_bytes: None,
     }
 }
 

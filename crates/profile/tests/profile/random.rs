@@ -173,9 +173,12 @@ fn row(random: &mut Random, stacks: usize, epoch: u32) -> Row {
     let smallest_bytes = random.any() / samples;
     let bytes_observed = (smallest_bytes * samples).saturating_add(random.any());
     let scale = if exact { 1.0 } else { 1.0 + random.below(1000) as f64 / 7.0 };
+    let kind = kinds[random.below(4)];
+    let resident =
+        (kind != Kind::Malloc && random.below(2) == 0).then(|| random.any().min(bytes_observed).min(u64::MAX - 1));
     Row {
         stack: StackId(random.below(stacks) as u32),
-        kind: kinds[random.below(4)],
+        kind,
         epoch: random.any32().min(epoch),
         interval_bytes: if exact { 1 } else { random.any().max(2) },
         samples,
@@ -186,5 +189,6 @@ fn row(random: &mut Random, stacks: usize, epoch: u32) -> Row {
         objects_variance: if exact { 0.0 } else { random.sum() },
         smallest_bytes,
         oldest_ms: random.any(),
+        resident_bytes: resident,
     }
 }

@@ -54,6 +54,7 @@ fn an_unsound_profile_is_not_written() {
         objects_variance: 0.0,
         smallest_bytes: 1,
         oldest_ms: 0,
+        resident_bytes: None,
     });
     let mut out = Vec::new();
     assert!(matches!(write(&profile, &mut out), Err(WriteError::Inconsistent(_))));

@@ -165,6 +165,7 @@ fn add(profile: &mut Profile, samples: &Samples, index: u32) {
                 objects_variance: live as f64 * scaled.objects_variance,
                 smallest_bytes: samples.size,
                 oldest_ms: 1000 + u64::from(epoch) * 60_000,
+                resident_bytes: (samples.kind != Kind::Malloc).then_some(live * samples.size / 8),
             });
         }
     }
@@ -244,6 +245,7 @@ pub fn hostile() -> Profile {
             objects_variance: 0.0,
             smallest_bytes: 4096,
             oldest_ms: 0,
+            resident_bytes: None,
         });
     }
     profile
