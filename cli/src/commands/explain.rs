@@ -23,7 +23,7 @@ pub fn run(args: &ExplainArgs) -> Result<u8> {
         let sentence = format!("process {pid} has no memory: it is ending, or it is a thread of the kernel");
         Failure::error(exit::NO_DATA, sentence)
     };
-    let table = rss_table(&survey.timeline, None).ok_or_else(nothing)?;
+    let table = rss_table(&survey.timeline, None, 0).ok_or_else(nothing)?;
     if let Some(error) = &survey.tracking_error {
         say(&format!("leakscope: note: native memory tracking is on, but cannot be read: {error}"));
     }

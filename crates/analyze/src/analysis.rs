@@ -7,6 +7,7 @@ use leakscope_profile::timeline::Class;
 
 use crate::estimate::Estimate;
 use crate::frames::{FrameTable, SiteFrame};
+use crate::rss::RssTable;
 use crate::site::{Place, SiteId};
 
 /// What a recording says.
@@ -22,6 +23,8 @@ pub struct Analysis {
     pub suspects: Vec<Suspect>,
     /// The rows of resident memory whose trend is known, in the order of [`Class`].
     pub rows: Vec<RowTrend>,
+    /// Where resident memory is; `None` where that was never measured.
+    pub rss: Option<RssTable>,
     /// Growth of everything that is tracked and not the JVM's own address space.
     pub tracked: Option<Trend>,
     /// Growth of resident memory.

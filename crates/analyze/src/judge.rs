@@ -18,6 +18,7 @@ use crate::estimate::{ERROR_RATE, Sums};
 use crate::growth::{Assessment, assess, hours, least_growth, window};
 use crate::happenings::Happenings;
 use crate::rows;
+use crate::rss::rss_table;
 use crate::series::SeriesBuilder;
 use crate::site::Grouping;
 use crate::steps::steps;
@@ -55,6 +56,7 @@ pub fn judge(
     let mut analysis = Analysis {
         instants: courses.snapshots.iter().map(|facts| facts.instant).collect(),
         forecast: rows::forecast(timeline, &courses.snapshots, window.as_ref()),
+        rss: courses.snapshots.last().and_then(|last| rss_table(timeline, window, last.instant.uptime_ms)),
         window,
         ..Analysis::default()
     };

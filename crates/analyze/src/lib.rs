@@ -6,7 +6,7 @@
 //! ```text
 //! Row* > Sums > Estimate              estimate.rs, gamma.rs      the interval of a sum
 //! Stack > SiteFrame* > Place          names, frames, site.rs     which stacks are one place
-//! Timeline > RssTable              rss.rs, slope.rs           where the resident memory is
+//! Timeline > RssTable              rss.rs                     where the resident memory is
 //! Sums A, Sums B > Change > Status    change, discovery, diff.rs what grew, and whether that is chance
 //! ```
 //!
@@ -36,7 +36,6 @@ mod select;
 mod series;
 mod site;
 mod sites;
-mod slope;
 mod steps;
 mod student;
 mod surge;
@@ -59,4 +58,3 @@ pub use select::{JvmsOwn, Kinds, Selection, jvms_own_rows, select};
 pub use series::SeriesBuilder;
 pub use site::{By, Grouping, Place, SiteId};
 pub use sites::{Amounts, Freed, Site, Sites, sites};
-pub use slope::{FEWEST_POINTS, slope_per_hour};

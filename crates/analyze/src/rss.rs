@@ -7,12 +7,12 @@
 //! ```
 //! Native memory tracking tells what is committed, not what is resident, so it only divides the row of the JVM.
 
-use leakscope_profile::timeline::{Class, NmtCategory, Point, Timeline, Tracked};
+use leakscope_profile::timeline::{Class, NmtCategory, Part, Point, Timeline, Tracked};
 use std::collections::BTreeMap;
 
 use crate::analysis::Window;
 use crate::estimate::{ERROR_RATE, Estimate, Missable, Sums};
-use crate::slope::slope_per_hour;
+use crate::rows::trend;
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,76 +130,113 @@ pub struct RssTable {
     pub points: usize,
 }
 
-/// The table of a timeline; rates over the `window`, or over all but the first tenth. `None` where memory was never
-/// divided.
-pub fn rss_table(timeline: &Timeline, window: Option<Window>) -> Option<RssTable> {
-    let divided = || timeline.points.iter().filter(|point| point.parts.is_some());
-    let last = divided().next_back()?;
-    let first_ms = divided().next().map_or(0, |point| point.uptime_ms);
-    let warm_ms = first_ms + last.uptime_ms.saturating_sub(first_ms) / 10;
-    let (from, to) = window.map_or((warm_ms, u64::MAX), |window| (window.from_ms, window.to_ms));
-    let measured: Vec<&Point> = divided().filter(|point| (from..=to).contains(&point.uptime_ms)).collect();
-    // What divides the JVM's memory is taken more rarely; each point has the latest before it.
-    let divider = |point: &Point| Divider::at(timeline, point);
-    let end = rows_of(last, &divider(last));
-    let series: Vec<(u64, BTreeMap<RssWhat, Estimate>)> =
-        measured.iter().map(|point| (point.uptime_ms, rows_of(point, &divider(last)))).collect();
+/// The table of a timeline at the end of the `window`, or until `until_ms` where there is none, with rates over the
+/// window. `None` where memory was never divided.
+pub fn rss_table(timeline: &Timeline, window: Option<Window>, until_ms: u64) -> Option<RssTable> {
+    let measured = measured(timeline);
+    let (from, to) = window.map_or((u64::MAX, until_ms), |window| (window.from_ms, window.to_ms));
+    let before = measured.iter().rev().find(|measured| measured.point.uptime_ms <= to);
+    let last = before.or_else(|| measured.first())?;
+    let end = last.rows();
+    let inside: Vec<&Measured<'_>> =
+        measured.iter().filter(|measured| (from..=to).contains(&measured.point.uptime_ms)).collect();
+    let series: Vec<_> = inside.iter().map(|measured| (measured.point.uptime_ms, measured.rows())).collect();
     let per_hour = |what: RssWhat| {
-        let points: Vec<(u64, f64)> =
-            series.iter().map(|(ms, rows)| (*ms, rows.get(&what).map_or(0.0, |row| row.estimate))).collect();
-        slope_per_hour(&points)
+        let amount = |rows: &BTreeMap<_, Estimate>| rows.get(&what).map_or(0.0, |row| row.estimate);
+        let values: Vec<(u64, f64)> = series.iter().map(|(ms, rows)| (*ms, amount(rows))).collect();
+        trend(&values).map(|trend| trend.rate)
     };
-    let total = |point: &Point| point.parts.iter().flatten().map(|part| part.pss_bytes).sum::<u64>();
-    let totals: Vec<(u64, f64)> = measured.iter().map(|point| (point.uptime_ms, total(point) as f64)).collect();
-    let total_bytes = total(last);
+    let totals: Vec<(u64, f64)> =
+        inside.iter().map(|measured| (measured.point.uptime_ms, measured.total_bytes() as f64)).collect();
+    let total_bytes = last.total_bytes();
     let unexplained = end.get(&RssWhat::Unexplained).map_or(0.0, |row| row.estimate);
-    let cgroup = timeline.points.iter().rev().find_map(|point| point.cgroup);
+    let cgroup = timeline.points.iter().rev().filter(|p| p.uptime_ms <= to).find_map(|point| point.cgroup);
+    let resident = last.point.resident;
     let rows = end.iter().filter(|(_, now)| now.high > 0.0);
     Some(RssTable {
-        uptime_ms: last.uptime_ms,
+        uptime_ms: last.point.uptime_ms,
         rows: rows.map(|(&what, &now)| RssRow { what, now, per_hour: per_hour(what) }).collect(),
         total_bytes,
-        total_per_hour: slope_per_hour(&totals),
-        rss_bytes: last.resident.rss_bytes,
+        total_per_hour: trend(&totals).map(|trend| trend.rate),
+        rss_bytes: resident.rss_bytes,
         unexplained: if total_bytes == 0 { 0.0 } else { unexplained / total_bytes as f64 },
-        threads: last.threads,
-        split: divider(last).split(),
-        swap_bytes: last.resident.swap_bytes,
-        page_cache_bytes: cgroup.map(|group| {
-            let mapped = last.resident.file_bytes.saturating_add(last.resident.shmem_bytes);
-            group.file_bytes.saturating_sub(mapped)
-        }),
+        threads: last.point.threads,
+        split: last.divider().split(),
+        swap_bytes: resident.swap_bytes,
+        page_cache_bytes: cgroup
+            .map(|group| group.file_bytes.saturating_sub(resident.file_bytes.saturating_add(resident.shmem_bytes))),
         kernel_bytes: cgroup.map(|group| group.kernel_bytes),
         limit_bytes: cgroup.and_then(|group| group.limit_bytes),
-        points: measured.len(),
+        points: inside.len(),
     })
 }
 
-/// The rows at one instant.
-fn rows_of(point: &Point, divider: &Divider<'_>) -> BTreeMap<RssWhat, Estimate> {
-    let mut rows: BTreeMap<RssWhat, Estimate> = BTreeMap::new();
-    for part in point.parts.iter().flatten() {
-        let bytes = Estimate::exact(part.pss_bytes as f64);
-        let what = match part.class {
-            Class::JavaHeap => RssWhat::JavaHeap,
-            Class::Allocator => {
-                allocator(part.pss_bytes, point.tracked.get("malloc"), &mut rows);
-                continue;
-            }
-            Class::Jvm => {
-                divider.divide(part.pss_bytes, &mut rows);
-                continue;
-            }
-            Class::MappedAnon => RssWhat::MappedAnon,
-            Class::MappedFile => RssWhat::MappedFile,
-            Class::Stacks => RssWhat::Stacks,
-            Class::Files => RssWhat::Files,
-            Class::Leakscope => RssWhat::Leakscope,
-            Class::Unexplained => RssWhat::Unexplained,
-        };
-        rows.insert(what, bytes);
+/// A point at which memory was divided, and what else was known by then: it is measured at other points, too.
+struct Measured<'a> {
+    point: &'a Point,
+    parts: &'a [Part],
+    /// `None` where nothing is recorded.
+    malloc: Option<Tracked>,
+    nmt: Option<&'a [NmtCategory]>,
+}
+
+/// All such points; what was not known yet is what was known first.
+fn measured(timeline: &Timeline) -> Vec<Measured<'_>> {
+    fn tracked(point: &Point) -> Option<Tracked> {
+        (!point.tracked.is_empty()).then(|| point.tracked.get("malloc").copied().unwrap_or_default())
     }
-    rows
+    fn categories(point: &Point) -> Option<&[NmtCategory]> {
+        point.nmt.as_deref().filter(|categories| !categories.is_empty())
+    }
+    let mut malloc = timeline.points.iter().find_map(tracked);
+    let mut nmt = timeline.points.iter().find_map(categories);
+    let mut measured = Vec::new();
+    for point in &timeline.points {
+        malloc = tracked(point).or(malloc);
+        nmt = categories(point).or(nmt);
+        measured.extend(point.parts.as_deref().map(|parts| Measured { point, parts, malloc, nmt }));
+    }
+    measured
+}
+
+impl Measured<'_> {
+    fn total_bytes(&self) -> u64 {
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.pss_bytes))
+    }
+
+    fn divider(&self) -> Divider<'_> {
+        let metaspace = self.point.java.map_or(0, |java| java.metaspace_committed_bytes);
+        match self.nmt {
+            Some(categories) => Divider::Nmt(categories),
+            None if metaspace > 0 => Divider::Metaspace(metaspace),
+            None => Divider::Nothing,
+        }
+    }
+
+    fn rows(&self) -> BTreeMap<RssWhat, Estimate> {
+        let mut rows: BTreeMap<RssWhat, Estimate> = BTreeMap::new();
+        for part in self.parts {
+            let what = match part.class {
+                Class::Allocator => {
+                    allocator(part.pss_bytes, self.malloc.as_ref(), &mut rows);
+                    continue;
+                }
+                Class::Jvm => {
+                    self.divider().divide(part.pss_bytes, &mut rows);
+                    continue;
+                }
+                Class::JavaHeap => RssWhat::JavaHeap,
+                Class::MappedAnon => RssWhat::MappedAnon,
+                Class::MappedFile => RssWhat::MappedFile,
+                Class::Stacks => RssWhat::Stacks,
+                Class::Files => RssWhat::Files,
+                Class::Leakscope => RssWhat::Leakscope,
+                Class::Unexplained => RssWhat::Unexplained,
+            };
+            rows.insert(what, Estimate::exact(part.pss_bytes as f64));
+        }
+        rows
+    }
 }
 
 /// What of the allocator's memory is live, and what it keeps.
@@ -237,18 +274,7 @@ enum Divider<'a> {
     Nothing,
 }
 
-impl<'a> Divider<'a> {
-    /// The latest that is known at a point; where there is none, the first after it.
-    fn at(timeline: &'a Timeline, point: &Point) -> Self {
-        let known = || timeline.points.iter().filter_map(|p| Some((p.uptime_ms, p.nmt.as_deref()?)));
-        let before = known().take_while(|(ms, _)| *ms <= point.uptime_ms).last();
-        match (before.or_else(|| known().next()), point.java) {
-            (Some((_, categories)), _) if !categories.is_empty() => Self::Nmt(categories),
-            (_, Some(java)) if java.metaspace_committed_bytes > 0 => Self::Metaspace(java.metaspace_committed_bytes),
-            _ => Self::Nothing,
-        }
-    }
-
+impl Divider<'_> {
     fn split(&self) -> JvmSplit {
         match self {
             Self::Nmt(_) => JvmSplit::Nmt,

@@ -8,6 +8,7 @@ use leakscope_profile::model::{Exit, IntervalChange, Profile};
 use serde::Serialize;
 use serde_json::Number;
 
+use crate::json_rss::{self, JsonRss};
 use crate::json_verdict::{self, JsonForecast, JsonSuspect, JsonVerdict};
 use crate::units::time_utc;
 
@@ -33,6 +34,7 @@ pub fn json_report(profile: &Profile, sites: &Sites, analysis: Option<&Analysis>
         verdicts: analysis.map(json_verdict::verdicts),
         suspects: analysis.map(json_verdict::suspects),
         forecast: analysis.and_then(|analysis| analysis.forecast.as_ref()).map(json_verdict::forecast),
+        rss: analysis.and_then(|analysis| analysis.rss.as_ref()).map(json_rss::rss),
         sites: sites.sites.iter().filter(|s| s.amounts.samples > 0).map(|s| site(&sites.frames, s)).collect(),
     })
 }
@@ -62,6 +64,7 @@ struct JsonReport<'a> {
     verdicts: Option<Vec<JsonVerdict>>,
     suspects: Option<Vec<JsonSuspect>>,
     forecast: Option<JsonForecast>,
+    rss: Option<JsonRss>,
     sites: Vec<JsonSite<'a>>,
 }
 

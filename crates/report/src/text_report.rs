@@ -10,6 +10,7 @@ use crate::path::{CallPath, paths};
 use crate::printable::printable;
 use crate::style::{Ink, TextOptions};
 use crate::table::{ALWAYS, Align, Column, Table};
+use crate::text_rss::text_rss;
 use crate::text_verdict::{suspects, verdict_head};
 use crate::units::{bytes_estimate, count_estimate, duration, percent, thousands};
 use crate::words;
@@ -28,6 +29,7 @@ pub fn text_report(profile: &Profile, sites: &Sites, analysis: Option<&Analysis>
     let mut text = analysis.map(|analysis| verdict_head(analysis, options)).unwrap_or_default();
     text.push_str(&head(profile, sites, options));
     if let Some(analysis) = analysis {
+        text.push_str(&analysis.rss.as_ref().map(|rss| text_rss(rss, options)).unwrap_or_default());
         text.push_str(&suspects(analysis, options));
     }
     let live = sites.sites.iter().filter(|site| site.amounts.samples > 0);

@@ -37,7 +37,7 @@ const COLUMNS: [Column; 4] = [
     Column { name: "what", align: Align::Left, rank: ALWAYS },
     Column { name: "now", align: Align::Right, rank: ALWAYS },
     Column { name: "share", align: Align::Right, rank: 1 },
-    Column { name: "per hour", align: Align::Right, rank: 2 },
+    Column { name: "per hour", align: Align::Right, rank: ALWAYS },
 ];
 
 /// The table of a process, with a head.
@@ -62,31 +62,36 @@ pub fn text_explain(explained: &Explained<'_>, options: &TextOptions) -> String 
 /// The table, with its heading.
 pub fn text_rss(rss: &RssTable, options: &TextOptions) -> String {
     let glyphs = options.glyphs();
-    let mut table = Table::new(&COLUMNS, "");
-    let mut notes = Vec::new();
+    // Without rates there is no column for them; with them it stays to the last.
+    let columns = if rss.total_per_hour.is_some() { COLUMNS.len() } else { COLUMNS.len() - 1 };
+    let mut table = Table::new(&COLUMNS[..columns], "");
+    let mut lines = 0;
+    let mut row = |ink, name: String, now: String, share: String, per_hour: Option<&Estimate>| {
+        let mut cells = vec![name, now, share, per_hour.map_or_else(String::new, |rate| change(rate, options))];
+        cells.truncate(columns);
+        table.row(ink, cells);
+        lines += 1;
+    };
     let shown = |row: &&RssRow| {
         row.what == RssWhat::Unexplained || options.is_all() || row.now.high >= SMALL_BYTES || row.grows()
     };
     let nothing = RssRow { what: RssWhat::Unexplained, now: Estimate::exact(0.0), per_hour: None };
     let has_unexplained = rss.rows.iter().any(|row| row.what == RssWhat::Unexplained);
     let rows = rss.rows.iter().chain((!has_unexplained).then_some(&nothing));
-    for row in rows.filter(shown) {
-        let ink = match row.per_hour {
-            Some(_) if row.grows() => Some(Ink::Bad),
-            _ if row.what == RssWhat::Unexplained => Some(Ink::Dim),
+    for entry in rows.filter(shown) {
+        let ink = match entry.what {
+            _ if entry.grows() => Some(Ink::Bad),
+            RssWhat::Unexplained => Some(Ink::Dim),
             _ => None,
         };
-        let now = if row.now.is_exact() { bytes(row.now.estimate) } else { bytes_estimate(&row.now, glyphs) };
-        let share = share(row.now.estimate, rss);
-        let rate = row.per_hour.map_or_else(String::new, |rate| bytes_change(&rate, glyphs));
-        table.row(ink, vec![name(row.what, rss), now, share, rate]);
-        notes.push(CallPath::text(note(row.what, rss).to_owned()));
+        let now = if entry.now.is_exact() { bytes(entry.now.estimate) } else { bytes_estimate(&entry.now, glyphs) };
+        row(ink, name(entry.what, rss), now, share(entry.now.estimate, rss), entry.per_hour.as_ref());
     }
-    let rate = rss.total_per_hour.map_or_else(String::new, |rate| bytes_change(&rate, glyphs));
     let total = bytes(rss.total_bytes as f64);
-    table.row(Some(Ink::Strong), vec!["all of it".to_owned(), total, percent(1.0), rate]);
-    notes.push(CallPath::text(String::new()));
-    let mut text = format!("\n{}\n{}", options.paint(Ink::Strong, "WHERE THE RSS IS"), table.print(&notes, options));
+    row(Some(Ink::Strong), "all of it".to_owned(), total, percent(1.0), rss.total_per_hour.as_ref());
+    let nothing_beside: Vec<CallPath> = (0..lines).map(|_| CallPath::text(String::new())).collect();
+    let heading = options.paint(Ink::Strong, "WHERE THE RSS IS");
+    let mut text = format!("\n{heading}\n{}", table.print(&nothing_beside, options));
     for line in beside(rss) {
         let _ = writeln!(text, "  {}", options.sentence(&line, 4));
     }
@@ -105,7 +110,7 @@ fn name(what: RssWhat, rss: &RssTable) -> String {
     match what {
         RssWhat::JavaHeap => "Java heap",
         RssWhat::MallocLive => "malloc, live (tracked)",
-        RssWhat::MallocKept => "malloc, free but kept by the allocator",
+        RssWhat::MallocKept => "malloc, free, kept by the allocator",
         RssWhat::Malloc => "malloc, live or kept by the allocator",
         RssWhat::MappedAnon => "mmap of the program",
         RssWhat::MappedFile => "mapped files",
@@ -128,19 +133,31 @@ fn name(what: RssWhat, rss: &RssTable) -> String {
     .to_owned()
 }
 
-fn note(what: RssWhat, rss: &RssTable) -> &'static str {
-    match (what, rss.split) {
-        (RssWhat::Metaspace, JvmSplit::Counters) => "at most: what is committed",
-        (RssWhat::Metaspace, JvmSplit::Nmt) => "at most: what is committed",
-        (RssWhat::Code | RssWhat::Gc, JvmSplit::Nmt) => "estimate, by native memory tracking",
-        (RssWhat::Jvm, JvmSplit::None) => "-XX:NativeMemoryTracking=summary divides it",
-        _ => "",
+/// A change, which may be none at all.
+fn change(rate: &Estimate, options: &TextOptions) -> String {
+    if rate.is_exact() && rate.estimate == 0.0 { "0".to_owned() } else { bytes_change(rate, options.glyphs()) }
+}
+
+/// How the JVM's own memory was divided.
+fn division(rss: &RssTable) -> Option<&'static str> {
+    let has = |what| rss.rows.iter().any(|row| row.what == what);
+    match rss.split {
+        JvmSplit::Nmt => Some(
+            "metaspace, code and GC are estimates: native memory tracking tells what is committed, not what is resident",
+        ),
+        JvmSplit::Counters if has(RssWhat::Metaspace) => Some(
+            "metaspace is what is committed; -XX:NativeMemoryTracking=summary would divide the rest of the JVM's memory",
+        ),
+        JvmSplit::None if has(RssWhat::Jvm) => {
+            Some("-XX:NativeMemoryTracking=summary would divide the JVM's own memory")
+        }
+        _ => None,
     }
 }
 
 /// What is not in the table.
 fn beside(rss: &RssTable) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = division(rss).map(str::to_owned).into_iter().collect();
     let whole = rss.rss_bytes as f64;
     if whole > rss.total_bytes as f64 * FACTOR {
         lines.push(format!(

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use leakscope_analyze::{By, DiffOptions, Grouping, diff, sites};
 use leakscope_report::{
-    JavaNames, Measure, TextOptions, flame, flame_growth, folded, folded_growth, json_diff, json_report, text_diff,
-    text_report,
+    Explained, JavaNames, Measure, TextOptions, flame, flame_growth, folded, folded_growth, json_diff, json_explain,
+    json_report, text_diff, text_explain, text_report, text_rss,
 };
 
 fn check(name: &str, got: &str) {
@@ -105,13 +105,14 @@ fn diff_text() {
     check("diff-same.txt", &text_diff(&a, &a, &diff(&a, &a, &DiffOptions::default()), &options()));
 }
 
+fn pretty(text: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(text).expect("valid JSON");
+    serde_json::to_string_pretty(&value).expect("prints") + "\n"
+}
+
 #[test]
 fn json() {
     let (a, b) = sample::snapshots();
-    let pretty = |text: &str| {
-        let value: serde_json::Value = serde_json::from_str(text).expect("valid JSON");
-        serde_json::to_string_pretty(&value).expect("prints") + "\n"
-    };
     check("report.json", &pretty(&json_report(&b, &sites(&b, &Grouping::default()), None)));
     check("diff.json", &pretty(&json_diff(&a, &b, &diff(&a, &b, &DiffOptions::default()))));
 }
@@ -169,4 +170,30 @@ fn flame_graphs() {
         std::fs::write(PathBuf::from(&dir).join("live.svg"), draw(Measure::Live)).expect("writable");
         std::fs::write(PathBuf::from(&dir).join("growth.svg"), growth).expect("writable");
     }
+}
+
+/// Where the resident memory is, of a recording and of a process that was looked at once.
+#[test]
+fn resident_memory() {
+    let table = sample::rss();
+    for (name, options) in [
+        ("rss.txt", options()),
+        ("rss-80.txt", TextOptions { columns: Some(80), ascii: true, ..options() }),
+        ("rss-all-color.txt", TextOptions { color: true, sites: usize::MAX, ..options() }),
+    ] {
+        check(name, &text_rss(&table, &options));
+    }
+    let (a, _) = sample::snapshots();
+    let mut once = table.clone();
+    once.rows.iter_mut().for_each(|row| row.per_hour = None);
+    once.total_per_hour = None;
+    let explained = Explained {
+        target: &a.target,
+        time_unix_ns: a.snapshot.time_unix_ns,
+        collector: Some("ZGC"),
+        native_memory_tracking: Some("off"),
+        table: &once,
+    };
+    check("explain.txt", &text_explain(&explained, &options()));
+    check("explain.json", &pretty(&json_explain(&explained)));
 }

@@ -1,7 +1,7 @@
 //! Made-up timelines.
 
 use super::*;
-use leakscope_profile::timeline::{Cgroup, Java, Part, Resident};
+use leakscope_profile::timeline::{Cgroup, Java, Resident};
 
 const MB: u64 = 1 << 20;
 
@@ -44,7 +44,8 @@ fn rows_add_up_to_the_total() {
         parts: Some(parts),
         ..Point::default()
     };
-    let table = rss_table(&timeline([Point::default(), point, Point { uptime_ms: 9000, ..Point::default() }]), None);
+    let table =
+        rss_table(&timeline([Point::default(), point, Point { uptime_ms: 9000, ..Point::default() }]), None, u64::MAX);
     let table = table.unwrap();
     assert_eq!((table.uptime_ms, table.total_bytes, table.rss_bytes, table.threads), (5000, 180 * MB, 200 * MB, 12));
     assert_eq!((table.page_cache_bytes, table.kernel_bytes), (Some(100 * MB), Some(3 * MB)));
@@ -62,11 +63,11 @@ fn rows_add_up_to_the_total() {
 #[test]
 fn what_was_never_touched_is_not_resident() {
     let point = |tracked| Point { parts: Some(vec![part(Class::Allocator, 10 * MB)]), tracked, ..Point::default() };
-    let table = rss_table(&timeline([point(tracked(1e12))]), None).unwrap();
+    let table = rss_table(&timeline([point(tracked(1e12))]), None, u64::MAX).unwrap();
     assert_eq!((amount(&table, RssWhat::MallocLive), amount(&table, RssWhat::MallocKept)), (10 * MB, 0));
-    let table = rss_table(&timeline([point(BTreeMap::new())]), None).unwrap();
+    let table = rss_table(&timeline([point(BTreeMap::new())]), None, u64::MAX).unwrap();
     assert_eq!((amount(&table, RssWhat::Malloc), amount(&table, RssWhat::MallocLive)), (10 * MB, 0), "not recorded");
-    assert_eq!(rss_table(&timeline([Point::default()]), None), None);
+    assert_eq!(rss_table(&timeline([Point::default()]), None, u64::MAX), None);
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn sampled_blocks_have_an_interval() {
         tracked: [("malloc".to_owned(), sampled)].into(),
         ..Point::default()
     };
-    let table = rss_table(&timeline([point]), None).unwrap();
+    let table = rss_table(&timeline([point]), None, u64::MAX).unwrap();
     let [live, kept] = table.rows.as_slice() else { panic!("{table:?}") };
     assert!(live.now.low < live.now.estimate && live.now.high <= 12.0 * MB as f64);
     assert_eq!(live.now.estimate + kept.now.estimate, 12.0 * MB as f64);
@@ -110,28 +111,51 @@ fn native_memory_tracking_divides_the_jvm() {
     let point =
         |uptime_ms, jvm, nmt| Point { uptime_ms, nmt, parts: Some(vec![part(Class::Jvm, jvm)]), ..Point::default() };
     // 12 committed for classes; of 8 + 10 + 10 half is resident. The latest tracking may be older than the measurement.
-    let table = rss_table(&timeline([point(1, MB, Some(nmt.clone())), point(2, 26 * MB, None)]), None).unwrap();
+    let table =
+        rss_table(&timeline([point(1, MB, Some(nmt.clone())), point(2, 26 * MB, None)]), None, u64::MAX).unwrap();
     let found = [RssWhat::Metaspace, RssWhat::Code, RssWhat::Gc, RssWhat::Jvm].map(|what| amount(&table, what) / MB);
     assert_eq!((found, table.split), ([12, 4, 5, 5], JvmSplit::Nmt));
-    let table = rss_table(&timeline([point(1, 100 * MB, Some(nmt))]), None).unwrap();
+    let table = rss_table(&timeline([point(1, 100 * MB, Some(nmt))]), None, u64::MAX).unwrap();
     let found = [RssWhat::Metaspace, RssWhat::Code, RssWhat::Gc, RssWhat::Jvm].map(|what| amount(&table, what) / MB);
     assert_eq!(found, [12, 8, 10, 70], "never more than is committed");
 }
 
 #[test]
-fn rates_are_per_hour_and_without_the_warm_up() {
+fn what_is_measured_at_other_points_counts() {
+    let point = |uptime_ms, parts: Option<u64>, tracked| Point {
+        uptime_ms,
+        parts: parts.map(|bytes| vec![part(Class::Allocator, bytes)]),
+        tracked,
+        ..Point::default()
+    };
+    let points = [
+        point(1, Some(10 * MB), BTreeMap::new()),
+        point(2, None, tracked(4.0 * MB as f64)),
+        point(3, Some(10 * MB), BTreeMap::new()),
+        point(4, None, tracked(9.0 * MB as f64)),
+    ];
+    for until in [0, 1, 3, 9] {
+        let table = rss_table(&timeline(points.clone()), None, until).unwrap();
+        assert_eq!(table.uptime_ms, if until < 3 { 1 } else { 3 });
+        assert_eq!(amount(&table, RssWhat::MallocLive), 4 * MB, "until {until}");
+    }
+}
+
+#[test]
+fn rates_are_per_hour_and_those_of_the_window() {
     let point = |minute: u64| {
         let heap = if minute < 6 { 500 } else { 100 } + minute;
         let parts = vec![part(Class::JavaHeap, heap * MB), part(Class::Stacks, 5 * MB)];
         Point { uptime_ms: minute * 60_000, parts: Some(parts), ..Point::default() }
     };
-    let table = rss_table(&timeline((0..=60).map(point)), None).unwrap();
+    let window = Window { first: 0, last: 0, from_ms: 30 * 60_000, to_ms: 50 * 60_000 };
+    let table = rss_table(&timeline((0..=60).map(point)), Some(window), u64::MAX).unwrap();
     let [heap, stacks] = table.rows.as_slice() else { panic!("{table:?}") };
+    assert_eq!((heap.now.estimate as u64, table.points), (150 * MB, 21), "at the end of the window");
     let rate = heap.per_hour.unwrap();
     assert!((rate.estimate / MB as f64 - 60.0).abs() < 0.01, "{rate:?}");
     assert_eq!(stacks.per_hour.unwrap().estimate, 0.0);
     assert_eq!(table.total_per_hour.unwrap().estimate.round(), rate.estimate.round());
-    assert_eq!(table.points, 55);
-    let window = Window { first: 0, last: 0, from_ms: 30 * 60_000, to_ms: 40 * 60_000 };
-    assert_eq!(rss_table(&timeline((0..=60).map(point)), Some(window)).unwrap().points, 11);
+    assert!(heap.grows() && !stacks.grows());
+    assert!(rss_table(&timeline((0..=60).map(point)), None, u64::MAX).unwrap().rows[0].per_hour.is_none());
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use leakscope_analyze::{Estimate, JvmSplit, RssRow, RssTable, RssWhat};
 use leakscope_profile::model::{
     Cause, Code, Exit, Frame, FrameId, Function, FunctionId, IntervalChange, Kind, Memory, Module, ModuleId, Profile,
     Row, Settings, Snapshot, Stack, StackId, Target, Totals,
@@ -249,4 +250,39 @@ pub fn hostile() -> Profile {
         });
     }
     profile
+}
+
+/// Where the memory is of a JVM whose mapped files and malloc grow.
+pub fn rss() -> RssTable {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let exact = |mib: f64| Estimate::exact(mib * MIB);
+    let around =
+        |mib: f64, half: f64| Estimate { estimate: mib * MIB, low: (mib - half) * MIB, high: (mib + half) * MIB };
+    let row = |what, now, per_hour| RssRow { what, now, per_hour: Some(per_hour) };
+    RssTable {
+        uptime_ms: 2_472_000,
+        rows: vec![
+            row(RssWhat::JavaHeap, exact(1556.0), around(0.0, 12.0)),
+            row(RssWhat::MallocLive, around(1341.0, 28.0), around(1884.0, 30.0)),
+            row(RssWhat::MallocKept, around(215.0, 28.0), around(61.0, 70.0)),
+            row(RssWhat::MappedFile, exact(412.0), around(102.0, 4.0)),
+            row(RssWhat::Stacks, exact(92.0), exact(0.0)),
+            row(RssWhat::Metaspace, exact(120.0), around(1.0, 2.0)),
+            row(RssWhat::Jvm, exact(75.0), around(0.5, 1.0)),
+            row(RssWhat::Files, exact(71.0), exact(0.0)),
+            row(RssWhat::Leakscope, exact(16.0), exact(0.0)),
+            row(RssWhat::Unexplained, exact(0.01), exact(0.0)),
+        ],
+        total_bytes: (3898.01 * MIB) as u64,
+        total_per_hour: Some(around(2048.0, 80.0)),
+        rss_bytes: (7010.0 * MIB) as u64,
+        unexplained: 0.01 / 3898.01,
+        threads: 212,
+        split: JvmSplit::Counters,
+        swap_bytes: 4096 * 1024,
+        page_cache_bytes: Some(115_343_360),
+        kernel_bytes: Some(41_943_040),
+        limit_bytes: Some(4 << 30),
+        points: 83,
+    }
 }
