@@ -7,6 +7,7 @@ mod experiments;
 mod support;
 
 mod adaptive;
+mod daemons;
 mod demo;
 mod diff;
 mod estimates;

@@ -2,8 +2,8 @@
 //! after the other. Each followed process has a session of its own, in which its own blocks are, and no others.
 
 use crate::support::profiles::observed;
-use crate::support::{Sandbox, programs};
-use leakscope_profile::Profile;
+use crate::support::{Sandbox, machine, programs, truth};
+use leakscope_profile::{Code, Profile};
 use std::process::{Command, Stdio};
 
 const WORKERS: u64 = 3;
@@ -133,4 +133,73 @@ fn only_keeps_those_of_one_name_among_all_that_are_followed() {
     let recording = run.finish().expect_code(7);
     let names: Vec<String> = recording.last_of_each().into_iter().map(|profile| profile.target.name).collect();
     assert_eq!(names, ["program"; 4], "{}", recording.everything());
+}
+
+/// What a child allocates that shares its parent's memory is the parent's.
+#[test]
+fn children_that_share_memory_record_into_it() {
+    let sandbox = Sandbox::new();
+    let program = programs::c("shared");
+    let recording = sandbox.run().args(&["--sample", "1", "--follow"]).target(program).finish().expect_code(0);
+    let (spawned, parents): (Vec<_>, Vec<_>) =
+        recording.last_of_each().into_iter().partition(|profile| observed(profile, "spawned_block").1 > 0);
+    let ([parent], [spawned]) = (&parents[..], &spawned[..]) else { panic!("{}", recording.everything()) };
+    truth::expect_exact(&recording, parent, &sandbox.report(&recording.folder_of(parent.target.pid)));
+    assert_eq!(observed(spawned, "spawned_block"), (10 * 3210, 10));
+}
+
+/// glibc changes the user in every thread, by signals.
+#[test]
+fn a_program_with_threads_that_drops_its_user_is_recorded_on() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run().through(machine::as_root()).args(&["--sample", "1"]);
+    let recording = run.target(programs::c("changes")).target("user").finish().expect_code(0);
+    truth::expect_exact(&recording, &recording.last(), &sandbox.report_of(&recording));
+}
+
+#[test]
+fn a_thread_that_executes_another_program_while_others_allocate() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run().args(&["--sample", "1"]).target(programs::c("changes")).target("program");
+    let recording = run.finish().expect_code(0);
+    let mut all = recording.last_of_each();
+    let new = all.iter().position(|profile| observed(profile, "new_block").1 > 0).expect("the second program");
+    let new = all.remove(new);
+    assert_eq!(observed(&new, "new_block"), (200 * 1999, 200));
+    let [old] = &all[..] else { panic!("{} other programs", all.len()) };
+    assert_eq!(observed(old, "old_block"), (200 * 1999, 200), "as it was when the program was replaced");
+    assert_eq!((old.target.exit, old.target.pid), (None, new.target.pid));
+}
+
+#[test]
+fn a_jvm_that_comes_late_in_another_program_is_seen() {
+    for release in [11, 25] {
+        let sandbox = Sandbox::new();
+        let run = sandbox.run().args(&["--sample", "1"]).target(programs::c_with_jni("late"));
+        let run = run.target(machine::jre(release).join("lib/server/libjvm.so")).target(programs::java());
+        let mut running = run.start();
+        assert_eq!(running.line(), "waiting");
+        running.recorded_pid();
+        running.tell("go");
+        let recording = running.finish().expect_code(0);
+        let jvm = recording.last_of_jvm();
+        assert!(jvm.frames.iter().any(|frame| frame.code == Code::Java), "JDK {release}: no Java frame");
+        assert_eq!(observed(&jvm, "early_block"), (222_100, 100));
+    }
+}
+
+/// As jsvc does it. Nobody has asked to follow all processes, but those with a JVM are.
+#[test]
+fn a_jvm_in_a_forked_child_is_recorded_without_follow() {
+    for release in [11, 25] {
+        let sandbox = Sandbox::new();
+        let run = sandbox.run().args(&["--sample", "1"]).target(programs::c_with_jni("late"));
+        let run = run.target(machine::jre(release).join("lib/server/libjvm.so")).target(programs::java());
+        let recording = run.target("fork").finish().expect_code(0);
+        assert_eq!(recording.folders().len(), 2, "{}", recording.everything());
+        let jvm = recording.last_of_jvm();
+        assert!(jvm.frames.iter().any(|frame| frame.code == Code::Java), "JDK {release}: no Java frame");
+        assert_eq!(observed(&jvm, "early_block"), (0, 0), "the parent's");
+        assert!(observed(&jvm, "Busy.deep").1 > 0, "JDK {release}: {:?}", jvm.losses);
+    }
 }

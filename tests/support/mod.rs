@@ -19,4 +19,4 @@ pub mod profiles;
 pub mod programs;
 pub mod truth;
 
-pub use leakscope::{Recording, Sandbox};
+pub use leakscope::{Leakscope, Recording, Sandbox};

@@ -29,6 +29,13 @@ impl Recording {
         }
     }
 
+    /// The folder of the process with this id.
+    pub fn folder_of(&self, pid: impl std::fmt::Display) -> PathBuf {
+        let end = format!(".{pid}");
+        let folder = self.folders().into_iter().find(|folder| folder.to_string_lossy().ends_with(&end));
+        folder.unwrap_or_else(|| panic!("no folder of process {pid}\n{}", self.everything()))
+    }
+
     /// All profiles of the only process, oldest first.
     pub fn profiles(&self) -> Vec<Profile> {
         profiles_in(&self.folder())
