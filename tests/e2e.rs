@@ -7,6 +7,7 @@ mod experiments;
 mod support;
 
 mod adaptive;
+mod containers;
 mod daemons;
 mod demo;
 mod diff;

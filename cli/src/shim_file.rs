@@ -2,7 +2,8 @@
 //!
 //! The library is carried inside this binary and written under a name that holds its hash. The directory must suit
 //! targets of any user (a root CLI may start one that drops its privileges), so root's home is no place for it: the
-//! first of these that works is taken: `$LEAKSCOPE_SHIM_DIR`, `/run/user/UID` , `/tmp`, `/var/tmp`, `/dev/shm`.
+//! first of these that works is taken: `$LEAKSCOPE_SHIM_DIR` alone if that is set, else `/tmp`, `/var/tmp`, `/dev/shm`, and
+//! where the recording goes: in a container with a read-only root that is often the one volume there is.
 //! LD_PRELOAD cannot hold a path with a space or colon, and a directory mounted noexec cannot hold a library. A file
 //! that is there already is used only if its owner, mode and content are right.
 
@@ -16,10 +17,10 @@ use std::path::{Path, PathBuf};
 /// The shim, as built.
 static SHIM: &[u8] = include_bytes!(env!("LEAKSCOPE_SHIM_FILE"));
 
-/// The shim's path in the file system; written if it is not there yet.
-pub fn install() -> Result<PathBuf> {
+/// The shim's path in the file system; written if it is not there yet. `recording` is the directory of the recording.
+pub fn install(recording: &Path) -> Result<PathBuf> {
     let mut reasons = Vec::new();
-    for parent in candidates() {
+    for parent in candidates(recording) {
         match install_in(&parent) {
             Ok(path) => return Ok(path),
             Err(error) => reasons.push(format!("{}: {error:#}", parent.display())),
@@ -32,11 +33,16 @@ pub fn install() -> Result<PathBuf> {
     )
 }
 
-fn candidates() -> Vec<PathBuf> {
-    match std::env::var_os("LEAKSCOPE_SHIM_DIR") {
-        Some(directory) => vec![directory.into()],
-        None => ["/tmp", "/var/tmp", "/dev/shm"].map(PathBuf::from).into(),
+fn candidates(recording: &Path) -> Vec<PathBuf> {
+    if let Some(directory) = std::env::var_os("LEAKSCOPE_SHIM_DIR") {
+        return vec![directory.into()];
     }
+    let mut all = Vec::from(["/tmp", "/var/tmp", "/dev/shm"].map(PathBuf::from));
+    if let Ok(recording) = fs::canonicalize(recording) {
+        all.extend(recording.parent().map(Path::to_owned));
+        all.push(recording);
+    }
+    all
 }
 
 fn install_in(parent: &Path) -> Result<PathBuf> {
@@ -48,6 +54,10 @@ fn install_in(parent: &Path) -> Result<PathBuf> {
     #[allow(unsafe_code)] // no safe call in libc
     // SAFETY: geteuid has no preconditions.
     let uid = unsafe { libc::geteuid() };
+    // Only root can start a target that becomes another user.
+    if uid == 0 && !parent.ancestors().all(|folder| fs::metadata(folder).is_ok_and(|found| found.mode() & 0o001 != 0)) {
+        bail!("other users cannot get there");
+    }
     let directory = parent.join(format!("leakscope-{uid}"));
     make_directory(&directory, uid)?;
     let path = directory.join(format!("libleakscope-{:016x}.so", hash(SHIM)));

@@ -43,7 +43,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     let mask = SignalSet::of(&FORWARDED).block();
     let front = Front::open(policy(args))
         .map_err(|error| Failure::error(exit::RUN_FAILED, format!("cannot open a socket for the target: {error}")))?;
-    let shim = shim(&program);
+    let shim = shim(&program, &directory);
     let socket = front.name();
     let preload = shim.as_deref().map(|shim| Preload { shim, socket: &socket, follow: args.follow });
     let child = launch::start(&args.command, preload.as_ref(), mask).map_err(|error| {
@@ -150,11 +150,11 @@ fn leave(directory: &Path, is_new: bool) {
 }
 
 /// The shim, unless nothing can be preloaded; then the user is told, and the target runs without.
-fn shim(program: &Path) -> Option<PathBuf> {
+fn shim(program: &Path, recording: &Path) -> Option<PathBuf> {
     if let Some(obstacle) = preflight::obstacle(program) {
         warn(&format!("nothing is being recorded unless it starts another program: {obstacle}"));
     }
-    shim_file::install()
+    shim_file::install(recording)
         .inspect_err(|error| warn(&format!("nothing is being recorded: {error:#}. The target runs without leakscope.")))
         .ok()
 }

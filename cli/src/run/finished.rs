@@ -2,7 +2,6 @@
 
 use crate::run::oom::OomKill;
 use crate::sizes;
-use leakscope_session::handshake::Why;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,9 +59,9 @@ impl Unwritten {
 }
 
 /// Whether a program that has executed another one is not worth a folder: it left nothing that can be spoken about.
-/// What it held has gone with it. A child that was forked for nothing else allocates what it needs for that.
-pub fn is_launcher(why: Why, live_samples: u64, lasted: Duration) -> bool {
-    live_samples == 0 || (live_samples < FEWEST_SAMPLES || why == Why::Fork) && lasted < BRIEF
+/// What it held has gone with it.
+pub fn is_launcher(live_samples: u64, lasted: Duration) -> bool {
+    live_samples == 0 || live_samples < FEWEST_SAMPLES && lasted < BRIEF
 }
 
 /// The lines that sum a recording up. `launchers` is the number of programs that were left out by [`is_launcher`].
@@ -172,10 +171,7 @@ mod tests {
     #[test]
     fn launchers_are_those_that_held_nothing() {
         let (brief, long) = (Duration::from_millis(999), Duration::from_secs(9));
-        for why in [Why::Follow, Why::Fork] {
-            assert!(is_launcher(why, 0, brief) && is_launcher(why, 0, long) && is_launcher(why, 4, brief));
-            assert!(!is_launcher(why, 1, long));
-        }
-        assert!(!is_launcher(Why::Follow, 5, brief) && is_launcher(Why::Fork, 5, brief));
+        assert!(is_launcher(0, brief) && is_launcher(0, long) && is_launcher(4, brief));
+        assert!(!is_launcher(5, brief) && !is_launcher(1, long));
     }
 }

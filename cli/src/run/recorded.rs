@@ -255,7 +255,9 @@ impl Recorded {
     /// Puts a finished process away: what is left of it, `None` if that is nothing. `by_exec` says that it ended by
     /// executing another program.
     pub fn put_away(self, by_exec: bool) -> Option<Finished> {
-        if by_exec && is_launcher(self.why, self.live_samples, self.began.elapsed()) {
+        // A child that was forked to execute another program allocates what it needs for that.
+        let was_forked_for_it = self.why == Why::Fork && self.next_index <= 1;
+        if by_exec && (was_forked_for_it || is_launcher(self.live_samples, self.began.elapsed())) {
             self.folder.discard();
             return None;
         }
