@@ -1,8 +1,9 @@
 //! A container that is locked up well: see programs/container.c, which makes it. Recording needs no capability, no
 //! ptrace, no perf events, nothing of the root file system and no more of /dev/shm than there is.
 
+use crate::support::leakscope::Leakscope;
 use crate::support::profiles::{observed, read};
-use crate::support::{Leakscope, Sandbox, machine, programs, truth};
+use crate::support::{Sandbox, machine, programs, truth};
 use leakscope_profile::Code;
 
 /// `leakscope run` in a container whose volume is the sandbox, with `output` as its directory there.

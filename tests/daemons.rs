@@ -1,8 +1,8 @@
 //! Targets that leave leakscope, and the first process of a container.
 
-use crate::support::leakscope::{Running, send_signal};
+use crate::support::leakscope::{Leakscope, Running, send_signal};
 use crate::support::profiles::{observed, profiles_in, read};
-use crate::support::{Leakscope, Sandbox, machine, programs};
+use crate::support::{Sandbox, machine, programs};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -19,4 +19,4 @@ pub mod profiles;
 pub mod programs;
 pub mod truth;
 
-pub use leakscope::{Leakscope, Recording, Sandbox};
+pub use leakscope::{Recording, Sandbox};
