@@ -8,8 +8,7 @@
 //! probability: T += y/p, V += y^2 (1-p)/p^2, O += y. Worked: a block of 512 KiB at an interval of 512 KiB has
 //! p = 0.632, hence T = 829,430 bytes; at interval 1 it has p = 1, T = 524,288, V = 0.
 
-use std::collections::HashMap;
-
+use crate::index::Index;
 use crate::model::{
     Code, Frame, FrameId, Function, FunctionId, Kind, Memory, Module, ModuleId, Profile, Row, Settings, Snapshot,
     Stack, StackId, Target, Totals,
@@ -38,24 +37,25 @@ pub struct Block {
 #[derive(Debug)]
 pub struct ProfileBuilder {
     profile: Profile,
-    functions: HashMap<Function, FunctionId>,
-    frames: HashMap<Frame, FrameId>,
-    stacks: HashMap<Box<[FrameId]>, StackId>,
-    rows: HashMap<RowKey, usize>,
+    functions: Index,
+    frames: Index,
+    stacks: Index,
+    /// When there are so many rows, those with equal keys are added up.
+    merge_at: usize,
 }
 
-/// What makes two blocks share a row: stack, kind, epoch, interval.
-type RowKey = (StackId, Kind, u32, u64);
+/// Rows that are waited for before the first are added up.
+const MERGE_AT: usize = 1 << 12;
 
 impl ProfileBuilder {
     /// A profile of one instant of a process, with nothing live in it yet.
     pub fn new(target: Target, snapshot: Snapshot, settings: Settings) -> Self {
         Self {
             profile: Profile { target, snapshot, settings, ..Profile::default() },
-            functions: HashMap::new(),
-            frames: HashMap::new(),
-            stacks: HashMap::new(),
-            rows: HashMap::new(),
+            functions: Index::default(),
+            frames: Index::default(),
+            stacks: Index::default(),
+            merge_at: MERGE_AT,
         }
     }
 
@@ -96,27 +96,39 @@ impl ProfileBuilder {
     /// A frame of any sort, once.
     pub fn frame(&mut self, code: Code, function: Function, line: u32, inlined: bool) -> FrameId {
         let function = self.function(function);
-        let frame = Frame { code, function, line, inlined };
-        let frames = &mut self.profile.frames;
-        *self.frames.entry(frame).or_insert_with(|| {
-            frames.push(frame);
-            FrameId(frames.len() as u32 - 1)
-        })
+        self.frame_in(code, function, line, inlined)
     }
 
-    /// A stack, leaf first, once. One without frames is given the marker `[no stack]`.
-    pub fn stack(&mut self, frames: &[FrameId]) -> StackId {
-        if let Some(&stack) = self.stacks.get(frames) {
-            return stack;
+    /// A frame of a function that is there already, once.
+    ///
+    /// # Panics
+    /// If the function is not from this builder.
+    pub fn frame_in(&mut self, code: Code, function: FunctionId, line: u32, inlined: bool) -> FrameId {
+        assert!((function.0 as usize) < self.profile.functions.len(), "a function of another builder");
+        let frame = Frame { code, function, line, inlined };
+        let frames = &mut self.profile.frames;
+        let next = frames.len();
+        let known = self.frames.find_or_insert(&frame, next, |at| frames[at] == frame);
+        if known.is_none() {
+            frames.push(frame);
         }
-        if frames.is_empty() {
+        FrameId(known.unwrap_or(next) as u32)
+    }
+
+    /// A stack, leaf first, once. One without frames is given the marker `[no stack]`. A list that is given away is kept
+    /// without a copy.
+    pub fn stack(&mut self, frames: impl AsRef<[FrameId]> + Into<Vec<FrameId>>) -> StackId {
+        if frames.as_ref().is_empty() {
             let marker = self.marker("[no stack]");
-            return self.stack(&[marker]);
+            return self.stack([marker]);
         }
-        let stack = StackId(self.profile.stacks.len() as u32);
-        self.profile.stacks.push(Stack { frames: frames.to_vec(), totals: Totals::default() });
-        self.stacks.insert(frames.into(), stack);
-        stack
+        let stacks = &mut self.profile.stacks;
+        let next = stacks.len();
+        let known = self.stacks.find_or_insert(frames.as_ref(), next, |at| stacks[at].frames == frames.as_ref());
+        if known.is_none() {
+            stacks.push(Stack { frames: frames.into(), totals: Totals::default() });
+        }
+        StackId(known.unwrap_or(next) as u32)
     }
 
     /// Adds a live block to the row of its stack, kind, epoch and interval.
@@ -150,12 +162,10 @@ impl ProfileBuilder {
 
     /// Adds the sums of several blocks to the row of their stack, kind, epoch and interval.
     pub fn add_row(&mut self, row: Row) {
-        let rows = &mut self.profile.rows;
-        let key = (row.stack, row.kind, row.epoch, row.interval_bytes);
-        let index = *self.rows.entry(key).or_insert(rows.len());
-        match rows.get_mut(index) {
-            Some(sum) => sum.add(&row),
-            None => rows.push(row),
+        self.profile.rows.push(row);
+        if self.profile.rows.len() >= self.merge_at {
+            self.merge_rows();
+            self.merge_at = MERGE_AT.max(self.profile.rows.len() * 2);
         }
     }
 
@@ -181,21 +191,34 @@ impl ProfileBuilder {
     }
 
     /// The profile, with the executable as its first module and its rows in the order of their keys.
-    pub fn finish(self) -> Profile {
+    pub fn finish(mut self) -> Profile {
+        self.merge_rows();
         let mut profile = self.profile;
         executable_first(&mut profile);
-        profile.rows.sort_unstable_by_key(|row| (row.stack, row.kind, row.epoch, row.interval_bytes));
         profile
     }
 
-    fn function(&mut self, function: Function) -> FunctionId {
-        if let Some(&id) = self.functions.get(&function) {
-            return id;
+    /// A function, once.
+    pub fn function(&mut self, function: Function) -> FunctionId {
+        let functions = &mut self.profile.functions;
+        let next = functions.len();
+        let known = self.functions.find_or_insert(&function, next, |at| functions[at] == function);
+        if known.is_none() {
+            functions.push(function);
         }
-        let id = FunctionId(self.profile.functions.len() as u32);
-        self.profile.functions.push(function.clone());
-        self.functions.insert(function, id);
-        id
+        FunctionId(known.unwrap_or(next) as u32)
+    }
+
+    /// Brings the rows into the order of their keys, and makes one of those with equal keys.
+    fn merge_rows(&mut self) {
+        self.profile.rows.sort_unstable_by_key(Row::key);
+        self.profile.rows.dedup_by(|row, sum| {
+            let is_same = row.key() == sum.key();
+            if is_same {
+                sum.add(row);
+            }
+            is_same
+        });
     }
 }
 
@@ -246,7 +269,7 @@ mod tests {
     #[test]
     fn blocks_are_summed_by_the_formulas() {
         let mut builder = builder();
-        let stack = builder.stack(&[]);
+        let stack = builder.stack([]);
         builder.add_block(&block(stack, 100, 0.25));
         builder.add_block(&Block { birth_ms: 50, ..block(stack, 300, 0.5) });
         let profile = builder.finish();
@@ -265,7 +288,7 @@ mod tests {
     fn the_key_of_a_row_is_stack_kind_epoch_and_interval() {
         let mut builder = builder();
         let marker = builder.marker("[depot full]");
-        let (a, b) = (builder.stack(&[]), builder.stack(&[marker]));
+        let (a, b) = (builder.stack([]), builder.stack(&[marker]));
         assert_eq!(builder.stack(&[marker]), b);
         let one = block(a, 8, 0.5);
         for block in [
@@ -285,9 +308,22 @@ mod tests {
     }
 
     #[test]
+    fn many_blocks_of_few_rows_are_added_up_on_the_way() {
+        let mut builder = builder();
+        let stack = builder.stack([]);
+        for i in 0..5 * MERGE_AT as u32 {
+            builder.add_block(&Block { epoch: i % 3, ..block(stack, 8, 0.5) });
+            assert!(builder.profile.rows.len() <= MERGE_AT, "not kept one by one");
+        }
+        let profile = builder.finish();
+        assert_eq!(profile.rows.len(), 3);
+        assert_eq!(profile.rows.iter().map(|row| row.samples).sum::<u64>(), 5 * MERGE_AT as u64);
+    }
+
+    #[test]
     fn interval_one_is_certain() {
         let mut builder = builder();
-        let stack = builder.stack(&[]);
+        let stack = builder.stack([]);
         builder.add_block(&Block { interval_bytes: 1, ..block(stack, 0, 0.3) });
         let row = builder.finish().rows[0];
         assert_eq!((row.bytes, row.bytes_variance, row.objects), (1.0, 0.0, 1.0));
@@ -296,7 +332,7 @@ mod tests {
     #[test]
     fn an_impossible_probability_is_counted_and_harmless() {
         let mut builder = builder();
-        let stack = builder.stack(&[]);
+        let stack = builder.stack([]);
         for p in [0.0, -1.0, 1.5, f64::NAN, f64::INFINITY] {
             builder.add_block(&block(stack, 8, p));
         }
@@ -346,7 +382,7 @@ mod tests {
     #[test]
     fn totals_of_stacks_that_became_one_are_added() {
         let mut builder = builder();
-        let stack = builder.stack(&[]);
+        let stack = builder.stack([]);
         let totals = Totals { samples: 1, bytes: 2.0, frees_gc: 3, ..Totals::default() };
         builder.totals(stack, &totals);
         builder.totals(stack, &totals);

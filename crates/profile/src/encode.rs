@@ -1,14 +1,17 @@
-//! A profile as pprof messages: first half of writing.
+//! A profile as pprof, field by field: first half of writing.
 //!
 //! Frame i becomes location i+1, function i function i+1, module i mapping i+1, so ids are dense and reading needs no
 //! search. Each stack becomes one sample with what was ever allocated from it, then one for each kind and age of
 //! what is live. What was allocated has no age, so it bears no such label; and it is counted once.
 
+use std::io::{self, Write};
+
 use prost::Message;
+use prost::encoding::{encoded_len_varint, key_len};
 
 use crate::changes::Changes;
-use crate::error::Inconsistent;
-use crate::extension::{self, Extension, frame_code};
+use crate::extension::{self, Extension, ROWS, TOTALS, frame_code};
+use crate::fields::FieldWriter;
 use crate::jvms_own::JvmsOwnRows;
 use crate::labels::{Age, FreedBy};
 use crate::model::{Code, Exit, Kind, Profile, Row, StackId};
@@ -22,48 +25,54 @@ pub(crate) const SAMPLE_TYPES: [(&str, &str); 4] =
 /// The path of the module of Java code. The bracket tells pprof not to look for a file of that name.
 pub(crate) const JVM: &str = "[jvm]";
 
-/// Lays a profile out as pprof.
+/// Writes a sound profile as pprof, one field after the other.
 ///
 /// # Errors
-/// The profile contradicts itself.
-pub(crate) fn encode(profile: &Profile) -> Result<proto::Profile, Inconsistent> {
-    profile.check()?;
+/// Those of `out`.
+pub(crate) fn encode(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
+    let comments = comments(profile);
     let mut strings = Interner::new();
-    let sample_type = SAMPLE_TYPES.map(|(kind, unit)| value_type(&mut strings, kind, unit)).to_vec();
-    let period_type = Some(value_type(&mut strings, "space", "bytes"));
-    let (mapping, jvm) = mappings(profile, &mut strings);
-    let location = profile.frames.iter().zip(1..).map(|(frame, id)| location(frame, id, jvm)).collect();
-    let function = functions(profile, &mut strings);
-    let (sample, stack_sample) = samples(profile, &mut strings);
-    let comment = comments(profile).iter().map(|line| strings.index(line)).collect();
-    Ok(proto::Profile {
-        sample_type,
-        sample,
-        mapping,
-        location,
-        function,
-        drop_frames: 0,
-        keep_frames: 0,
-        time_nanos: profile.snapshot.time_unix_ns,
-        // Parca files anything with a duration as a delta series.
-        duration_nanos: 0,
-        period_type,
-        period: i64::try_from(profile.settings.interval_bytes).unwrap_or(i64::MAX),
-        comment,
-        default_sample_type: strings.index("inuse_space"),
-        // An absolute address, or nothing: the documents have none yet.
-        doc_url: 0,
-        extension: Some(extension(profile, stack_sample).encode_to_vec()),
-        string_table: strings.into_list(),
-    })
+    let mut fields = FieldWriter::new(out);
+    for (kind, unit) in SAMPLE_TYPES {
+        fields.message(1, &value_type(&mut strings, kind, unit))?;
+    }
+    let stack_sample = samples(profile, &mut strings, &mut fields)?;
+    let (mappings, jvm) = mappings(profile, &mut strings);
+    for mapping in &mappings {
+        fields.message(3, mapping)?;
+    }
+    for (frame, id) in profile.frames.iter().zip(1..) {
+        fields.message(4, &location(frame, id, jvm))?;
+    }
+    for (function, id) in profile.functions.iter().zip(1..) {
+        fields.message(5, &self::function(function, id, &mut strings))?;
+    }
+    let period_type = value_type(&mut strings, "space", "bytes");
+    let comments: Vec<i64> = comments.iter().map(|line| strings.index(line)).collect();
+    let default_sample_type = strings.index("inuse_space");
+    // Whoever refers to a text has been written by now.
+    for text in strings.list() {
+        fields.bytes(6, text.as_bytes())?;
+    }
+    fields.number(9, profile.snapshot.time_unix_ns)?;
+    // No duration (10): Parca files anything with one as a delta series.
+    fields.message(11, &period_type)?;
+    fields.number(12, i64::try_from(profile.settings.interval_bytes).unwrap_or(i64::MAX))?;
+    for comment in comments {
+        fields.number(13, comment)?;
+    }
+    // No address of a document (15): they have none yet, and pprof refuses a relative one.
+    fields.number(14, default_sample_type)?;
+    extension(profile, stack_sample, &mut fields)?;
+    fields.finish()
 }
 
-fn value_type(strings: &mut Interner, kind: &str, unit: &str) -> proto::ValueType {
+fn value_type(strings: &mut Interner<'_>, kind: &'static str, unit: &'static str) -> proto::ValueType {
     proto::ValueType { kind: strings.index(kind), unit: strings.index(unit) }
 }
 
 /// The mappings, one for each module and those that only pprof needs, and the id of the one of Java code (0 if none).
-fn mappings(profile: &Profile, strings: &mut Interner) -> (Vec<proto::Mapping>, u64) {
+fn mappings<'p>(profile: &'p Profile, strings: &mut Interner<'p>) -> (Vec<proto::Mapping>, u64) {
     let mut mappings: Vec<proto::Mapping> = profile
         .modules
         .iter()
@@ -79,7 +88,7 @@ fn mappings(profile: &Profile, strings: &mut Interner) -> (Vec<proto::Mapping>, 
         })
         .collect();
     describe(profile, &mut mappings);
-    let mut made_up = |path: &str| {
+    let mut made_up = |path: &'p str| {
         let id = mappings.len() as u64 + 1;
         mappings.push(proto::Mapping { id, filename: strings.index(path), ..proto::Mapping::default() });
         id
@@ -134,32 +143,32 @@ fn location(frame: &crate::model::Frame, id: u64, jvm: u64) -> proto::Location {
     proto::Location { id, mapping_id, address, line: vec![line] }
 }
 
-fn functions(profile: &Profile, strings: &mut Interner) -> Vec<proto::Function> {
-    let functions = profile.functions.iter().zip(1..);
-    functions
-        .map(|(function, id)| proto::Function {
-            id,
-            name: strings.index(&function.name),
-            system_name: strings.index(&function.system_name),
-            filename: strings.index(&function.file),
-        })
-        .collect()
+fn function<'p>(function: &'p crate::model::Function, id: u64, strings: &mut Interner<'p>) -> proto::Function {
+    proto::Function {
+        id,
+        name: strings.index(&function.name),
+        system_name: strings.index(&function.system_name),
+        filename: strings.index(&function.file),
+    }
 }
 
-/// The samples, and for each stack the index of its first one.
-fn samples(profile: &Profile, strings: &mut Interner) -> (Vec<proto::Sample>, Vec<u32>) {
+/// Writes the samples; for each stack the index of its first one.
+fn samples<W: Write>(
+    profile: &Profile,
+    strings: &mut Interner<'_>,
+    fields: &mut FieldWriter<'_, W>,
+) -> io::Result<Vec<u32>> {
     let age = |row: &Row| Age::of_ms(profile.snapshot.uptime_ms.saturating_sub(row.oldest_ms));
     let mut rows: Vec<&Row> = profile.rows.iter().collect();
     rows.sort_by_key(|row| (row.stack, row.kind, age(row)));
     let mut rows = rows.as_slice();
     let mut labels = Labels::new(strings, profile.snapshot.session != [0; 16]);
-    let mut samples = Vec::with_capacity(profile.stacks.len() * 2);
     let mut first = Vec::with_capacity(profile.stacks.len());
     let own = JvmsOwnRows::of(profile);
+    let mut count = 0;
     for (stack, id) in profile.stacks.iter().zip(0..) {
         let (here, rest) = rows.split_at(rows.partition_point(|row| row.stack == StackId(id)));
         rows = rest;
-        let location_id: Vec<u64> = stack.frames.iter().map(|frame| u64::from(frame.0) + 1).collect();
         let freed_by = FreedBy::of(&stack.totals);
         let kind = match here {
             [] => None,
@@ -169,37 +178,38 @@ fn samples(profile: &Profile, strings: &mut Interner) -> (Vec<proto::Sample>, Ve
         // Its first sample is there all the same: it holds the stack.
         let is_own = !here.is_empty() && here.iter().all(|row| own.contains(profile, row));
         let shown = if is_own { [0, 0] } else { [objects.round() as i64, bytes.round() as i64] };
-        first.push(samples.len() as u32);
-        samples.push(proto::Sample {
-            location_id: location_id.clone(),
+        let mut sample = proto::Sample {
+            location_id: stack.frames.iter().map(|frame| u64::from(frame.0) + 1).collect(),
             value: vec![shown[0], shown[1], 0, 0],
             label: labels.of(kind, freed_by, None, bytes / objects),
-        });
+        };
+        first.push(count);
+        fields.message(2, &sample)?;
+        count += 1;
         for group in here.chunk_by(|a, b| (a.kind, age(a)) == (b.kind, age(b))) {
             if own.contains(profile, group[0]) {
                 continue;
             }
             let objects: f64 = group.iter().map(|row| row.objects).sum();
             let bytes: f64 = group.iter().map(|row| row.bytes).sum();
-            samples.push(proto::Sample {
-                location_id: location_id.clone(),
-                value: vec![0, 0, objects.round() as i64, bytes.round() as i64],
-                label: labels.of(Some(group[0].kind), freed_by, Some(age(group[0])), bytes / objects),
-            });
+            sample.value = vec![0, 0, objects.round() as i64, bytes.round() as i64];
+            sample.label = labels.of(Some(group[0].kind), freed_by, Some(age(group[0])), bytes / objects);
+            fields.message(2, &sample)?;
+            count += 1;
         }
     }
-    (samples, first)
+    Ok(first)
 }
 
 /// Makes the labels of samples.
-struct Labels<'a> {
-    strings: &'a mut Interner,
+struct Labels<'a, 'p> {
+    strings: &'a mut Interner<'p>,
     /// Whether leakscope recorded this: a profile of another tool knows neither ages nor who frees.
     recorded: bool,
 }
 
-impl<'a> Labels<'a> {
-    fn new(strings: &'a mut Interner, recorded: bool) -> Self {
+impl<'a, 'p> Labels<'a, 'p> {
+    fn new(strings: &'a mut Interner<'p>, recorded: bool) -> Self {
         Self { strings, recorded }
     }
 
@@ -254,7 +264,27 @@ fn binary(bytes: f64) -> String {
     format!("{:.2} {}", bytes / 1024f64.powi(power as i32), UNITS[power - 1])
 }
 
-fn extension(profile: &Profile, stack_sample: Vec<u32>) -> Extension {
+/// Writes leakscope's own field: first what is small, then the columns of totals and rows.
+fn extension<W: Write>(profile: &Profile, stack_sample: Vec<u32>, fields: &mut FieldWriter<'_, W>) -> io::Result<()> {
+    let head = head(profile, stack_sample).encode_to_vec();
+    let totals: usize = TOTALS.iter().map(|column| column.len(&profile.stacks)).sum();
+    let rows: usize = ROWS.iter().map(|column| column.len(&profile.rows)).sum();
+    let message = |field, len| key_len(field) + encoded_len_varint(len as u64) + len;
+    fields.begin(proto::EXTENSION_FIELD, head.len() + message(10, totals) + message(11, rows));
+    fields.encoded(&head)?;
+    fields.begin(10, totals);
+    for column in &TOTALS {
+        fields.column(column, &profile.stacks)?;
+    }
+    fields.begin(11, rows);
+    for column in &ROWS {
+        fields.column(column, &profile.rows)?;
+    }
+    Ok(())
+}
+
+/// The extension without its columns.
+fn head(profile: &Profile, stack_sample: Vec<u32>) -> Extension {
     let snapshot = &profile.snapshot;
     let settings = &profile.settings;
     let target = &profile.target;
@@ -300,8 +330,8 @@ fn extension(profile: &Profile, stack_sample: Vec<u32>) -> Extension {
         module_bias: profile.modules.iter().map(|module| module.bias).collect(),
         frame_code: profile.frames.iter().map(frame_code).collect(),
         stack_sample,
-        totals: Some(extension::Totals::of(&profile.stacks)),
-        rows: Some(extension::Rows::of(&profile.rows)),
+        totals: None,
+        rows: None,
     }
 }
 
@@ -328,7 +358,9 @@ mod tests {
             probability: 1.0,
             birth_ms: 0,
         });
-        encode(&builder.finish()).expect("sound")
+        let mut bytes = Vec::new();
+        encode(&builder.finish(), &mut bytes).expect("sound");
+        proto::Profile::decode(&bytes[..]).expect("protobuf")
     }
 
     fn text(file: &proto::Profile, index: i64) -> &str {

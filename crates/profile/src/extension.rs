@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::changes::Changes;
 use crate::error::Inconsistent;
+use crate::fields::{Column, Number};
 use crate::model;
 
 /// Version of the extension that this crate writes, and the newest that it reads.
@@ -117,7 +118,7 @@ pub(crate) struct Memory {
     pub cgroup_bytes: u64,
 }
 
-/// [`model::Totals`] of all stacks, by column.
+/// [`model::Totals`] of all stacks, by column; as it is read. What is written: [`TOTALS`].
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Totals {
     #[prost(uint64, repeated, tag = "1")]
@@ -140,7 +141,7 @@ pub(crate) struct Totals {
     pub frees_gc: Vec<u64>,
 }
 
-/// [`model::Row`]s, by column.
+/// [`model::Row`]s, by column; as they are read. What is written: [`ROWS`].
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Rows {
     #[prost(uint32, repeated, tag = "1")]
@@ -173,6 +174,44 @@ pub(crate) struct Rows {
     pub resident: Vec<u64>,
 }
 
+/// The columns of [`Totals`], of stacks.
+pub(crate) const TOTALS: [Column<model::Stack>; 9] = [
+    whole(1, |s: &model::Stack| s.totals.samples),
+    real(2, |s: &model::Stack| s.totals.bytes),
+    real(3, |s: &model::Stack| s.totals.bytes_variance),
+    whole(4, |s: &model::Stack| s.totals.bytes_observed),
+    real(5, |s: &model::Stack| s.totals.objects),
+    real(6, |s: &model::Stack| s.totals.freed_by_app),
+    real(7, |s: &model::Stack| s.totals.freed_by_gc),
+    whole(8, |s: &model::Stack| s.totals.frees_app),
+    whole(9, |s: &model::Stack| s.totals.frees_gc),
+];
+
+/// The columns of [`Rows`].
+pub(crate) const ROWS: [Column<model::Row>; 13] = [
+    whole(1, |r: &model::Row| u64::from(r.stack.0)),
+    whole(2, |r: &model::Row| u64::from(kind_code(r.kind))),
+    whole(3, |r: &model::Row| u64::from(r.epoch)),
+    whole(4, |r: &model::Row| r.interval_bytes),
+    whole(5, |r: &model::Row| r.samples),
+    real(6, |r: &model::Row| r.bytes),
+    real(7, |r: &model::Row| r.bytes_variance),
+    whole(8, |r: &model::Row| r.bytes_observed),
+    real(9, |r: &model::Row| r.objects),
+    real(10, |r: &model::Row| r.objects_variance),
+    whole(11, |r: &model::Row| r.smallest_bytes),
+    whole(12, |r: &model::Row| r.oldest_ms),
+    whole(13, |r: &model::Row| r.resident_bytes.map_or(0, |bytes| bytes.saturating_add(1))),
+];
+
+const fn whole<T>(field: u32, of: fn(&T) -> u64) -> Column<T> {
+    Column { field, number: Number::Whole(of) }
+}
+
+const fn real<T>(field: u32, of: fn(&T) -> f64) -> Column<T> {
+    Column { field, number: Number::Real(of) }
+}
+
 /// What a `Location` cannot say of a frame: 0 native, 1 Java, 2 marker; plus 4 if inlined.
 pub(crate) fn frame_code(frame: &model::Frame) -> u32 {
     let code = match frame.code {
@@ -201,22 +240,6 @@ fn kind(code: u32) -> Result<model::Kind, Inconsistent> {
 }
 
 impl Totals {
-    /// Lays the totals of all stacks out by column.
-    pub(crate) fn of(stacks: &[model::Stack]) -> Self {
-        let totals = || stacks.iter().map(|stack| stack.totals);
-        Self {
-            samples: totals().map(|t| t.samples).collect(),
-            bytes: totals().map(|t| t.bytes).collect(),
-            bytes_variance: totals().map(|t| t.bytes_variance).collect(),
-            bytes_observed: totals().map(|t| t.bytes_observed).collect(),
-            objects: totals().map(|t| t.objects).collect(),
-            freed_by_app: totals().map(|t| t.freed_by_app).collect(),
-            freed_by_gc: totals().map(|t| t.freed_by_gc).collect(),
-            frees_app: totals().map(|t| t.frees_app).collect(),
-            frees_gc: totals().map(|t| t.frees_gc).collect(),
-        }
-    }
-
     /// The totals of `count` stacks.
     ///
     /// # Errors
@@ -243,26 +266,6 @@ impl Totals {
 }
 
 impl Rows {
-    /// Lays rows out by column.
-    pub(crate) fn of(rows: &[model::Row]) -> Self {
-        let rows = || rows.iter();
-        Self {
-            stack: rows().map(|r| r.stack.0).collect(),
-            kind: rows().map(|r| kind_code(r.kind)).collect(),
-            epoch: rows().map(|r| r.epoch).collect(),
-            interval_bytes: rows().map(|r| r.interval_bytes).collect(),
-            samples: rows().map(|r| r.samples).collect(),
-            bytes: rows().map(|r| r.bytes).collect(),
-            bytes_variance: rows().map(|r| r.bytes_variance).collect(),
-            bytes_observed: rows().map(|r| r.bytes_observed).collect(),
-            objects: rows().map(|r| r.objects).collect(),
-            objects_variance: rows().map(|r| r.objects_variance).collect(),
-            smallest_bytes: rows().map(|r| r.smallest_bytes).collect(),
-            oldest_ms: rows().map(|r| r.oldest_ms).collect(),
-            resident: rows().map(|r| r.resident_bytes.map_or(0, |bytes| bytes.saturating_add(1))).collect(),
-        }
-    }
-
     /// The rows again.
     ///
     /// # Errors

@@ -37,9 +37,10 @@ impl Default for Limits {
 /// # Errors
 /// The profile contradicts itself (nothing is written), or `out` fails.
 pub fn write(profile: &Profile, out: &mut impl Write) -> Result<(), WriteError> {
-    let message = encode::encode(profile)?;
+    // Before the encoder, which would write a header and a trailer.
+    profile.check()?;
     let mut gzip = GzEncoder::new(out, Compression::default());
-    gzip.write_all(&message.encode_to_vec())?;
+    encode::encode(profile, &mut gzip)?;
     gzip.finish()?.flush()?;
     Ok(())
 }

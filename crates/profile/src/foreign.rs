@@ -40,7 +40,7 @@ pub(crate) fn decode(file: &proto::Profile, mut strings: Strings) -> Result<Prof
     for sample in &file.sample {
         let values = columns.values(sample)?;
         let frames = locations.frames(sample, &mut budget)?;
-        let stack = builder.stack(&frames);
+        let stack = builder.stack(frames);
         let seen = Estimate { bytes: values.alloc_bytes, objects: values.alloc_objects, interval_bytes }.seen();
         builder.totals(
             stack,

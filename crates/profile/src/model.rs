@@ -327,6 +327,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// What tells it apart from other rows of its profile: stack, kind, epoch, interval. Rows are in this order.
+    pub fn key(&self) -> (StackId, Kind, u32, u64) {
+        (self.stack, self.kind, self.epoch, self.interval_bytes)
+    }
+
     /// Adds the blocks of another row; what tells rows apart stays as it is. Counts stop at their largest value.
     pub fn add(&mut self, other: &Row) {
         self.samples = self.samples.saturating_add(other.samples);

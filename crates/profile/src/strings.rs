@@ -1,34 +1,34 @@
 //! pprof's string table, from both sides.
 
-use std::collections::HashMap;
-
 use crate::error::{Inconsistent, ReadError};
+use crate::index::Index;
 
-/// The string table of a file being written: every text once, the empty one first.
-pub(crate) struct Interner {
-    index: HashMap<String, i64>,
-    list: Vec<Vec<u8>>,
+/// The string table of a file being written: every text once, the empty one first. The texts stay where they are.
+pub(crate) struct Interner<'a> {
+    index: Index,
+    list: Vec<&'a str>,
 }
 
-impl Interner {
+impl<'a> Interner<'a> {
     pub(crate) fn new() -> Self {
-        Self { index: HashMap::from([(String::new(), 0)]), list: vec![Vec::new()] }
+        let mut interner = Self { index: Index::default(), list: Vec::new() };
+        interner.index("");
+        interner
     }
 
     /// The index of a text.
-    pub(crate) fn index(&mut self, text: &str) -> i64 {
-        if let Some(&index) = self.index.get(text) {
-            return index;
+    pub(crate) fn index(&mut self, text: &'a str) -> i64 {
+        let next = self.list.len();
+        let known = self.index.find_or_insert(text, next, |at| self.list[at] == text);
+        if known.is_none() {
+            self.list.push(text);
         }
-        let index = self.list.len() as i64;
-        self.list.push(text.as_bytes().to_vec());
-        self.index.insert(text.to_owned(), index);
-        index
+        known.unwrap_or(next) as i64
     }
 
     /// The table as the file holds it.
-    pub(crate) fn into_list(self) -> Vec<Vec<u8>> {
-        self.list
+    pub(crate) fn list(&self) -> &[&'a str] {
+        &self.list
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(interner.index("a"), 1);
         assert_eq!(interner.index("b"), 2);
         assert_eq!(interner.index("a"), 1);
-        assert_eq!(interner.into_list(), [b"".to_vec(), b"a".to_vec(), b"b".to_vec()]);
+        assert_eq!(interner.list(), ["", "a", "b"]);
     }
 
     #[test]
