@@ -6,25 +6,31 @@ use crate::facts::ProcessFacts;
 use crate::governor::Governor;
 use crate::interval;
 use crate::java::JavaNames;
+use crate::kept::Kept;
 use crate::modules::{self, Modules};
 use crate::native::{NativeCache, NativeNames};
 use crate::regions::Regions;
 use crate::residence::Residence;
-use crate::rows::Rows;
+use crate::rows::{OTHERS, Rows, intervals};
 use crate::shared::SharedSession;
 use crate::stacks::Stacks;
 use crate::threads::Threads;
 use crate::tracked::TrackedSums;
 use leakscope_profile::timeline::Tracked;
 use leakscope_profile::{
-    Code, FrameId, Function, IntervalChange, ModuleId, Profile, ProfileBuilder, Row, Settings, Snapshot, StackId,
-    Target, Totals,
+    Code, FrameId, Function, IntervalChange, ModuleId, Profile, ProfileBuilder, Settings, Snapshot, StackId, Target,
+    Totals,
 };
+use leakscope_sampling::Scaled;
 use leakscope_session::frame::{Decoded, FrameWord, Marker};
 use leakscope_session::header::{JvmState, Word};
 use leakscope_session::losses::Loss;
 use std::collections::{BTreeMap, HashMap};
 
+/// Addresses asked about at once: the answers take some hundred bytes each.
+const MOST_ASKED: usize = 4096;
+/// Frames added before pages of their names are given back.
+const FRAMES_CHUNK: usize = 4096;
 /// Depths beyond this are not believed.
 const MOST_DEPTH: u64 = 1024;
 
@@ -130,17 +136,20 @@ impl Collector {
         // First, so that blocks that are born during the scan are known for what they are.
         let closed = self.shared.close_epoch();
         let snapshot = self.describe(closed, occasion);
-        let mut rows = Rows::scan(&self.shared, closed);
         let regions = Regions::read(&self.shared, facts);
         self.threads.update(&self.shared, facts);
+        let kept = Kept::choose(&self.shared, |visit| self.visit_live(&regions, visit));
+        let mut rows = Rows::scan(&self.shared, &kept, closed);
         match occasion.is_awaited {
             true => self.residence.update_now(facts.pid),
             false => self.residence.update(facts.pid),
         }
         let mut look = self.residence.look(facts.pid);
-        rows.add_regions(&regions.live, closed, &mut look);
-        self.threads.scan(&self.shared, |thread| rows.add_thread(&thread, closed, &mut look));
-        let stacks = Stacks::read(&self.shared, &rows.stacks());
+        rows.add_regions(&regions.live, &mut look);
+        self.threads.scan(&self.shared, |thread| rows.add_thread(&thread, &mut look));
+        let live = rows.live_stacks();
+        let ids = kept.ids(&self.shared, |id| live.get(id as usize).copied().unwrap_or(false));
+        let stacks = Stacks::read(&self.shared, &ids);
         self.notice_modules(facts, names);
         self.java.update(&self.shared.session().java);
         self.name_native_frames(&stacks, facts, names);
@@ -148,17 +157,21 @@ impl Collector {
         let target = Target { bypassed_by: self.bypassed_by(facts).unwrap_or_default(), ..facts.target() };
         let mut builder = ProfileBuilder::new(target, snapshot, self.settings(occasion));
         let frames = self.add_frames(&mut builder, &stacks);
-        let ids = add_stacks(&mut builder, &stacks, &frames);
-        let others = stacks.others.map(|totals| add_others(&mut builder, &totals));
+        let ids = add_stacks(&mut builder, stacks, &frames);
+        let others = kept.others.map(|totals| add_others(&mut builder, &totals));
         self.add_losses(&mut builder, &rows, occasion);
-        builder.loss("stacks_merged", stacks.merged);
+        builder.loss("stacks_merged", kept.merged);
         builder.loss(Loss::MissedUnmaps.name(), regions.missed_unmaps);
-        drop((stacks, frames));
-        for (depot_stack, row) in rows.into_rows() {
-            // An id beyond the depot is as good as a stack that found no room.
-            let stack = ids.get(&depot_stack).copied().or(others).unwrap_or_else(|| add_unknown(&mut builder));
-            builder.add_row(Row { stack, ..row });
+        drop((regions, frames));
+        let mut rows = rows.into_rows();
+        for row in &mut rows {
+            row.stack = match ids.get(&row.stack.0) {
+                Some(known) => *known,
+                // An id beyond the depot is as good as a stack that found no room.
+                None => others.filter(|_| row.stack == OTHERS).unwrap_or_else(|| add_unknown(&mut builder)),
+            };
         }
+        builder.add_rows(rows);
         builder.memory(facts.memory());
         self.shared.release();
         builder.finish()
@@ -174,6 +187,18 @@ impl Collector {
     pub fn uptime_ms(&self) -> u64 {
         let header = self.shared.session().header;
         clock::uptime_ms(header.get(Word::StartMonotonicNs), header.get(Word::StartUnixNs))
+    }
+
+    /// Calls `visit` with stack and estimated bytes of everything that is live.
+    fn visit_live(&self, regions: &Regions, visit: &mut dyn FnMut(u32, u64)) {
+        let intervals = intervals(&self.shared);
+        self.shared.scan_live(|_, entry| {
+            if let Some(interval) = intervals.get(usize::from(entry.interval)) {
+                visit(entry.stack, Scaled::sample(entry.size, *interval).bytes as u64);
+            }
+        });
+        regions.live.iter().for_each(|region| visit(region.stack, region.bytes()));
+        self.threads.scan(&self.shared, |thread| visit(thread.stack, thread.stack_bytes));
     }
 
     fn describe(&self, closed: u32, occasion: &Occasion) -> Snapshot {
@@ -211,11 +236,12 @@ impl Collector {
             }
         }
         for (index, addresses) in wanted {
-            if let Some(module) = self.modules.known().get(index) {
-                let mut answers = names.names(module, module.open(facts), &addresses);
+            let Some(module) = self.modules.known().get(index) else { continue };
+            for addresses in addresses.chunks(MOST_ASKED) {
+                let mut answers = names.names(module, module.open(facts), addresses);
                 answers.resize(addresses.len(), None);
-                for (address, name) in addresses.into_iter().zip(answers) {
-                    self.native.put(index, address, name.filter(|name| !name.name.is_empty()));
+                for (address, name) in addresses.iter().zip(answers) {
+                    self.native.put(index, *address, name.filter(|name| !name.name.is_empty()));
                 }
             }
         }
@@ -228,13 +254,15 @@ impl Collector {
         let mut add = |word: &FrameWord| match word.decode() {
             Decoded::Native(0) => builder.marker("[damaged frame]"),
             Decoded::Native(address) => self.add_native(builder, &modules, address),
-            Decoded::Java { .. } => {
-                let (function, line) = java.resolve(*word);
-                builder.java_frame(function, line)
-            }
+            Decoded::Java { .. } => java.add(builder, *word),
             Decoded::Marker(marker) => builder.marker(marker.text()),
         };
-        stacks.words.iter().map(&mut add).collect()
+        let mut frames = Vec::with_capacity(stacks.words.len());
+        for words in stacks.words.chunks(FRAMES_CHUNK) {
+            frames.extend(words.iter().map(&mut add));
+            self.shared.release();
+        }
+        frames
     }
 
     fn add_native(&self, builder: &mut ProfileBuilder, modules: &[ModuleId], address: u64) -> FrameId {
@@ -250,7 +278,7 @@ impl Collector {
         }
     }
 
-    fn add_losses(&self, builder: &mut ProfileBuilder, rows: &Rows, occasion: &Occasion) {
+    fn add_losses(&self, builder: &mut ProfileBuilder, rows: &Rows<'_>, occasion: &Occasion) {
         let losses = self.shared.session().losses;
         for loss in Loss::ALL {
             builder.loss(loss.name(), losses.get(*loss));
@@ -259,7 +287,7 @@ impl Collector {
         builder.loss("ring_torn", churn.torn);
         builder.loss("ring_skipped", churn.skipped);
         builder.loss("entries_damaged", rows.damaged);
-        builder.loss("rows_full", rows.left_out);
+        builder.loss("rows_full", rows.moved);
         for (name, count) in &occasion.losses {
             builder.loss(name, *count);
         }
@@ -267,15 +295,13 @@ impl Collector {
 }
 
 /// Adds the stacks with their totals; the result is by id in the depot.
-fn add_stacks(builder: &mut ProfileBuilder, stacks: &Stacks, frames: &[FrameId]) -> HashMap<u32, StackId> {
+fn add_stacks(builder: &mut ProfileBuilder, stacks: Stacks, frames: &[FrameId]) -> HashMap<u32, StackId> {
     let mut ids = HashMap::with_capacity(stacks.stacks.len());
-    let mut list = Vec::new();
-    for stack in &stacks.stacks {
-        list.clear();
-        list.extend(stacks.frames(stack).iter().filter_map(|number| frames.get(*number as usize)));
-        let id = builder.stack(&list);
-        builder.totals(id, &stack.totals);
-        ids.insert(stack.id, id);
+    for stack in stacks.stacks {
+        let (id, totals) = (stack.id, stack.totals);
+        let known = builder.stack(stack.into_frames(frames));
+        builder.totals(known, &totals);
+        ids.insert(id, known);
     }
     ids
 }
@@ -283,7 +309,7 @@ fn add_stacks(builder: &mut ProfileBuilder, stacks: &Stacks, frames: &[FrameId])
 /// Adds the stack that stands for those which are not kept apart.
 fn add_others(builder: &mut ProfileBuilder, totals: &Totals) -> StackId {
     let marker = builder.marker("[other stacks]");
-    let id = builder.stack(&[marker]);
+    let id = builder.stack([marker]);
     builder.totals(id, totals);
     id
 }
@@ -291,5 +317,5 @@ fn add_others(builder: &mut ProfileBuilder, totals: &Totals) -> StackId {
 /// Adds the stack of blocks whose stack is not known.
 fn add_unknown(builder: &mut ProfileBuilder) -> StackId {
     let marker = builder.marker(Marker::DepotFull.text());
-    builder.stack(&[marker])
+    builder.stack([marker])
 }

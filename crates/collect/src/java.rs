@@ -4,7 +4,7 @@
 //! hidden classes lose their address (`Foo$$Lambda.0x00007f12` and `Foo$$Lambda$14/0x0800c3` are both
 //! `Foo$$Lambda`), generated accessors their number.
 
-use leakscope_profile::Function;
+use leakscope_profile::{Code, FrameId, Function, FunctionId, ProfileBuilder};
 use leakscope_session::frame::{Decoded, FrameWord};
 use leakscope_session::java::{JavaTable, Method, NameRef};
 use std::collections::HashMap;
@@ -56,27 +56,39 @@ impl JavaNames {
 pub(crate) struct Resolver<'a> {
     names: &'a JavaNames,
     table: JavaTable<'a>,
-    functions: HashMap<u32, Option<Function>>,
+    /// What was made of each method; `None` where it has no name.
+    functions: HashMap<u32, Option<FunctionId>>,
     text_left: usize,
 }
 
 impl Resolver<'_> {
-    /// Function and line of a Java frame word.
-    pub(crate) fn resolve(&mut self, word: FrameWord) -> (Function, u32) {
-        let unresolved = || Function { name: UNRESOLVED.to_owned(), ..Function::default() };
-        let Decoded::Java { method, .. } = word.decode() else {
-            return (unresolved(), 0);
+    /// Adds the frame of a Java frame word.
+    pub(crate) fn add(&mut self, builder: &mut ProfileBuilder, word: FrameWord) -> FrameId {
+        let (function, line) = match self.find(word) {
+            Some((line, index)) => (self.function_at(builder, index), line),
+            None => (None, 0),
         };
-        let by_line = self.names.lines.get(&word.0).copied();
-        let Some((line, index)) = by_line.or_else(|| Some((0, *self.names.methods.get(&method)?))) else {
-            return (unresolved(), 0);
-        };
-        if !self.functions.contains_key(&index) {
-            let function = self.table.method(index).and_then(|method| self.function(&method));
-            self.functions.insert(index, function);
+        match function {
+            Some(function) => builder.frame_in(Code::Java, function, line, false),
+            None => builder.java_frame(Function { name: UNRESOLVED.to_owned(), ..Function::default() }, 0),
         }
-        let function = self.functions.get(&index).and_then(Clone::clone);
-        function.map_or_else(|| (unresolved(), 0), |function| (function, line))
+    }
+
+    /// Line and method index of a frame word.
+    fn find(&self, word: FrameWord) -> Option<(u32, u32)> {
+        let Decoded::Java { method, .. } = word.decode() else { return None };
+        let by_line = self.names.lines.get(&word.0).copied();
+        by_line.or_else(|| Some((0, *self.names.methods.get(&method)?)))
+    }
+
+    fn function_at(&mut self, builder: &mut ProfileBuilder, index: u32) -> Option<FunctionId> {
+        if let Some(known) = self.functions.get(&index) {
+            return *known;
+        }
+        let function = self.table.method(index).and_then(|method| self.function(&method));
+        let id = function.map(|function| builder.function(function));
+        self.functions.insert(index, id);
+        id
     }
 
     fn function(&mut self, method: &Method) -> Option<Function> {

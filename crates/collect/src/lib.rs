@@ -31,6 +31,7 @@ mod interval;
 mod java;
 mod jvm;
 mod jvm_counters;
+mod kept;
 mod liveness;
 mod machine;
 mod meter;

@@ -3,8 +3,9 @@
 //! `symbolize` stands on the same floor, so this crate defines what it needs as a trait; the CLI joins the two.
 
 use crate::modules::KnownModule;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::sync::Arc;
 
 /// A function's name, as far as it is known while the target runs: no file, no line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -46,40 +47,38 @@ impl NativeNames for NoNames {
     }
 }
 
-/// Addresses whose answers are kept.
-const MOST_ADDRESSES: usize = 1 << 20;
+/// Addresses whose answers are kept: 8 MiB.
+const MOST_ADDRESSES: usize = 1 << 17;
 
 /// Answers of a symbolizer, by module and return address.
 #[derive(Default)]
 pub(crate) struct NativeCache {
-    names: Vec<NativeName>,
-    ids: HashMap<NativeName, u32>,
-    known: HashMap<(usize, u64), Option<u32>>,
+    /// Every name once.
+    names: HashSet<Arc<NativeName>>,
+    known: HashMap<(u32, u64), Option<Arc<NativeName>>>,
 }
 
 impl NativeCache {
     /// Whether nothing has been asked about this address yet.
     pub(crate) fn is_new(&self, module: usize, address: u64) -> bool {
-        self.known.len() < MOST_ADDRESSES && !self.known.contains_key(&(module, address))
+        self.known.len() < MOST_ADDRESSES && !self.known.contains_key(&(module as u32, address))
     }
 
     /// Keeps an answer.
     pub(crate) fn put(&mut self, module: usize, address: u64, name: Option<NativeName>) {
-        let id = name.map(|name| match self.ids.get(&name) {
-            Some(id) => *id,
+        let name = name.map(|name| match self.names.get(&name) {
+            Some(known) => Arc::clone(known),
             None => {
-                let id = self.names.len() as u32;
-                self.names.push(name.clone());
-                self.ids.insert(name, id);
-                id
+                let name = Arc::new(name);
+                self.names.insert(Arc::clone(&name));
+                name
             }
         });
-        self.known.insert((module, address), id);
+        self.known.insert((module as u32, address), name);
     }
 
     /// The name at an address, if there was one.
     pub(crate) fn get(&self, module: usize, address: u64) -> Option<&NativeName> {
-        let id = (*self.known.get(&(module, address))?)?;
-        self.names.get(id as usize)
+        self.known.get(&(module as u32, address))?.as_deref()
     }
 }

@@ -1,5 +1,11 @@
 //! The live set by row: what a scan of the live table adds up to.
+//!
+//! A row is one stack, kind, birth epoch and sampling interval. In exact mode every stack that leaks would have one more
+//! with each snapshot, so there is a bound. Where it is reached, births are told apart more coarsely: two epochs become
+//! one, then four. What has grown since an earlier snapshot comes out the same, since every block is still in one row; the
+//! error of sampled growth is then stated larger than it is.
 
+use crate::kept::Kept;
 use crate::residence::Look;
 use crate::shared::SharedSession;
 use leakscope_profile::{Kind, Row, StackId};
@@ -8,15 +14,18 @@ use leakscope_session::header::INTERVALS;
 use leakscope_session::live::Entry;
 use leakscope_session::regions::{Region, RegionKind};
 use leakscope_session::threads::Thread;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 
-/// More rows than this are not kept apart by epoch: a bound for hostile sessions.
-const MOST_ROWS: usize = 1 << 20;
+/// Rows kept apart: three for each stack that is.
+const MOST_ROWS: usize = 1 << 16;
 /// Larger blocks do not exist: the address space has 47 bits.
 const MOST_SIZE: u64 = 1 << 47;
+/// The stack, in rows, of all stacks that are not kept apart.
+pub(crate) const OTHERS: StackId = StackId(u32::MAX);
 
-/// A row's key: stack in the depot, kind, epoch, sampling interval in bytes.
-type Key = (u32, Kind, u32, u64);
+/// A row's key, as [`Row::key`].
+type Key = (StackId, Kind, u32, u64);
 
 /// Something that is live, as a table of the session holds it.
 struct Live {
@@ -29,22 +38,32 @@ struct Live {
 }
 
 /// The rows of one scan, by stack of the depot.
-#[derive(Default)]
-pub(crate) struct Rows {
-    rows: HashMap<Key, Row>,
+pub(crate) struct Rows<'k> {
+    kept: &'k Kept,
+    /// The epoch that the snapshot closes.
+    closed: u32,
+    /// Epochs that share a row; a power of two.
+    epochs_per_row: u32,
+    rows: Vec<Row>,
+    index: HashMap<Key, u32>,
     /// Entries that cannot be true.
     pub(crate) damaged: u64,
-    /// Entries whose row found no room.
-    pub(crate) left_out: u64,
+    /// Entries that went to [`OTHERS`] because their row found no room.
+    pub(crate) moved: u64,
 }
 
-impl Rows {
+/// The intervals of a session, by their codes.
+pub(crate) fn intervals(shared: &SharedSession) -> [Interval; INTERVALS] {
+    let header = shared.session().header;
+    std::array::from_fn(|code| Interval::from_bytes(header.interval(code as u16)))
+}
+
+impl<'k> Rows<'k> {
     /// Scans the live table for what was born in epoch `closed` or before. Stack ids are those of the depot.
-    pub(crate) fn scan(shared: &SharedSession, closed: u32) -> Self {
-        let header = shared.session().header;
-        let intervals: [Interval; INTERVALS] =
-            std::array::from_fn(|code| Interval::from_bytes(header.interval(code as u16)));
-        let mut rows = Self::default();
+    pub(crate) fn scan(shared: &SharedSession, kept: &'k Kept, closed: u32) -> Self {
+        let intervals = intervals(shared);
+        let mut rows =
+            Self { kept, closed, epochs_per_row: 1, rows: Vec::new(), index: HashMap::new(), damaged: 0, moved: 0 };
         shared.scan_live(|_, entry| {
             let interval = intervals.get(usize::from(entry.interval)).copied();
             match interval {
@@ -59,8 +78,9 @@ impl Rows {
         rows
     }
 
-    /// Adds the mappings that were made in epoch `closed` or before: each is recorded, so none is scaled.
-    pub(crate) fn add_regions(&mut self, regions: &[Region], closed: u32, look: &mut Look<'_>) {
+    /// Adds the mappings that were made in the epoch that is closed or before: each is recorded, so none is scaled.
+    pub(crate) fn add_regions(&mut self, regions: &[Region], look: &mut Look<'_>) {
+        let closed = self.closed;
         for region in regions.iter().filter(|region| region.epoch <= closed) {
             let kind = match region.kind {
                 RegionKind::File => Kind::MmapFile,
@@ -72,11 +92,11 @@ impl Rows {
         }
     }
 
-    /// Adds a thread, if it was created in epoch `closed` or before. One on a stack that the program provides counts
-    /// for a byte: rows have no empty blocks.
-    pub(crate) fn add_thread(&mut self, thread: &Thread, closed: u32, look: &mut Look<'_>) {
+    /// Adds a thread, if it was created in the epoch that is closed or before. One on a stack that the program provides
+    /// counts for a byte: rows have no empty blocks.
+    pub(crate) fn add_thread(&mut self, thread: &Thread, look: &mut Look<'_>) {
         let Thread { stack, epoch, stack_bytes, birth_ms, .. } = *thread;
-        if epoch <= closed {
+        if epoch <= self.closed {
             let resident = look.stack(thread);
             self.add_exact(&Live { kind: Kind::Thread, stack, epoch, bytes: stack_bytes, birth_ms, resident });
         }
@@ -90,29 +110,28 @@ impl Rows {
         }
     }
 
-    /// Stacks of which something is live.
-    pub(crate) fn stacks(&self) -> HashSet<u32> {
-        self.rows.keys().map(|key| key.0).collect()
+    /// Whether something is live of each stack of the depot, by its id.
+    pub(crate) fn live_stacks(&self) -> Vec<bool> {
+        let ids = || self.rows.iter().map(|row| row.stack).filter(|stack| *stack != OTHERS);
+        let mut live = vec![false; ids().max().map_or(0, |most| most.0 as usize + 1)];
+        ids().for_each(|id| live[id.0 as usize] = true);
+        live
     }
 
-    /// The rows, each with its stack of the depot; the id in the row itself is still to be set.
-    pub(crate) fn into_rows(self) -> impl Iterator<Item = (u32, Row)> {
-        self.rows.into_iter().map(|(key, row)| (key.0, row))
+    /// The rows. Their stacks are still those of the depot, or [`OTHERS`].
+    pub(crate) fn into_rows(self) -> Vec<Row> {
+        self.rows
     }
 
     fn add(&mut self, live: &Live, interval: Interval) {
-        let key = (live.stack, live.kind, live.epoch, interval.bytes());
-        if self.rows.len() >= MOST_ROWS && !self.rows.contains_key(&key) {
-            self.left_out = self.left_out.saturating_add(1);
-            return;
-        }
         // The sampler takes 0 bytes for 1.
         let size = live.bytes.max(1);
         let scaled = Scaled::sample(size, interval);
+        let stack = if self.kept.contains(live.stack) { StackId(live.stack) } else { OTHERS };
         let one = Row {
-            stack: StackId(0),
+            stack,
             kind: live.kind,
-            epoch: live.epoch,
+            epoch: self.rounded(live.epoch),
             interval_bytes: interval.bytes(),
             samples: 1,
             bytes: scaled.bytes,
@@ -124,13 +143,54 @@ impl Rows {
             oldest_ms: live.birth_ms,
             resident_bytes: live.resident.map(|resident| resident.min(size)),
         };
-        let row = self.rows.entry(key).or_insert(Row { samples: 0, ..one });
-        if row.samples == 0 {
-            *row = one;
-        } else if row.bytes_observed.checked_add(size).is_some() {
-            row.add(&one);
-        } else {
+        if !self.add_row(one) {
             self.damaged = self.damaged.saturating_add(1);
+        }
+    }
+
+    /// `false` if the sum would be more than any memory has.
+    fn add_row(&mut self, mut one: Row) -> bool {
+        if self.rows.len() >= MOST_ROWS && !self.index.contains_key(&one.key()) {
+            self.coarsen();
+            one.epoch = self.rounded(one.epoch);
+            if self.rows.len() >= MOST_ROWS && !self.index.contains_key(&one.key()) {
+                self.moved = self.moved.saturating_add(1);
+                one.stack = OTHERS;
+            }
+        }
+        match self.index.entry(one.key()) {
+            Place::Vacant(place) => {
+                place.insert(self.rows.len() as u32);
+                self.rows.push(one);
+                true
+            }
+            Place::Occupied(place) => {
+                let row = &mut self.rows[*place.get() as usize];
+                let fits = row.bytes_observed.checked_add(one.bytes_observed).is_some();
+                if fits {
+                    row.add(&one);
+                }
+                fits
+            }
+        }
+    }
+
+    /// The epoch under which births in this one are counted: the last of those that share a row.
+    fn rounded(&self, epoch: u32) -> u32 {
+        (epoch | (self.epochs_per_row - 1)).min(self.closed)
+    }
+
+    /// Lets more epochs share a row, until there is room for as many rows again, or nothing is left to be gained.
+    fn coarsen(&mut self) {
+        while self.rows.len() > MOST_ROWS / 2 && self.epochs_per_row <= self.closed {
+            self.epochs_per_row *= 2;
+            self.index.clear();
+            for mut row in std::mem::take(&mut self.rows) {
+                row.epoch = self.rounded(row.epoch);
+                if !self.add_row(row) {
+                    self.damaged = self.damaged.saturating_add(row.samples);
+                }
+            }
         }
     }
 }

@@ -169,6 +169,18 @@ impl ProfileBuilder {
         }
     }
 
+    /// Adds many rows, as [`ProfileBuilder::add_row`] does with each. A list that is given to a builder without rows is kept
+    /// without a copy.
+    pub fn add_rows(&mut self, rows: Vec<Row>) {
+        if self.profile.rows.is_empty() {
+            self.profile.rows = rows;
+            self.merge_rows();
+            self.merge_at = MERGE_AT.max(self.profile.rows.len() * 2);
+        } else {
+            rows.into_iter().for_each(|row| self.add_row(row));
+        }
+    }
+
     /// Adds to what was ever allocated from a stack. Adds, because two stacks of a session can become one here.
     ///
     /// # Panics
@@ -288,8 +300,8 @@ mod tests {
     fn the_key_of_a_row_is_stack_kind_epoch_and_interval() {
         let mut builder = builder();
         let marker = builder.marker("[depot full]");
-        let (a, b) = (builder.stack([]), builder.stack(&[marker]));
-        assert_eq!(builder.stack(&[marker]), b);
+        let (a, b) = (builder.stack([]), builder.stack([marker]));
+        assert_eq!(builder.stack([marker]), b);
         let one = block(a, 8, 0.5);
         for block in [
             Block { epoch: 4, ..one },
@@ -348,7 +360,7 @@ mod tests {
         let ids = paths.map(|path| builder.module(module(path)));
         assert_eq!(builder.module(module("/bin/app")), ids[1]);
         let frames = ids.map(|id| builder.native_frame(Some(id), 0x10));
-        builder.stack(&frames);
+        builder.stack(frames);
         let profile = builder.finish();
         let of = |frame: &FrameId| match profile.frames[frame.0 as usize].code {
             Code::Native { module: Some(id), .. } => profile.modules[id.0 as usize].path.as_str(),

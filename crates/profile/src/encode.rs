@@ -348,7 +348,7 @@ mod tests {
         let module = module.map(|path| builder.module(Module { path: path.to_owned(), ..Module::default() }));
         let native = builder.native_frame(module, 0x1000);
         let java = builder.java_frame(Function { name: "a.B.c".to_owned(), ..Function::default() }, 7);
-        let stack = builder.stack(&[native, java]);
+        let stack = builder.stack([native, java]);
         builder.add_block(&Block {
             stack,
             kind: Kind::Malloc,

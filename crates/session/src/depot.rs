@@ -165,6 +165,12 @@ impl<'a> Depot<'a> {
         true
     }
 
+    /// How many frames `stack` has, as its writer has noted it (for readers: a claim, [`Depot::frames`] tells the truth).
+    pub fn depth(&self, stack: u32) -> u32 {
+        let node = self.stack_word(stack, 1).map_or(0, |word| word.load(Ordering::Acquire) as u32);
+        self.node_word(node, 0).map_or(0, |word| word.load(Ordering::Relaxed) as u32)
+    }
+
     fn enter(&self, hash: u64, frames: &[FrameWord]) -> Interned {
         if self.stack_ids() as usize + 1 >= self.stacks.len() / STACK_WORDS {
             return FULL; // before nodes are spent on it

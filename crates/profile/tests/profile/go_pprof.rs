@@ -84,9 +84,9 @@ fn deflater(base: u64) -> Profile {
     let deflater = builder.java_frame(java("java/util/zip/Deflater", "<init>"), 97);
     let compress = builder.java_frame(java("com/acme/log/ExceptionLogger", "compress"), 88);
     let truncated = builder.marker("[truncated]");
-    let leak = builder.stack(&[init, deflater, compress, truncated]);
-    let mapped = builder.stack(&[unknown, compress]);
-    let dead = builder.stack(&[deflater]);
+    let leak = builder.stack([init, deflater, compress, truncated]);
+    let mapped = builder.stack([unknown, compress]);
+    let dead = builder.stack([deflater]);
     let block = Block {
         stack: leak,
         kind: Kind::Malloc,

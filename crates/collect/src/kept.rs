@@ -1,0 +1,146 @@
+//! Which stacks of a session a profile keeps apart.
+//!
+//! A service that churns fills the depot over the days: 131,072 stacks, most of which allocated a few blocks long ago;
+//! in exact mode a million. Writing them all at each snapshot would take hundreds of MiB beside the target and more disk
+//! than the budget. So of the stacks of which something is live those with most live bytes are kept apart, and of the
+//! others those that allocated most. The rest is added up under `[other stacks]`, which keeps all sums right, and
+//! counted.
+
+use crate::shared::SharedSession;
+use crate::stacks::totals;
+use leakscope_profile::Totals;
+use leakscope_session::depot::{Counter, FULL_STACK, MAX_DEPTH};
+use std::ops::RangeInclusive;
+
+/// Stacks looked at: what exact mode has room for.
+const MOST_STACKS: u32 = 1 << 20;
+/// Stacks kept apart.
+const MOST_KEPT: usize = 20 << 10;
+/// Frames of all stacks that are kept apart: 146 each, 12 MiB.
+pub(crate) const MOST_FRAMES: usize = 3 << 20;
+/// Stacks of which nothing is live: at most so many are kept apart, and at least so many where they exist.
+const IDLE: RangeInclusive<usize> = (1 << 12)..=(1 << 14);
+/// Stacks looked at before pages are given back.
+const CHUNK: u32 = 512;
+
+/// Which stacks are kept apart.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// A bit for each stack; `None`: all are.
+    bits: Option<Vec<u64>>,
+    /// What was ever allocated from the others.
+    pub(crate) others: Option<Totals>,
+    /// How many those are.
+    pub(crate) merged: u64,
+}
+
+/// A stack of the depot that may be kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    bytes: u64,
+    id: u32,
+    depth: u32,
+}
+
+impl Kept {
+    /// Chooses. `scan` calls its argument with the stack and the bytes of everything that is live; it is only called
+    /// where there are too many stacks to keep all.
+    pub(crate) fn choose(shared: &SharedSession, scan: impl FnOnce(&mut dyn FnMut(u32, u64))) -> Self {
+        if !is_crowded(shared) {
+            return Self::default();
+        }
+        let mut live = vec![0u64; ids(shared) as usize + 1];
+        scan(&mut |stack, bytes| {
+            if let Some(sum) = live.get_mut(stack as usize) {
+                // A block of no bytes lives as well.
+                *sum = sum.saturating_add(bytes.max(1));
+            }
+        });
+        let (mut with_live, mut idle) = (Vec::new(), Vec::new());
+        for (id, live) in (FULL_STACK..).zip(live) {
+            let depth = depth(shared, id);
+            match live {
+                0 if has_allocated(shared, id) => {
+                    let bytes = shared.session().depot.counter(id, Counter::Bytes);
+                    idle.push(Candidate { bytes, id, depth });
+                }
+                0 => {}
+                bytes => with_live.push(Candidate { bytes, id, depth }),
+            }
+            if id % CHUNK == CHUNK - 1 {
+                shared.release();
+            }
+        }
+        let mut kept = Self::default();
+        kept.take(shared, with_live, idle);
+        shared.release();
+        kept
+    }
+
+    /// Whether a stack is kept apart.
+    pub(crate) fn contains(&self, id: u32) -> bool {
+        let Some(bits) = &self.bits else { return true };
+        bits.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
+    }
+
+    /// The stacks to be read, in the order of the depot: those that are kept and either live or ever allocated.
+    pub(crate) fn ids(&self, shared: &SharedSession, is_live: impl Fn(u32) -> bool) -> Vec<u32> {
+        (FULL_STACK..=ids(shared))
+            .filter(|id| self.contains(*id) && (is_live(*id) || has_allocated(shared, *id)))
+            .collect()
+    }
+
+    fn take(&mut self, shared: &SharedSession, with_live: Vec<Candidate>, idle: Vec<Candidate>) {
+        let most_live = MOST_KEPT - idle.len().min(*IDLE.start());
+        let most_idle = MOST_KEPT.saturating_sub(with_live.len()).clamp(*IDLE.start(), *IDLE.end());
+        let mut bits = vec![0u64; ids(shared) as usize / 64 + 1];
+        let mut frames = 0;
+        for (mut candidates, most, most_frames) in
+            [(with_live, most_live, MOST_FRAMES / 8 * 7), (idle, most_idle, MOST_FRAMES)]
+        {
+            candidates.sort_unstable_by(|a, b| b.cmp(a));
+            let mut left = most;
+            for Candidate { id, depth, .. } in candidates {
+                let with_this = frames + depth as usize;
+                if left > 0 && with_this <= most_frames {
+                    frames = with_this;
+                    left -= 1;
+                    if let Some(word) = bits.get_mut(id as usize / 64) {
+                        *word |= 1 << (id % 64);
+                    }
+                    continue;
+                }
+                left = 0;
+                self.others.get_or_insert_default().add(&totals(shared, id));
+                self.merged += 1;
+            }
+        }
+        self.bits = Some(bits);
+    }
+}
+
+fn ids(shared: &SharedSession) -> u32 {
+    shared.session().depot.stack_ids().min(MOST_STACKS)
+}
+
+fn depth(shared: &SharedSession, id: u32) -> u32 {
+    shared.session().depot.depth(id).min(MAX_DEPTH as u32)
+}
+
+/// Whether the depot holds more than can be kept.
+fn is_crowded(shared: &SharedSession) -> bool {
+    let ids = ids(shared);
+    if ids as usize > *IDLE.end() {
+        return true;
+    }
+    let frames: usize = (FULL_STACK..=ids).map(|id| depth(shared, id) as usize).sum();
+    shared.release();
+    frames > MOST_FRAMES
+}
+
+/// Whether a stack ever allocated from malloc. A profile does not say of what kind totals were: without anything live,
+/// mappings would pass for malloc.
+fn has_allocated(shared: &SharedSession, id: u32) -> bool {
+    let depot = shared.session().depot;
+    depot.counter(id, Counter::Samples) > depot.counter(id, Counter::Mapped)
+}
