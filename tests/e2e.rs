@@ -23,6 +23,7 @@ mod obstacles;
 mod processes;
 mod resident;
 mod run;
+mod small;
 mod threads;
 mod tools;
 mod users;

@@ -255,24 +255,3 @@ fn a_jvm_behind_a_shell_is_recorded() {
     // The report of the recording takes the JVM, and says that there is another.
     assert_eq!(sandbox.report_of(&recording)["target"]["pid"], jvm.target.pid);
 }
-
-/// It shares the target's memory limit.
-#[test]
-fn leakscope_itself_stays_small() {
-    let sandbox = Sandbox::new();
-    let run = sandbox.run().args(&["--sample", "1", "--interval", "500ms"]).target(machine::java(17));
-    let run = run.targets(&["-Xmx128m", "-cp"]).target(programs::java()).targets(&["Busy", "60000"]);
-    let mut running = run.start();
-    assert_eq!(running.line(), "ready");
-    let pid = running.recorded_pid().to_string();
-    for number in 0..3 {
-        let file = sandbox.path().join(format!("{number}.prof"));
-        sandbox.command("snapshot").arg(&pid).arg("-o").arg(file).finish().expect_code(0);
-    }
-    let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("its status");
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its largest resident set");
-    let most_kib: u64 = most.trim().trim_end_matches(" kB").parse().expect("a number");
-    running.signal(15);
-    running.ended().expect_code(128 + 15);
-    assert!(most_kib <= 64 * 1024, "{most_kib} KiB");
-}

@@ -9,7 +9,7 @@ use crate::run::launch::{self, FORWARDED, Preload, SignalSet};
 use crate::run::oom::OomWatch;
 use crate::run::recorder::{Happening, Plan, Recorder};
 use crate::run::signals::{self, Recipient};
-use crate::run::{messages, output, preflight};
+use crate::run::{heap, messages, output, preflight};
 use crate::say::{say, warn};
 use crate::shim_file;
 use crate::sizes::MaxCpu;
@@ -72,6 +72,7 @@ struct Run {
 fn record(args: &RunArgs, mut child: Child, run: &mut Run) -> u8 {
     let started = Instant::now();
     let mut oom_watch = OomWatch::new(run.facts.cgroup());
+    heap::keep_large_blocks_apart();
     let recipient = Recipient::default();
     recipient.set(Some(child.id()));
     if let Err(error) = signals::forward(recipient.clone()) {

@@ -12,6 +12,7 @@
 pub mod finished;
 pub mod folder;
 pub mod front;
+pub mod heap;
 pub mod launch;
 pub mod messages;
 pub mod oom;

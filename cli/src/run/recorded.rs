@@ -3,6 +3,7 @@
 use crate::clock::{time_of_day, unix_ms, unix_seconds};
 use crate::run::finished::{Finished, Unwritten, is_launcher};
 use crate::run::folder::Folder;
+use crate::run::heap;
 use crate::run::messages;
 use crate::run::oom::{OomKill, OomWatch};
 use crate::run::pace::Pace;
@@ -197,7 +198,7 @@ impl Recorded {
         let added = self.folder.add(&profile);
         self.live_samples = profile.rows.iter().map(|row| row.samples).sum();
         drop(profile);
-        give_memory_back();
+        heap::give_back();
         match added {
             Ok(name) => {
                 self.unwritten.written();
@@ -330,16 +331,5 @@ impl Recorded {
             self.reached = level;
         }
         None
-    }
-}
-
-/// Gives the memory that a snapshot took back to the system: leakscope shares the target's limit, and the next one is
-/// a minute away.
-#[allow(unsafe_code)] // malloc_trim
-fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: takes an integer; frees nothing that is in use.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }

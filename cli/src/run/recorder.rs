@@ -5,6 +5,7 @@ use crate::clock::{rfc3339, time_of_day, unix_seconds};
 use crate::run::finished::Finished;
 use crate::run::folder::Folder;
 use crate::run::front::Front;
+use crate::run::heap;
 use crate::run::messages;
 use crate::run::output::process_folder;
 use crate::run::preflight;
@@ -327,7 +328,10 @@ impl Recorder {
         };
         let profile = process.snapshot(REQUEST, &mut self.symbols);
         let mut bytes = Vec::new();
-        match leakscope_profile::write(&profile, &mut bytes) {
+        let written = leakscope_profile::write(&profile, &mut bytes);
+        drop(profile);
+        heap::give_back();
+        match written {
             Ok(()) => self.front.reply(peer, Ok(&bytes)),
             Err(error) => self.front.reply(peer, Err(&error.to_string())),
         }

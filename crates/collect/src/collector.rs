@@ -11,7 +11,7 @@ use crate::modules::{self, Modules};
 use crate::native::{NativeCache, NativeNames};
 use crate::regions::Regions;
 use crate::residence::Residence;
-use crate::rows::{OTHERS, Rows, intervals};
+use crate::rows::{Found, OTHERS, Rows, intervals};
 use crate::shared::SharedSession;
 use crate::stacks::Stacks;
 use crate::threads::Threads;
@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, HashMap};
 /// Addresses asked about at once: the answers take some hundred bytes each.
 const MOST_ASKED: usize = 4096;
 /// Frames added before pages of their names are given back.
-const FRAMES_CHUNK: usize = 4096;
+const FRAMES_CHUNK: usize = 256;
 /// Depths beyond this are not believed.
 const MOST_DEPTH: u64 = 1024;
 
@@ -147,11 +147,13 @@ impl Collector {
         let mut look = self.residence.look(facts.pid);
         rows.add_regions(&regions.live, &mut look);
         self.threads.scan(&self.shared, |thread| rows.add_thread(&thread, &mut look));
-        let live = rows.live_stacks();
+        let mut found = rows.finish();
+        let live = found.live_stacks();
         let ids = kept.ids(&self.shared, |id| live.get(id as usize).copied().unwrap_or(false));
         let stacks = Stacks::read(&self.shared, &ids);
         self.notice_modules(facts, names);
         self.java.update(&self.shared.session().java);
+        self.shared.release();
         self.name_native_frames(&stacks, facts, names);
 
         let target = Target { bypassed_by: self.bypassed_by(facts).unwrap_or_default(), ..facts.target() };
@@ -159,19 +161,18 @@ impl Collector {
         let frames = self.add_frames(&mut builder, &stacks);
         let ids = add_stacks(&mut builder, stacks, &frames);
         let others = kept.others.map(|totals| add_others(&mut builder, &totals));
-        self.add_losses(&mut builder, &rows, occasion);
+        self.add_losses(&mut builder, &found, occasion);
         builder.loss("stacks_merged", kept.merged);
         builder.loss(Loss::MissedUnmaps.name(), regions.missed_unmaps);
         drop((regions, frames));
-        let mut rows = rows.into_rows();
-        for row in &mut rows {
+        for row in &mut found.rows {
             row.stack = match ids.get(&row.stack.0) {
                 Some(known) => *known,
                 // An id beyond the depot is as good as a stack that found no room.
                 None => others.filter(|_| row.stack == OTHERS).unwrap_or_else(|| add_unknown(&mut builder)),
             };
         }
-        builder.add_rows(rows);
+        builder.add_rows(found.rows);
         builder.memory(facts.memory());
         self.shared.release();
         builder.finish()
@@ -262,6 +263,8 @@ impl Collector {
             frames.extend(words.iter().map(&mut add));
             self.shared.release();
         }
+        let unnamed = java.unnamed;
+        builder.loss(Loss::NamesFull.name(), unnamed);
         frames
     }
 
@@ -278,7 +281,7 @@ impl Collector {
         }
     }
 
-    fn add_losses(&self, builder: &mut ProfileBuilder, rows: &Rows<'_>, occasion: &Occasion) {
+    fn add_losses(&self, builder: &mut ProfileBuilder, found: &Found, occasion: &Occasion) {
         let losses = self.shared.session().losses;
         for loss in Loss::ALL {
             builder.loss(loss.name(), losses.get(*loss));
@@ -286,8 +289,8 @@ impl Collector {
         let churn = self.churn();
         builder.loss("ring_torn", churn.torn);
         builder.loss("ring_skipped", churn.skipped);
-        builder.loss("entries_damaged", rows.damaged);
-        builder.loss("rows_full", rows.moved);
+        builder.loss("entries_damaged", found.damaged);
+        builder.loss("rows_full", found.moved);
         for (name, count) in &occasion.losses {
             builder.loss(name, *count);
         }

@@ -15,8 +15,8 @@ pub(crate) const UNRESOLVED: &str = "[unresolved java method]";
 const MOST_ENTRIES: u32 = 1 << 20;
 /// Longest name, bytes; longer ones are cut.
 const MOST_NAME: usize = 1024;
-/// Text made in one snapshot: a bound for tables whose entries all refer to the same long name.
-const MOST_TEXT: usize = 32 << 20;
+/// Text made in one snapshot, bytes: of some 40,000 methods. Methods beyond it have no names.
+const MOST_TEXT: usize = 12 << 20;
 
 /// What the Java table has told so far.
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl JavaNames {
 
     /// Starts looking frames up.
     pub(crate) fn resolver<'a>(&'a self, table: JavaTable<'a>) -> Resolver<'a> {
-        Resolver { names: self, table, functions: HashMap::new(), text_left: MOST_TEXT }
+        Resolver { names: self, table, functions: HashMap::new(), text_left: MOST_TEXT, unnamed: 0 }
     }
 }
 
@@ -59,6 +59,8 @@ pub(crate) struct Resolver<'a> {
     /// What was made of each method; `None` where it has no name.
     functions: HashMap<u32, Option<FunctionId>>,
     text_left: usize,
+    /// Methods for whose names there was no room.
+    pub(crate) unnamed: u64,
 }
 
 impl Resolver<'_> {
@@ -86,12 +88,13 @@ impl Resolver<'_> {
             return *known;
         }
         let function = self.table.method(index).and_then(|method| self.function(&method));
+        let function = function.filter(|function| self.pay_for(function));
         let id = function.map(|function| builder.function(function));
         self.functions.insert(index, id);
         id
     }
 
-    fn function(&mut self, method: &Method) -> Option<Function> {
+    fn function(&self, method: &Method) -> Option<Function> {
         let class = self.text(method.class)?;
         let name = self.text(method.name)?;
         let signature = self.text(method.signature).unwrap_or_default();
@@ -107,15 +110,25 @@ impl Resolver<'_> {
         Some(Function { name: format!("{}.{name}", class.replace('/', ".")), system_name, file })
     }
 
-    /// A name of the table, `None` if it is empty or the allowance is used up.
-    fn text(&mut self, name: NameRef) -> Option<String> {
+    /// Whether there is room for the names of one more method.
+    fn pay_for(&mut self, function: &Function) -> bool {
+        let bytes = function.name.len() + function.system_name.len() + function.file.len();
+        let left = self.text_left.checked_sub(bytes);
+        match left {
+            Some(left) => self.text_left = left,
+            None => self.unnamed += 1,
+        }
+        left.is_some()
+    }
+
+    /// A name of the table, `None` if it is empty.
+    fn text(&self, name: NameRef) -> Option<String> {
         let mut bytes = Vec::new();
         self.table.name(name, |byte| {
             if bytes.len() < MOST_NAME {
                 bytes.push(byte);
             }
         });
-        self.text_left = self.text_left.checked_sub(bytes.len())?;
         // Modified UTF-8 differs in characters outside the basic plane only.
         let text: String = String::from_utf8_lossy(&bytes).chars().filter(|c| !c.is_control()).collect();
         (!text.is_empty()).then_some(text)

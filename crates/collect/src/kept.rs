@@ -16,8 +16,8 @@ use std::ops::RangeInclusive;
 const MOST_STACKS: u32 = 1 << 20;
 /// Stacks kept apart.
 const MOST_KEPT: usize = 20 << 10;
-/// Frames of all stacks that are kept apart: 146 each, 12 MiB.
-pub(crate) const MOST_FRAMES: usize = 3 << 20;
+/// Frames of all stacks that are kept apart: 100 each, 8 MiB.
+pub(crate) const MOST_FRAMES: usize = 2 << 20;
 /// Stacks of which nothing is live: at most so many are kept apart, and at least so many where they exist.
 const IDLE: RangeInclusive<usize> = (1 << 12)..=(1 << 14);
 /// Stacks looked at before pages are given back.
@@ -79,7 +79,7 @@ impl Kept {
 
     /// Whether a stack is kept apart.
     pub(crate) fn contains(&self, id: u32) -> bool {
-        let Some(bits) = &self.bits else { return true };
+        let Some(bits) = &self.bits else { return id <= MOST_STACKS };
         bits.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
     }
 

@@ -69,7 +69,10 @@ impl NativeCache {
         let name = name.map(|name| match self.names.get(&name) {
             Some(known) => Arc::clone(known),
             None => {
-                let name = Arc::new(name);
+                let NativeName { mut name, mut system_name } = name;
+                name.shrink_to_fit();
+                system_name.shrink_to_fit();
+                let name = Arc::new(NativeName { name, system_name });
                 self.names.insert(Arc::clone(&name));
                 name
             }

@@ -44,8 +44,15 @@ pub(crate) struct Rows<'k> {
     closed: u32,
     /// Epochs that share a row; a power of two.
     epochs_per_row: u32,
-    rows: Vec<Row>,
     index: HashMap<Key, u32>,
+    found: Found,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The rows. Their stacks are still those of the depot, or [`OTHERS`].
+    pub(crate) rows: Vec<Row>,
     /// Entries that cannot be true.
     pub(crate) damaged: u64,
     /// Entries that went to [`OTHERS`] because their row found no room.
@@ -62,8 +69,7 @@ impl<'k> Rows<'k> {
     /// Scans the live table for what was born in epoch `closed` or before. Stack ids are those of the depot.
     pub(crate) fn scan(shared: &SharedSession, kept: &'k Kept, closed: u32) -> Self {
         let intervals = intervals(shared);
-        let mut rows =
-            Self { kept, closed, epochs_per_row: 1, rows: Vec::new(), index: HashMap::new(), damaged: 0, moved: 0 };
+        let mut rows = Self { kept, closed, epochs_per_row: 1, index: HashMap::new(), found: Found::default() };
         shared.scan_live(|_, entry| {
             let interval = intervals.get(usize::from(entry.interval)).copied();
             match interval {
@@ -72,7 +78,7 @@ impl<'k> Rows<'k> {
                         rows.add(&sampled(&entry), interval);
                     }
                 }
-                _ => rows.damaged = rows.damaged.saturating_add(1),
+                _ => rows.found.damaged = rows.found.damaged.saturating_add(1),
             }
         });
         rows
@@ -106,21 +112,13 @@ impl<'k> Rows<'k> {
         if live.bytes <= MOST_SIZE {
             self.add(live, Interval::from_bytes(1));
         } else {
-            self.damaged = self.damaged.saturating_add(1);
+            self.found.damaged = self.found.damaged.saturating_add(1);
         }
     }
 
-    /// Whether something is live of each stack of the depot, by its id.
-    pub(crate) fn live_stacks(&self) -> Vec<bool> {
-        let ids = || self.rows.iter().map(|row| row.stack).filter(|stack| *stack != OTHERS);
-        let mut live = vec![false; ids().max().map_or(0, |most| most.0 as usize + 1)];
-        ids().for_each(|id| live[id.0 as usize] = true);
-        live
-    }
-
-    /// The rows. Their stacks are still those of the depot, or [`OTHERS`].
-    pub(crate) fn into_rows(self) -> Vec<Row> {
-        self.rows
+    /// What was found in all.
+    pub(crate) fn finish(self) -> Found {
+        self.found
     }
 
     fn add(&mut self, live: &Live, interval: Interval) {
@@ -144,28 +142,28 @@ impl<'k> Rows<'k> {
             resident_bytes: live.resident.map(|resident| resident.min(size)),
         };
         if !self.add_row(one) {
-            self.damaged = self.damaged.saturating_add(1);
+            self.found.damaged = self.found.damaged.saturating_add(1);
         }
     }
 
     /// `false` if the sum would be more than any memory has.
     fn add_row(&mut self, mut one: Row) -> bool {
-        if self.rows.len() >= MOST_ROWS && !self.index.contains_key(&one.key()) {
+        if self.found.rows.len() >= MOST_ROWS && !self.index.contains_key(&one.key()) {
             self.coarsen();
             one.epoch = self.rounded(one.epoch);
-            if self.rows.len() >= MOST_ROWS && !self.index.contains_key(&one.key()) {
-                self.moved = self.moved.saturating_add(1);
+            if self.found.rows.len() >= MOST_ROWS && !self.index.contains_key(&one.key()) {
+                self.found.moved = self.found.moved.saturating_add(1);
                 one.stack = OTHERS;
             }
         }
         match self.index.entry(one.key()) {
             Place::Vacant(place) => {
-                place.insert(self.rows.len() as u32);
-                self.rows.push(one);
+                place.insert(self.found.rows.len() as u32);
+                self.found.rows.push(one);
                 true
             }
             Place::Occupied(place) => {
-                let row = &mut self.rows[*place.get() as usize];
+                let row = &mut self.found.rows[*place.get() as usize];
                 let fits = row.bytes_observed.checked_add(one.bytes_observed).is_some();
                 if fits {
                     row.add(&one);
@@ -182,16 +180,26 @@ impl<'k> Rows<'k> {
 
     /// Lets more epochs share a row, until there is room for as many rows again, or nothing is left to be gained.
     fn coarsen(&mut self) {
-        while self.rows.len() > MOST_ROWS / 2 && self.epochs_per_row <= self.closed {
+        while self.found.rows.len() > MOST_ROWS / 2 && self.epochs_per_row <= self.closed {
             self.epochs_per_row *= 2;
             self.index.clear();
-            for mut row in std::mem::take(&mut self.rows) {
+            for mut row in std::mem::take(&mut self.found.rows) {
                 row.epoch = self.rounded(row.epoch);
                 if !self.add_row(row) {
-                    self.damaged = self.damaged.saturating_add(row.samples);
+                    self.found.damaged = self.found.damaged.saturating_add(row.samples);
                 }
             }
         }
+    }
+}
+
+impl Found {
+    /// Whether something is live of each stack of the depot, by its id.
+    pub(crate) fn live_stacks(&self) -> Vec<bool> {
+        let ids = || self.rows.iter().map(|row| row.stack).filter(|stack| *stack != OTHERS);
+        let mut live = vec![false; ids().max().map_or(0, |most| most.0 as usize + 1)];
+        ids().for_each(|id| live[id.0 as usize] = true);
+        live
     }
 }
 

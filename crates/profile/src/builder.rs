@@ -216,7 +216,13 @@ impl ProfileBuilder {
         let next = functions.len();
         let known = self.functions.find_or_insert(&function, next, |at| functions[at] == function);
         if known.is_none() {
-            functions.push(function);
+            // Texts that were put together have room to grow, as much again.
+            let shrunk = |mut text: String| {
+                text.shrink_to_fit();
+                text
+            };
+            let Function { name, system_name, file } = function;
+            functions.push(Function { name: shrunk(name), system_name: shrunk(system_name), file: shrunk(file) });
         }
         FunctionId(known.unwrap_or(next) as u32)
     }

@@ -1,7 +1,7 @@
 //! Where a thing is in a list that holds each once: found by hash, without a copy of it as a key.
 //!
 //! A profile is made beside a target whose memory limit it shares. A map that owned its keys would hold every stack and
-//! every name a second time; this one holds 16 bytes for each.
+//! every name a second time; this one holds 8 bytes for each.
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
@@ -12,7 +12,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 pub(crate) struct Index {
     /// Keyed, so that nobody can make names that collide.
     hasher: RandomState,
-    positions: HashMap<u64, u32, BuildHasherDefault<AlreadyHashed>>,
+    /// By half of the hash: the few that share it lie one after another.
+    positions: HashMap<u32, u32, BuildHasherDefault<AlreadyHashed>>,
 }
 
 impl Index {
@@ -24,7 +25,7 @@ impl Index {
         next: usize,
         is_at: impl Fn(usize) -> bool,
     ) -> Option<usize> {
-        let mut hash = self.hasher.hash_one(thing);
+        let mut hash = self.hasher.hash_one(thing) as u32;
         loop {
             match self.positions.entry(hash) {
                 Entry::Occupied(position) if is_at(*position.get() as usize) => return Some(*position.get() as usize),
@@ -39,7 +40,7 @@ impl Index {
     }
 }
 
-/// The hash of what is a hash.
+/// The hash of what is half of one.
 #[derive(Default)]
 struct AlreadyHashed(u64);
 
@@ -50,8 +51,9 @@ impl Hasher for AlreadyHashed {
         }
     }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    fn write_u32(&mut self, half: u32) {
+        // The table looks at both ends of it.
+        self.0 = u64::from(half) << 32 | u64::from(half);
     }
 
     fn finish(&self) -> u64 {
