@@ -5,13 +5,13 @@
 //! more than all the rest, and snapshots do it.
 
 use crate::modules::Modules;
+use crate::rows::intervals;
 use crate::shared::SharedSession;
 use crate::threads::Threads;
 use leakscope_profile::timeline::Tracked;
 use leakscope_profile::{Kind, is_jvms_library};
 use leakscope_sampling::{Interval, Scaled};
 use leakscope_session::frame::Decoded;
-use leakscope_session::header::INTERVALS;
 use leakscope_session::regions::RegionKind;
 use std::collections::{BTreeMap, HashMap};
 
@@ -51,9 +51,7 @@ impl TrackedSums {
                 add(sums.entry(kind).or_default(), bytes, interval);
             }
         };
-        let header = shared.session().header;
-        let intervals: [Interval; INTERVALS] =
-            std::array::from_fn(|code| Interval::from_bytes(header.interval(code as u16)));
+        let intervals = intervals(shared);
         shared.scan_live(|_, entry| {
             if let Some(interval) = intervals.get(usize::from(entry.interval)) {
                 add(Kind::Malloc, entry.size, *interval);
