@@ -3,6 +3,7 @@
 use crate::experiments::{exits, starts};
 use crate::support::json::{frames, shown, sites, sites_with};
 use crate::support::{Recording, Sandbox, machine, profiles, programs};
+use leakscope_profile::Kind;
 use serde_json::Value;
 use std::fs;
 
@@ -152,6 +153,27 @@ fn a_shell_that_starts_a_jvm_is_recorded() {
     let line = format!("'{}' -cp '{}' DeflaterLeak 2 100; exit $?", machine::java(17).display(), classes.display());
     let recording = sandbox.run().targets(&["sh", "-c", &line]).finish().expect_code(0);
     expect_deflater_first(&sandbox.report_of(&recording));
+}
+
+/// Method ids stay with the JVM for ever, so there is a cap on them; the real one takes hours to reach.
+#[test]
+fn classes_beyond_the_cap_on_method_ids_are_told() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run().args(&["--method-ids", "100"]).target(machine::java(17)).target("-cp");
+    let mut run = run.target(programs::java()).target("Tables").start();
+    let pid = run.recorded_pid();
+    assert_eq!(run.line(), "ready");
+    run.tell("x");
+    assert_eq!(run.line(), "done");
+    let file = sandbox.path().join("asked.prof");
+    sandbox.command("snapshot").arg(pid.to_string()).arg("-o").arg(&file).finish().expect_code(0);
+    let recording = run.finish().expect_code(0);
+    let profile = recording.last();
+    assert!(profile.losses["classes_unnamed"] > 100, "{:?}", profile.losses);
+    let threads = profiles::read(&file).rows.iter().filter(|row| row.kind == Kind::Thread).map(|row| row.samples).sum();
+    assert!((100..200u64).contains(&threads), "{threads} threads, with names or without");
+    let text = sandbox.command("report").arg(recording.directory()).finish().expect_code(0).out();
+    assert!(text.contains("classes were loaded after the last method id"), "{text}");
 }
 
 /// 100 starts of each: `scripts/series starts`.

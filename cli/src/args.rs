@@ -98,6 +98,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "GLOB", env = "LEAKSCOPE_ONLY")]
     pub only: Option<String>,
 
+    /// Most method ids that a JVM is made to create, for tests
+    #[arg(long, value_name = "N", hide = true, default_value_t = 0)]
+    pub method_ids: u64,
+
     /// Draws the same random numbers again, for tests
     #[arg(long, value_name = "N", hide = true)]
     pub seed: Option<u64>,

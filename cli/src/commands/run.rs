@@ -175,6 +175,7 @@ fn policy(args: &RunArgs) -> Policy {
         interval_bytes: args.sample,
         native_depth: args.depth,
         java_depth: args.java_depth,
+        method_ids: args.method_ids,
         only: args.only.clone(),
         follow: args.follow,
         seed: args.seed,

@@ -32,6 +32,8 @@ pub struct Policy {
     pub native_depth: u32,
     /// Most Java frames of a stack.
     pub java_depth: u32,
+    /// Most method ids that a JVM is made to create; 0: as many as is usual.
+    pub method_ids: u64,
     /// Pattern for names of processes.
     pub only: Option<String>,
     /// Whether all processes are followed.
@@ -216,6 +218,7 @@ impl Decide for &Front {
             interval_bytes: self.policy.interval_bytes,
             native_depth: self.policy.native_depth.into(),
             java_depth: self.policy.java_depth.into(),
+            method_ids: self.policy.method_ids,
             session_id: self.session_id(),
         })
     }

@@ -46,7 +46,7 @@ unsafe extern "C" fn body(_: *mut c_void) -> *mut c_void {
     thread::current().ignore_for_ever();
     kernel::set_thread_name(c"leakscope");
     if let Some(published) = RECORDER.recording() {
-        let mut names = Names { published, next_node: 1, waited: 0 };
+        let mut names = Names { published, next_node: 1, waited: 0, unnamed: 0 };
         RECORDER.jvm.serve(&mut names);
         names.publish_state();
     }
@@ -59,6 +59,8 @@ struct Names {
     next_node: u32,
     /// Ticks for which `next_node` has been half written.
     waited: u32,
+    /// Classes without names that have been counted.
+    unnamed: u64,
 }
 
 /// A node is written within nanoseconds of its id being taken; one that is not by now never will be, because its
@@ -95,7 +97,7 @@ impl Sink for Names {
 }
 
 impl Names {
-    fn publish_state(&self) {
+    fn publish_state(&mut self) {
         let header = &self.published.session.header;
         let state = match RECORDER.jvm.state() {
             State::Absent | State::Waiting => JvmState::Waiting,
@@ -107,6 +109,9 @@ impl Names {
         let counters = RECORDER.jvm.counters();
         header.set(Word::MethodIds, RECORDER.jvm.method_ids());
         header.set(Word::AttachAttempts, counters.attach_attempts);
+        let unnamed = counters.skipped_classes.saturating_sub(self.unnamed);
+        self.published.session.losses.add(Loss::ClassesUnnamed, unnamed);
+        self.unnamed = counters.skipped_classes;
     }
 
     fn resolve(&mut self, resolver: &Resolver<'_>, frame: FrameWord) {

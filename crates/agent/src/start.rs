@@ -157,6 +157,9 @@ fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
         seccomp_filters: kernel::seccomp_filters(),
         ladder: ladder(&settings),
     };
+    if settings.method_ids > 0 {
+        RECORDER.jvm.set_method_id_cap(settings.method_ids);
+    }
     RECORDER.begin(published, made.place);
     if why != Why::Fork {
         thread::current().reset();
@@ -290,7 +293,8 @@ mod tests {
 
     #[test]
     fn a_session_is_sealed_and_carries_the_settings() {
-        let settings = Settings { interval_bytes: 4096, native_depth: 50, java_depth: 60, session_id: [1, 2] };
+        let settings =
+            Settings { interval_bytes: 4096, native_depth: 50, java_depth: 60, session_id: [1, 2], method_ids: 0 };
         let made = make_sized(&settings, &Sizes::SMALL).unwrap();
         assert_eq!(made.session.header.current_interval(), (4096, 0));
         assert_eq!(made.session.header.get(Word::NativeDepth), 50);

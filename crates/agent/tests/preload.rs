@@ -117,7 +117,7 @@ fn write_message(stream: &mut impl Write, message: Message) {
 /// The collector's side of the handshake.
 fn receive(mut stream: UnixStream) -> Received {
     assert!(matches!(read_message(&mut stream), Message::Hello { .. }));
-    let settings = Settings { interval_bytes: 1, native_depth: 64, java_depth: 128, session_id: [1, 2] };
+    let settings = Settings { interval_bytes: 1, native_depth: 64, java_depth: 128, session_id: [1, 2], method_ids: 0 };
     write_message(&mut stream, Message::Answer { settings: Some(settings) });
     let (message, fd) = receive_with_descriptor(&stream);
     let Message::Offer { bytes } = message else { panic!("{message:?}") };

@@ -11,7 +11,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use support::Writer;
 
-const SETTINGS: Settings = Settings { interval_bytes: 1, native_depth: 64, java_depth: 128, session_id: [1, 2] };
+const SETTINGS: Settings =
+    Settings { interval_bytes: 1, native_depth: 64, java_depth: 128, session_id: [1, 2], method_ids: 0 };
 
 struct Always(Option<Settings>);
 

@@ -13,7 +13,8 @@ use crate::jvm::{FAREWELL_NS, Jvm};
 use crate::jvmti::{Callbacks, Jvmti};
 use crate::slot::event;
 
-/// Most method ids that we have the JVM create: it never frees one, and a leak profiler must not leak.
+/// Most method ids that we have the JVM create, unless told otherwise ([`Jvm::set_method_id_cap`]): it never frees one,
+/// and a leak profiler must not leak. The class that reaches it still gets all of its own.
 pub const METHOD_ID_CAP: u64 = 300_000;
 
 /// `JVMTI_ERROR_CLASS_NOT_PREPARED`: its ClassPrepare is still to come.
@@ -42,7 +43,7 @@ pub(crate) fn callbacks() -> Callbacks {
 /// `class` is a live reference of this thread, in the live phase.
 pub(crate) unsafe fn create_method_ids(jvm: &Jvm, jvmti: Jvmti, class: LocalRef) {
     let tally = &jvm.tally;
-    if tally.method_ids.get() >= METHOD_ID_CAP {
+    if jvm.has_enough_method_ids() {
         tally.skipped_classes.add(1);
         return;
     }

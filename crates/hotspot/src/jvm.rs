@@ -19,10 +19,11 @@
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use crate::anchor::Anchor;
 use crate::counters::{Counters, Tally};
+use crate::events::METHOD_ID_CAP;
 use crate::kernel;
 use crate::state::{State, StateCell};
 
@@ -51,6 +52,7 @@ pub struct Jvm {
     pub(crate) is_served: AtomicBool,
     pub(crate) state: StateCell,
     pub(crate) tally: Tally,
+    method_id_cap: AtomicU64,
 }
 
 impl Jvm {
@@ -66,6 +68,7 @@ impl Jvm {
             is_served: AtomicBool::new(false),
             state: StateCell::new(),
             tally: Tally::new(),
+            method_id_cap: AtomicU64::new(METHOD_ID_CAP),
         }
     }
 
@@ -85,6 +88,16 @@ impl Jvm {
     #[must_use]
     pub fn method_ids(&self) -> u64 {
         self.tally.method_ids.get()
+    }
+
+    /// Has another cap on them than [`METHOD_ID_CAP`]; to be called before the helper serves.
+    pub fn set_method_id_cap(&self, cap: u64) {
+        self.method_id_cap.store(cap, Ordering::Relaxed);
+    }
+
+    /// Whether no more method ids are created.
+    pub(crate) fn has_enough_method_ids(&self) -> bool {
+        self.method_ids() >= self.method_id_cap.load(Ordering::Relaxed)
     }
 
     /// For a forked child, which has none of its parent's threads, neither the JVM's nor our helper. A JVM that was there

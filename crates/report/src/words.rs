@@ -220,6 +220,12 @@ const LOSSES: &[(&str, &str, Counted, &str)] = &[
         Counted::Things,
         "libraries could not be listed: their functions have no names",
     ),
+    (
+        "classes_unnamed",
+        "class was loaded after the last method id that leakscope makes (its methods have no names)",
+        Counted::Things,
+        "classes were loaded after the last method id that leakscope makes (their methods have no names)",
+    ),
     ("names_full", "Java method has no name", Counted::Things, "Java methods have no names"),
     (
         "ring_full",

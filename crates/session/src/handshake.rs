@@ -23,7 +23,7 @@ pub const MESSAGE_BYTES: usize = MESSAGE_WORDS * 8;
 /// Name of the environment variable.
 pub const ENVIRONMENT: &str = "LEAKSCOPE_SESSION";
 /// Version of the protocol; both sides must have the same.
-pub const PROTOCOL: u64 = 1;
+pub const PROTOCOL: u64 = 2;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"leakhand");
 
@@ -97,6 +97,8 @@ pub struct Settings {
     pub native_depth: u64,
     /// Most Java frames of a stack.
     pub java_depth: u64,
+    /// Most method ids that the JVM is made to create, which it never frees; 0 = the target's own default.
+    pub method_ids: u64,
     /// Random id of the session.
     pub session_id: [u64; 2],
 }
@@ -132,17 +134,18 @@ impl Message {
     /// As words.
     pub fn encode(&self) -> Words {
         let mut words = [0; MESSAGE_WORDS];
-        let body: [u64; 7] = match *self {
-            Message::Hello { pid, why } => [1, pid, why as u64, 0, 0, 0, 0],
-            Message::Answer { settings: None } => [2, 0, 0, 0, 0, 0, 0],
+        let body: [u64; 8] = match *self {
+            Message::Hello { pid, why } => [1, pid, why as u64, 0, 0, 0, 0, 0],
+            Message::Answer { settings: None } => [2, 0, 0, 0, 0, 0, 0, 0],
             Message::Answer { settings: Some(s) } => {
-                [2, 1, s.interval_bytes, s.native_depth, s.java_depth, s.session_id[0], s.session_id[1]]
+                let [low, high] = s.session_id;
+                [2, 1, s.interval_bytes, s.native_depth, s.java_depth, low, high, s.method_ids]
             }
-            Message::Offer { bytes } => [3, bytes, 0, 0, 0, 0, 0],
-            Message::Refused { reason, errno } => [4, reason, errno, 0, 0, 0, 0],
-            Message::Ack => [5, 0, 0, 0, 0, 0, 0],
-            Message::Request { pid, path_bytes } => [6, pid, path_bytes, 0, 0, 0, 0],
-            Message::Reply { ok, text_bytes } => [7, u64::from(ok), text_bytes, 0, 0, 0, 0],
+            Message::Offer { bytes } => [3, bytes, 0, 0, 0, 0, 0, 0],
+            Message::Refused { reason, errno } => [4, reason, errno, 0, 0, 0, 0, 0],
+            Message::Ack => [5, 0, 0, 0, 0, 0, 0, 0],
+            Message::Request { pid, path_bytes } => [6, pid, path_bytes, 0, 0, 0, 0, 0],
+            Message::Reply { ok, text_bytes } => [7, u64::from(ok), text_bytes, 0, 0, 0, 0, 0],
         };
         for (word, value) in words.iter_mut().zip([MAGIC, PROTOCOL].into_iter().chain(body)) {
             *word = value;
@@ -152,7 +155,7 @@ impl Message {
 
     /// From words; `None` if they are no message of this version.
     pub fn decode(words: &Words) -> Option<Message> {
-        let [MAGIC, PROTOCOL, kind, a, b, c, d, e, f, ..] = *words else {
+        let [MAGIC, PROTOCOL, kind, a, b, c, d, e, f, g, ..] = *words else {
             return None;
         };
         Some(match kind {
@@ -167,7 +170,13 @@ impl Message {
             },
             2 if a == 0 => Message::Answer { settings: None },
             2 => Message::Answer {
-                settings: Some(Settings { interval_bytes: b, native_depth: c, java_depth: d, session_id: [e, f] }),
+                settings: Some(Settings {
+                    interval_bytes: b,
+                    native_depth: c,
+                    java_depth: d,
+                    session_id: [e, f],
+                    method_ids: g,
+                }),
             },
             3 => Message::Offer { bytes: a },
             4 => Message::Refused { reason: a, errno: b },
@@ -185,7 +194,8 @@ mod tests {
 
     #[test]
     fn each_message_comes_back() {
-        let settings = Settings { interval_bytes: 524_288, native_depth: 64, java_depth: 128, session_id: [7, 8] };
+        let settings =
+            Settings { interval_bytes: 524_288, native_depth: 64, java_depth: 128, session_id: [7, 8], method_ids: 9 };
         for message in [
             Message::Hello { pid: 41, why: Why::Root },
             Message::Hello { pid: 41, why: Why::Jvm },

@@ -2,7 +2,7 @@
 //! down what it saw. The integration tests run real JVMs with it; it is also the smallest complete user of this crate.
 //!
 //! `PROBE_OUT` names the file to write; its presence switches the probe on. `PROBE_EVERY` is N (default 1).
-//! `PROBE_READY` names a file that is made when captures have begun, so that a program can wait for that.
+//! `PROBE_METHOD_IDS` is the cap on method ids. `PROBE_READY` names a file that is made when captures have begun, so that a program can wait for that.
 #![allow(unsafe_code)] // interposed C functions
 
 mod ring;
@@ -169,6 +169,10 @@ extern "C" fn start() {
         let every = libc::getenv(c"PROBE_EVERY".as_ptr());
         let every = if every.is_null() { 1 } else { libc::atoi(every) };
         EVERY.store(every.unsigned_abs().max(1), Ordering::Relaxed);
+        let cap = libc::getenv(c"PROBE_METHOD_IDS".as_ptr());
+        if !cap.is_null() {
+            JVM.set_method_id_cap(libc::atoi(cap).unsigned_abs().into());
+        }
     }
 }
 

@@ -92,6 +92,8 @@ pub struct Start<'s> {
     pub waits: bool,
     /// Capture every Nth malloc; 0 = without the probe.
     pub every: u32,
+    /// Cap on method ids; `None` = the default.
+    pub method_ids: Option<u64>,
 }
 
 impl Start<'_> {
@@ -103,6 +105,9 @@ impl Start<'_> {
         command.current_dir(folder.path());
         if self.every > 0 {
             command.env("LD_PRELOAD", probe()).env("PROBE_OUT", &out).env("PROBE_EVERY", self.every.to_string());
+        }
+        if let Some(method_ids) = self.method_ids {
+            command.env("PROBE_METHOD_IDS", method_ids.to_string());
         }
         if self.waits {
             command.env("PROBE_READY", folder.path().join("ready"));

@@ -35,7 +35,7 @@ fn an_allocation_shows_the_java_line_and_threads_keep_their_names() {
                 continue;
             }
             let arguments = &["names", "deflate", "flush"];
-            let run = Start { release, options, arguments, waits: true, every: 1 }.run();
+            let run = Start { release, options, arguments, waits: true, every: 1, method_ids: None }.run();
             let report = run.report(0, &what);
             assert!(run.stdout.starts_with("main\nThread-0\n"), "{what}: {}", run.stdout);
             assert!(!run.stdout.contains("JNI local refs"), "{what}: {}", run.stdout);
@@ -73,7 +73,9 @@ fn many_threads_at_many_depths() {
                 println!("{what}: this JVM has no such option");
                 continue;
             }
-            let run = Start { release, options, arguments: &["churn", "flush"], waits: true, every: 1 }.run();
+            let run =
+                Start { release, options, arguments: &["churn", "flush"], waits: true, every: 1, method_ids: None }
+                    .run();
             let report = run.report(0, &what);
             println!("{what}: {}", report.figures());
             assert!(report.share() >= 0.99, "{what}: {:?}", report.words);
@@ -86,7 +88,9 @@ fn many_threads_at_many_depths() {
 fn virtual_threads() {
     for release in [21, 25] {
         let what = format!("virtual threads, JRE {release}");
-        let run = Start { release, options: &[], arguments: &["virtual", "flush"], waits: true, every: 1 }.run();
+        let run =
+            Start { release, options: &[], arguments: &["virtual", "flush"], waits: true, every: 1, method_ids: None }
+                .run();
         let report = run.report(0, &what);
         println!("{what}: {}", report.figures());
         assert!(report.share() >= 0.99, "{what}: {:?}", report.words);
@@ -103,7 +107,8 @@ fn classes_that_come_and_go() {
     for release in RELEASES {
         let what = format!("class churn, JRE {release}");
         let options = &["-XX:+UseSerialGC"];
-        let run = Start { release, options, arguments: &["classes", "flush"], waits: true, every: 1 }.run();
+        let run =
+            Start { release, options, arguments: &["classes", "flush"], waits: true, every: 1, method_ids: None }.run();
         let report = run.report(0, &what);
         assert_eq!(run.stdout, "unloaded true\n", "{what}: classes are pinned");
         let of_ours =
@@ -118,6 +123,25 @@ fn classes_that_come_and_go() {
     }
 }
 
+/// Ids of methods stay with the JVM for ever: a program that makes classes all the time must not make us leak.
+#[test]
+fn classes_beyond_the_cap_on_method_ids_are_counted_and_have_no_names() {
+    const CAP: u64 = 1000;
+    for release in RELEASES {
+        let what = format!("capped, JRE {release}");
+        let arguments = &["classes", "flush"];
+        let start = Start { release, options: &[], arguments, waits: true, every: 1, method_ids: Some(CAP) };
+        let run = start.run();
+        let report = run.report(0, &what);
+        println!("{what}: {} ids, {} classes without", report.count("method_ids"), report.count("skipped_classes"));
+        // The class that reaches it still gets all of its own.
+        assert!((CAP..CAP + 1000).contains(&report.count("method_ids")), "{what}: {}", report.count("method_ids"));
+        assert!(report.count("skipped_classes") > 100, "{what}: {}", report.count("skipped_classes"));
+        assert_eq!(report.count("failed_classes"), 0, "{what}");
+        assert!(report.count("with_frames") > 0, "{what}: the stacks are there, whoever has no name in them");
+    }
+}
+
 #[test]
 fn every_way_to_end() {
     for release in RELEASES {
@@ -125,7 +149,9 @@ fn every_way_to_end() {
             let what = format!("JRE {release} ending with {ending:?}");
             let arguments = [&["deflate", "time"], ending].concat();
             let exit_ms = |every| {
-                let run = Start { release, options: &[], arguments: &arguments, waits: every > 0, every }.run();
+                let run =
+                    Start { release, options: &[], arguments: &arguments, waits: every > 0, every, method_ids: None }
+                        .run();
                 run.expect_code(code, &what);
                 let time = run.stdout.lines().next().and_then(|line| line.parse().ok()).expect("a time is printed");
                 // The JVM waits only 30 ms for the last tick, so a loaded machine may miss it.
@@ -146,7 +172,7 @@ fn twenty_starts_each_that_do_not_wait_for_the_helper() {
         for round in 0..20 {
             let arguments: &[&str] = if round % 2 == 0 { &[] } else { &["deflate", "exit"] };
             let options = OPTIONS[round / 2 % OPTIONS.len()];
-            let run = Start { release, options, arguments, waits: false, every: 1 }.run();
+            let run = Start { release, options, arguments, waits: false, every: 1, method_ids: None }.run();
             run.expect_code(if round % 2 == 0 { 0 } else { 3 }, &format!("JRE {release} {options:?}, start {round}"));
             last_ticks += u32::from(run.report.is_some_and(|report| report.words["end"] == "last tick"));
         }
