@@ -238,9 +238,10 @@ impl<'a> RegionTable<'a> {
         state.store(generation.wrapping_add(GENERATION) | LIVE, Ordering::Release);
     }
 
-    /// Makes a live slot ours; its state word before. `None`: it holds nothing. `Some(Err(()))`: it stays busy.
-    fn hold(&self, slot: usize) -> Option<Result<u64, ()>> {
-        let [state, ..] = self.info(slot)?;
+    /// Makes a live slot ours that holds something of `start..end`; its state word before. `None`: it holds nothing of
+    /// it, or no longer. `Some(Err(()))`: it stays busy.
+    fn hold(&self, slot: usize, start: u64, end: u64) -> Option<Result<u64, ()>> {
+        let ([first, last], [state, ..]) = self.span(slot).zip(self.info(slot))?;
         for _ in 0..MOST_LOOKS {
             let word = state.load(Ordering::Relaxed);
             match word & STATE {
@@ -248,7 +249,8 @@ impl<'a> RegionTable<'a> {
                 LIVE if state.compare_exchange(word, word | BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok() => {
                     return Some(Ok(word));
                 }
-                LIVE | BUSY => spin(),
+                // Whoever holds it may have been stopped there, with a region that is none of the caller's.
+                LIVE | BUSY if is_over(first, last, start, end) => spin(),
                 _ => return None,
             }
         }
@@ -256,7 +258,7 @@ impl<'a> RegionTable<'a> {
     }
 
     fn cut_slot(&self, slot: usize, start: u64, end: u64, removed: &mut impl FnMut(Region), cut: &mut Cut) {
-        let word = match self.hold(slot) {
+        let word = match self.hold(slot, start, end) {
             Some(Ok(word)) => word,
             Some(Err(())) => return cut.contended += 1,
             None => return,
@@ -277,8 +279,9 @@ impl<'a> RegionTable<'a> {
             } else if to < whole.end {
                 span[0].store(to, Ordering::Relaxed);
             } else {
-                span[0].store(0, Ordering::Relaxed);
+                // In this order, so that in between it is over nothing; Release: pairs with the Acquire in `is_over`.
                 span[1].store(0, Ordering::Relaxed);
+                span[0].store(0, Ordering::Release);
                 next = next & !STATE | EMPTY;
             }
         }
@@ -314,8 +317,9 @@ impl<'a> RegionTable<'a> {
 
 #[inline(always)]
 fn is_over(first: &AtomicU64, last: &AtomicU64, start: u64, end: u64) -> bool {
-    // Relaxed: a region that the caller has a right to cut was entered before it learnt the address.
-    first.load(Ordering::Relaxed) < end && last.load(Ordering::Relaxed) > start
+    // A region that the caller has a right to cut was entered before it learnt the address. Acquire: pairs with the
+    // Release of a slot that is being emptied.
+    first.load(Ordering::Acquire) < end && last.load(Ordering::Relaxed) > start
 }
 
 fn load(words: &[AtomicU64; 2]) -> [u64; 2] {

@@ -116,7 +116,7 @@ fn a_slot_that_stays_busy_is_given_up_and_still_read() {
     let memory = Memory::new(2);
     let table = memory.table();
     table.insert(&region(10, 20, 1));
-    assert!(matches!(table.hold(0), Some(Ok(_))));
+    assert!(matches!(table.hold(0, 0, u64::MAX), Some(Ok(_))));
     assert_eq!(table.cut(10, 20, drop).contended, 1);
     assert_eq!(spans(&table), [(10, 20, 1)]);
 }
