@@ -24,6 +24,7 @@ mod processes;
 mod resident;
 mod run;
 mod small;
+mod stacks;
 mod threads;
 mod tools;
 mod users;

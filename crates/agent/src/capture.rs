@@ -2,45 +2,149 @@
 //!
 //! A failing native walk never suppresses the Java part, nor the reverse; what is missing is noted by a marker frame
 //! at the root end and counted.
-#![allow(unsafe_code)] // frame buffers are left uninitialised beyond their length
+//!
+//! All of this happens on the target's stack, of which there may be little: a signal stack, a thread with the smallest
+//! stack there is, a fiber. So the frames get the room that the settings and the process need, and no more ([`Room`]);
+//! where it is known that there is less, the stack is shortened to the caller.
+#![allow(unsafe_code)] // Java frames are written into the words of the buffer
 
 use crate::Caller;
-use crate::recorder::Recorder;
+use crate::machine::stack_pointer;
+use crate::modules;
+use crate::recorder::{Published, Recorder, count_losses};
 use crate::thread::ThreadBlock;
-use core::mem::MaybeUninit;
 use leakscope_hotspot::{Capture, JavaFrame};
 use leakscope_session::frame::{FrameWord, Marker};
 use leakscope_session::header::{JvmState, Word};
+use leakscope_session::losses::Loss;
 use leakscope_session::view::Session;
 use leakscope_unwind::{End, StackBounds, walk};
 
-/// Most native frames of a stack, whatever is asked for: the buffer lies on the target's stack.
+/// Most native frames of a stack, whatever is asked for.
 pub const MOST_NATIVE: usize = 128;
 /// Most Java frames of a stack, whatever is asked for.
 pub const MOST_JAVA: usize = 256;
-const MOST_FRAMES: usize = MOST_NATIVE + MOST_JAVA + 2;
+/// Words for a note of what is missing, of each part.
+const MARKERS: usize = 2;
+/// Words of a Java frame while the JVM writes it.
+const JAVA_WORDS: usize = size_of::<JavaFrame>() / size_of::<u64>();
 
-/// Frames of one stack, leaf first.
-pub(crate) struct FrameBuffer {
-    frames: [MaybeUninit<FrameWord>; MOST_FRAMES],
+/// Bytes of stack without which nothing is recorded.
+const LEAST_BYTES: usize = 1536;
+
+/// Frames of one stack, leaf first, in words on the stack of the target.
+pub(crate) struct FrameBuffer<'a> {
+    words: &'a mut [u64],
     len: usize,
 }
 
-impl FrameBuffer {
-    pub(crate) fn new() -> Self {
-        Self { frames: [const { MaybeUninit::uninit() }; MOST_FRAMES], len: 0 }
-    }
-
+impl FrameBuffer<'_> {
     fn push(&mut self, frame: FrameWord) {
-        if let Some(slot) = self.frames.get_mut(self.len) {
-            slot.write(frame);
+        if let Some(slot) = self.words.get_mut(self.len) {
+            *slot = frame.0;
             self.len += 1;
         }
     }
 
-    pub(crate) fn as_slice(&self) -> &[FrameWord] {
-        // SAFETY: `push` has initialised the first `len` frames, and `len` never exceeds the array.
-        unsafe { core::slice::from_raw_parts(self.frames.as_ptr().cast(), self.len) }
+    fn as_slice(&self) -> &[FrameWord] {
+        let frames = self.words.get(..self.len).unwrap_or(&[]);
+        // SAFETY: a FrameWord is one u64, and any u64 is a FrameWord.
+        unsafe { core::slice::from_raw_parts(frames.as_ptr().cast(), frames.len()) }
+    }
+
+    /// Room for native frames.
+    fn addresses(&mut self, depth: usize) -> &mut [usize] {
+        let free = self.words.get_mut(self.len..).unwrap_or(&mut []);
+        let depth = depth.min(free.len());
+        // SAFETY: usize has the size and alignment of u64 here, and any value is valid for both.
+        unsafe { core::slice::from_raw_parts_mut(free.as_mut_ptr().cast(), depth) }
+    }
+
+    /// Takes over what was written to [`FrameBuffer::addresses`].
+    fn add_native(&mut self, count: usize) {
+        for _ in 0..count {
+            if let Some(slot) = self.words.get_mut(self.len) {
+                *slot = FrameWord::native(*slot).0;
+                self.len += 1;
+            }
+        }
+    }
+
+    /// Room for Java frames as the JVM writes them.
+    fn java(&mut self, depth: usize) -> &mut [JavaFrame] {
+        let free = self.words.get_mut(self.len..).unwrap_or(&mut []);
+        let depth = depth.min(free.len().saturating_sub(MARKERS) / JAVA_WORDS);
+        // SAFETY: JAVA_WORDS words are one JavaFrame, aligned as u64 is, and any value of its fields is valid.
+        unsafe { core::slice::from_raw_parts_mut(free.as_mut_ptr().cast(), depth) }
+    }
+
+    /// Takes over what was written to [`FrameBuffer::java`], one word for each frame: never beyond what is still to be
+    /// read.
+    fn add_java(&mut self, count: usize) {
+        let base = self.len;
+        for index in 0..count {
+            let at = base + JAVA_WORDS * index;
+            let Some(words) = self.words.get(at..at + JAVA_WORDS) else {
+                return;
+            };
+            // SAFETY: these words are one JavaFrame, see `java`.
+            let frame = unsafe { *words.as_ptr().cast::<JavaFrame>() };
+            self.push(FrameWord::java(frame.method as u64, frame.bci));
+        }
+    }
+}
+
+/// How many frames there is room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// The caller alone.
+    Caller,
+    /// 64 native frames.
+    Native,
+    /// As many native frames as there can be.
+    MuchNative,
+    /// 64 native and 128 Java frames: what is asked for unless the user wants more.
+    Java,
+    /// As many as there can be.
+    All,
+}
+
+impl Room {
+    /// Words of the buffer.
+    const fn words(self) -> usize {
+        match self {
+            Room::Caller => 1 + MARKERS,
+            Room::Native => 64 + MARKERS,
+            Room::MuchNative => MOST_NATIVE + MARKERS,
+            Room::Java => 64 + JAVA_WORDS * 128 + MARKERS,
+            Room::All => MOST_NATIVE + JAVA_WORDS * MOST_JAVA + MARKERS,
+        }
+    }
+
+    /// Bytes of stack that a capture takes, buffer included: what `tests/stacks.rs` measures, with something to spare.
+    const fn bytes(self) -> usize {
+        const WALKING: usize = 3 << 10;
+        const ASKING_THE_JVM: usize = 6 << 10;
+        let besides = match self {
+            Room::Caller => 0,
+            Room::Native | Room::MuchNative => WALKING,
+            Room::Java | Room::All => ASKING_THE_JVM,
+        };
+        self.words() * size_of::<u64>() + besides
+    }
+
+    /// What is wanted, or as much of it as `bytes` of stack allow.
+    fn within(bytes: usize, session: &Session<'_>) -> Self {
+        let native = session.header.get(Word::NativeDepth) as usize;
+        let java = session.header.get(Word::JavaDepth) as usize;
+        let has_jvm = JvmState::from_word(session.header.get(Word::JvmState)) != JvmState::Absent;
+        let wanted = match (has_jvm, native <= 64, java <= 128) {
+            (false, true, _) => Room::Native,
+            (false, false, _) => Room::MuchNative,
+            (true, true, true) => Room::Java,
+            (true, ..) => Room::All,
+        };
+        [wanted, Room::Native].into_iter().find(|room| room.bytes() <= bytes).unwrap_or(Room::Caller)
     }
 }
 
@@ -53,20 +157,63 @@ pub(crate) struct Captured {
 }
 
 impl Recorder {
-    /// The stack of the calling thread from `caller` on.
-    pub(crate) fn capture(
+    /// The id of the calling thread's stack from `caller` on; `None` in a child that was forked under our feet, and where
+    /// there is no room on the stack to take it.
+    pub(crate) fn stack_of(&self, published: &Published, thread: &ThreadBlock, caller: Caller) -> Option<u32> {
+        let bounds = thread.with_bounds(|cached| StackBounds::locate(caller.registers().sp, cached));
+        let bytes = bounds.room_below(stack_pointer());
+        if bytes < LEAST_BYTES {
+            published.session.losses.add(Loss::NoStackRoom, 1);
+            return None;
+        }
+        let room = Room::within(bytes, &published.session);
+        let mut stack = None;
+        let mut work = |frames: &mut FrameBuffer<'_>| {
+            let captured = self.capture(&published.session, room, bounds, caller, frames);
+            stack = self.intern(published, &captured, frames.as_slice());
+        };
+        match room {
+            Room::Caller => on_stack::<{ Room::Caller.words() }>(&mut work),
+            Room::Native => on_stack::<{ Room::Native.words() }>(&mut work),
+            Room::MuchNative => on_stack::<{ Room::MuchNative.words() }>(&mut work),
+            Room::Java => on_stack::<{ Room::Java.words() }>(&mut work),
+            Room::All => on_stack::<{ Room::All.words() }>(&mut work),
+        }
+        stack
+    }
+
+    fn intern(&self, published: &Published, captured: &Captured, frames: &[FrameWord]) -> Option<u32> {
+        if !self.is_current(published) {
+            return None;
+        }
+        let session = &published.session;
+        let interned = session.depot.intern(frames);
+        if interned.is_new {
+            modules::note(session, frames);
+        }
+        count_losses(session, captured, interned.stack);
+        Some(interned.stack)
+    }
+
+    fn capture(
         &self,
         session: &Session<'_>,
-        thread: &ThreadBlock,
+        room: Room,
+        bounds: StackBounds,
         caller: Caller,
-        frames: &mut FrameBuffer,
+        frames: &mut FrameBuffer<'_>,
     ) -> Captured {
+        if room == Room::Caller {
+            frames.push(FrameWord::native(caller.registers().pc as u64));
+            frames.push(FrameWord::marker(Marker::Truncated));
+            return Captured { truncated: true, ..Captured::default() };
+        }
         let native_depth = (session.header.get(Word::NativeDepth) as usize).clamp(1, MOST_NATIVE);
-        let end = self.native(thread, caller, native_depth, frames);
-        let mut captured = Captured { truncated: end.is_truncated(), ..Captured::default() };
-        match JvmState::from_word(session.header.get(Word::JvmState)) {
-            JvmState::Absent => {}
-            _ => self.java(session, end, frames, &mut captured),
+        let walked = walk(caller.registers(), bounds, self.rules, frames.addresses(native_depth));
+        frames.add_native(walked.frames);
+        let mut captured = Captured { truncated: walked.end.is_truncated(), ..Captured::default() };
+        if matches!(room, Room::Java | Room::All) {
+            self.java(session, walked.end, frames, &mut captured);
         }
         if captured.truncated {
             frames.push(FrameWord::marker(Marker::Truncated));
@@ -74,35 +221,13 @@ impl Recorder {
         captured
     }
 
-    #[inline(never)]
-    fn native(&self, thread: &ThreadBlock, caller: Caller, depth: usize, frames: &mut FrameBuffer) -> End {
-        let registers = caller.registers();
-        let bounds = thread.with_bounds(|cached| StackBounds::locate(registers.sp, cached));
-        let mut addresses = [0usize; MOST_NATIVE];
-        let Some(out) = addresses.get_mut(..depth) else {
-            return End::DepthLimit;
-        };
-        let walked = walk(registers, bounds, self.rules, out);
-        for address in addresses.iter().take(walked.frames) {
-            frames.push(FrameWord::native(*address as u64));
-        }
-        walked.end
-    }
-
-    #[inline(never)]
-    fn java(&self, session: &Session<'_>, end: End, frames: &mut FrameBuffer, captured: &mut Captured) {
+    fn java(&self, session: &Session<'_>, end: End, frames: &mut FrameBuffer<'_>, captured: &mut Captured) {
         let depth = (session.header.get(Word::JavaDepth) as usize).clamp(1, MOST_JAVA);
-        let mut java = [const { JavaFrame { bci: 0, method: 0 } }; MOST_JAVA];
-        let Some(out) = java.get_mut(..depth) else {
-            return;
-        };
         // Code without a file is the JVM's: compiled Java, the interpreter, stubs.
         let in_java_code = matches!(end, End::LeftModules);
-        match self.jvm.capture(out) {
+        match self.jvm.capture(frames.java(depth)) {
             Capture::Frames { count, truncated } => {
-                for frame in java.iter().take(count) {
-                    frames.push(FrameWord::java(frame.method as u64, frame.bci));
-                }
+                frames.add_java(count);
                 captured.truncated |= truncated;
             }
             Capture::Refused(_) if in_java_code => {
@@ -115,5 +240,48 @@ impl Recorder {
             }
             _ => {}
         }
+    }
+}
+
+/// Runs `work` with a buffer of so many words: a function of its own for each size, so that no other takes stack.
+#[inline(never)]
+fn on_stack<const WORDS: usize>(work: &mut dyn FnMut(&mut FrameBuffer<'_>)) {
+    work(&mut FrameBuffer { words: &mut [0; WORDS], len: 0 });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn java_frames_are_packed_behind_the_native_ones() {
+        let mut words = [u64::MAX; 2 + 2 * 3 + MARKERS];
+        let mut frames = FrameBuffer { words: &mut words, len: 0 };
+        frames.addresses(2).copy_from_slice(&[0x1000, 0x2000]);
+        frames.add_native(2);
+        let java = frames.java(100);
+        assert_eq!(java.len(), 3, "as many as there is room for");
+        for (index, frame) in java.iter_mut().enumerate() {
+            *frame = JavaFrame { bci: index as i32, method: 0x7000 + 8 * index };
+        }
+        frames.add_java(3);
+        frames.push(FrameWord::marker(Marker::Truncated));
+        let expected = [
+            FrameWord::native(0x1000),
+            FrameWord::native(0x2000),
+            FrameWord::java(0x7000, 0),
+            FrameWord::java(0x7008, 1),
+            FrameWord::java(0x7010, 2),
+            FrameWord::marker(Marker::Truncated),
+        ];
+        assert_eq!(frames.as_slice(), expected);
+    }
+
+    #[test]
+    fn a_full_buffer_takes_no_more() {
+        let mut frames = FrameBuffer { words: &mut [0; 2], len: 0 };
+        frames.add_native(5);
+        frames.push(FrameWord(7));
+        assert_eq!((frames.as_slice().len(), frames.java(9).len(), frames.addresses(9).len()), (2, 0, 0));
     }
 }

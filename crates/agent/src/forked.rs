@@ -11,6 +11,7 @@
 //!
 //! A child that has put itself into a seccomp sandbox since is left alone: a system call that is new to it may kill.
 
+use crate::Caller;
 use crate::helper;
 use crate::kernel;
 use crate::libc_symbols::{KeepErrno, thread_id_of_libc};
@@ -30,7 +31,8 @@ impl Recorder {
     #[inline(never)]
     pub(crate) fn after_fork(&self, thread: &'static ThreadBlock) -> Option<&Published> {
         let inherited = self.place.inherited()?;
-        let _guard = thread.enter()?;
+        let here = 0_usize;
+        let _guard = thread.enter(Caller { sp: &raw const here as usize, bp: 0 })?;
         if thread_id_of_libc() != Some(kernel::tid()) {
             self.place.refuse();
             return None;
@@ -58,8 +60,8 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
-    use crate::thread;
     use crate::wrap::tests::recorder;
+    use crate::{Caller, thread};
 
     #[test]
     fn a_child_looks_after_what_it_inherited_once() {
@@ -77,7 +79,8 @@ mod tests {
     #[test]
     fn a_child_inside_a_hook_waits_until_it_is_outside() {
         let (recorder, _) = recorder(1);
-        let guard = thread::current().enter();
+        let slot = 0_usize;
+        let guard = thread::current().enter(Caller { sp: &raw const slot as usize, bp: 0 });
         recorder.place.wipe();
         assert!(recorder.after_fork(thread::current()).is_none());
         assert!(recorder.place.inherited().is_some());

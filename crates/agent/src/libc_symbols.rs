@@ -190,16 +190,25 @@ pub(crate) fn exit_as_last_thread() {
 #[repr(C, align(16))]
 struct ThreadAttributes([u8; 128]);
 
-/// Bytes of the stack of a thread that is created with these attributes; 0 where the program provides the stack itself,
-/// whose memory is recorded as whatever it is.
-pub(crate) fn stack_bytes(attributes: *const c_void) -> usize {
+/// The stack of a thread that is to be created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct NewStack {
+    /// Its bytes; 0 where the program provides the stack itself, whose memory is recorded as whatever it is, or where
+    /// libc does not tell.
+    pub bytes: usize,
+    /// Its lowest address, where the program provides it; else 0.
+    pub given_at: usize,
+}
+
+/// The stack of a thread that is created with these attributes.
+pub(crate) fn new_stack(attributes: *const c_void) -> NewStack {
     type Init = extern "C" fn(*mut ThreadAttributes) -> c_int;
     type GetSize = extern "C" fn(*const c_void, *mut usize) -> c_int;
     type GetStack = extern "C" fn(*const c_void, *mut usize, *mut usize) -> c_int;
     let (init, get_size, get_stack) =
         (weak!("pthread_attr_init"), weak!("pthread_attr_getstacksize"), weak!("pthread_attr_getstack"));
     if init.is_null() || get_size.is_null() || get_stack.is_null() {
-        return 0;
+        return NewStack::default();
     }
     // SAFETY: the symbols are those functions, with their signatures; fresh attributes have room for either libc, and
     // hold no memory in either.
@@ -210,15 +219,15 @@ pub(crate) fn stack_bytes(attributes: *const c_void) -> usize {
             let mut fresh = ThreadAttributes([0; 128]);
             core::mem::transmute::<*mut c_void, Init>(init)(&mut fresh);
             get_size((&raw const fresh).cast(), &mut size);
-            return size;
+            return NewStack { bytes: size, given_at: 0 };
         }
         let given = core::mem::transmute::<*mut c_void, GetStack>(get_stack)(attributes, &mut address, &mut size);
         // glibc answers the same without a stack: one that ends at address 0.
         if given == 0 && address.wrapping_add(size) != 0 {
-            return 0;
+            return NewStack { bytes: 0, given_at: address };
         }
         get_size(attributes, &mut size);
-        size
+        NewStack { bytes: size, given_at: 0 }
     }
 }
 

@@ -44,6 +44,15 @@ pub fn thread_block() -> *mut ThreadBlock {
     block
 }
 
+/// The address of the calling thread's control block.
+#[inline(always)]
+pub(crate) fn thread_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: the psABI stores the thread pointer's own value at fs:0.
+    unsafe { asm!("mov {}, qword ptr fs:[0]", out(reg) pointer, options(nostack, readonly, preserves_flags)) };
+    pointer
+}
+
 /// The stack pointer, about here.
 #[inline(always)]
 pub(crate) fn stack_pointer() -> usize {

@@ -201,7 +201,7 @@ impl Recorder {
         let Some(published) = self.recording().or_else(|| self.after_fork(thread)) else {
             return;
         };
-        let Some(_guard) = thread.enter() else {
+        let Some(_guard) = thread.enter(caller) else {
             return thread.count_skipped(&published.session.losses);
         };
         let _errno = KeepErrno::new();

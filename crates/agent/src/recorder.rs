@@ -3,13 +3,13 @@
 //! One static [`RECORDER`] serves the process. Until recording begins its flag is 0 and nothing else of it is used.
 //! In a forked child nothing is recorded, until it has a session of its own ([`crate::place`], [`crate::forked`]).
 
-use crate::capture::{Captured, FrameBuffer};
+use crate::capture::Captured;
 use crate::kernel::{self, OpenFile};
 use crate::libc_symbols::now_ms;
 use crate::place::{NewPlace, Place};
+use crate::records;
 use crate::stopwatch::Stopwatch;
 use crate::thread::{Class, ThreadBlock};
-use crate::{modules, records};
 use core::sync::atomic::{AtomicU64, Ordering};
 use leakscope_hotspot::Jvm;
 use leakscope_sampling::{Interval, Ladder, STEPS, Scaled};
@@ -82,6 +82,14 @@ impl Memory {
 const _: () = assert!(STEPS as usize == INTERVALS);
 
 impl Published {
+    /// The class of the calling thread. Only a JVM has threads of the collector's; elsewhere none need be asked.
+    pub(crate) fn class_of(&self, thread: &ThreadBlock) -> Class {
+        match JvmState::from_word(self.session.header.get(Word::JvmState)) {
+            JvmState::Absent => Class::App,
+            _ => thread.class(&self.process_name),
+        }
+    }
+
     /// Milliseconds since recording started; 0 where a faked clock (libfaketime) stands before that.
     pub(crate) fn age_ms(&self) -> u64 {
         now_ms().saturating_sub(self.start_ms)
@@ -141,21 +149,17 @@ impl Recorder {
     ) {
         let session = &published.session;
         let stopwatch = Stopwatch::start();
-        let mut frames = FrameBuffer::new();
-        let captured = self.capture(session, thread, caller, &mut frames);
-        if !self.is_current(published) || block.size > isize::MAX as usize {
+        if block.size > isize::MAX as usize {
             return;
         }
-        let interned = session.depot.intern(frames.as_slice());
-        if interned.is_new {
-            modules::note(session, frames.as_slice());
-        }
-        count_losses(session, &captured, interned.stack);
+        let Some(stack) = self.stack_of(published, thread, caller) else {
+            return;
+        };
         let entry = Entry {
             size: block.size as u64,
             birth_ms: published.age_ms(),
             interval: published.ladder.number_of(block.interval),
-            stack: interned.stack,
+            stack,
             epoch: session.header.get(Word::Epoch) as u32,
         };
         count_allocation(session, &entry, block.interval);
@@ -184,7 +188,7 @@ impl Recorder {
             return;
         };
         self.filter.remove(address);
-        let class = thread.class(&published.process_name);
+        let class = published.class_of(thread);
         count_free(published, &entry, class);
         self.push_free(published, thread, class, address, &entry);
         session.cost.left(thread.tid(), stopwatch.cycles());

@@ -4,9 +4,7 @@
 //! needs no scaling.
 
 use crate::Caller;
-use crate::capture::FrameBuffer;
-use crate::modules;
-use crate::recorder::{Published, Recorder, count_losses};
+use crate::recorder::{Published, Recorder};
 use crate::thread::{self, Class, ThreadBlock};
 use leakscope_session::depot::Counter;
 use leakscope_session::header::Word;
@@ -92,22 +90,6 @@ impl Recorder {
         enter_slot(session, &region);
     }
 
-    /// The id of the calling thread's stack; `None` in a child that was forked under our feet.
-    pub(crate) fn stack_of(&self, published: &Published, thread: &ThreadBlock, caller: Caller) -> Option<u32> {
-        let session = &published.session;
-        let mut frames = FrameBuffer::new();
-        let captured = self.capture(session, thread, caller, &mut frames);
-        if !self.is_current(published) {
-            return None;
-        }
-        let interned = session.depot.intern(frames.as_slice());
-        if interned.is_new {
-            modules::note(session, frames.as_slice());
-        }
-        count_losses(session, &captured, interned.stack);
-        Some(interned.stack)
-    }
-
     /// Takes a range out that is about to be unmapped.
     pub(crate) fn take_out(&self, published: &Published, start: usize, bytes: usize) -> Removed {
         let session = &published.session;
@@ -135,7 +117,7 @@ impl Recorder {
     /// The call succeeded.
     pub(crate) fn count_unmapped(&self, published: &Published, removed: &Removed) {
         if removed.count > 0 {
-            let class = thread::current().class(&published.process_name);
+            let class = published.class_of(thread::current());
             count_freed(&published.session, removed, class);
         }
     }

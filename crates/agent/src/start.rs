@@ -65,6 +65,7 @@ pub fn constructor() {
 }
 
 /// Called before each pthread_create of the target, by which a JVM that is being made shows itself.
+#[inline(never)] // its room on the stack is not needed while the real pthread_create runs
 pub fn before_thread(create: PthreadCreate) {
     // SAFETY: written by the constructor only.
     let Some(_) = (unsafe { (*COLLECTOR.0.get()).as_ref() }) else {
@@ -162,7 +163,11 @@ fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
     }
     RECORDER.begin(published, made.place);
     if why != Why::Fork {
-        thread::current().reset();
+        let thread = thread::current();
+        thread.reset();
+        if thread.tid() == kernel::pid() as u32 {
+            thread.is_main();
+        }
     }
     Ok(())
 }

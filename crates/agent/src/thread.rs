@@ -4,8 +4,10 @@
 //! which sets the thread up. It has no destructor: it may be used until the thread's last instruction.
 #![allow(unsafe_code)] // a thread-local reached through a raw pointer
 
+use crate::Caller;
 use crate::kernel;
-use crate::machine::stack_pointer;
+use crate::libc_symbols::{NewStack, thread_id_of_libc};
+use crate::machine::thread_pointer;
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 use leakscope_sampling::{Interval, Rng, Sampler};
@@ -31,13 +33,15 @@ pub struct ThreadBlock {
     /// Counter, interval and random numbers.
     pub sampler: Cell<Sampler>,
     guard: Cell<usize>,
+    /// The return address of the call that has the guard.
+    guard_return: Cell<usize>,
     tid: Cell<u32>,
     class: Cell<u8>,
     class_looks: Cell<u8>,
     bounds: Cell<CachedBounds>,
 }
 
-/// Values of the guard besides the stack pointer of the call that entered.
+/// Values of the guard besides the place of the return address of the call that entered.
 const OUTSIDE: usize = 0;
 const IGNORED: usize = usize::MAX;
 
@@ -77,19 +81,38 @@ pub struct Guard {
 impl ThreadBlock {
     /// Enters leakscope, or `None` if the thread is inside already.
     ///
-    /// A signal handler may have left the hook by longjmp, past the guard's drop. The stack shows it: who is inside
-    /// calls from further down. (Or from the signal stack, which lies anywhere: a system call tells, in that rare case.)
+    /// A signal handler may have left the hook by longjmp, past the guard's drop: see [`ThreadBlock::is_inside`].
     #[inline]
-    pub fn enter(&'static self) -> Option<Guard> {
-        let sp = stack_pointer();
-        let holder = self.guard.get();
-        if holder != OUTSIDE && (sp <= holder || kernel::on_signal_stack()) {
+    pub fn enter(&'static self, caller: Caller) -> Option<Guard> {
+        if self.guard.get() != OUTSIDE && self.is_inside(caller.sp) {
             return None;
         }
-        self.guard.set(sp);
+        self.guard_return.set(caller.registers().pc);
+        self.guard.set(caller.sp);
         // A signal handler on this thread must see the guard before anything that it protects.
         compiler_fence(Ordering::SeqCst);
-        Some(Guard { thread: self, sp })
+        Some(Guard { thread: self, sp: caller.sp })
+    }
+
+    /// Whether the call that has the guard is still under way, seen from a call whose return address lies at `sp`.
+    ///
+    /// A handler that interrupted it calls from further down the same stack, or from a signal stack; and the place where it
+    /// is to return to still holds that address. Where the call was left by longjmp, its frames are gone, and sooner or
+    /// later others lie there. On stacks that are not the thread's own nothing is read: they may be unmapped.
+    #[cold]
+    #[inline(never)]
+    fn is_inside(&self, sp: usize) -> bool {
+        let holder = self.guard.get();
+        if holder == IGNORED {
+            return true;
+        }
+        let bounds = self.bounds.get();
+        if !bounds.is_on_own_stack(holder) {
+            return sp < holder || kernel::on_signal_stack();
+        }
+        let is_further_down = sp < holder || !bounds.is_on_own_stack(sp);
+        // SAFETY: an aligned word of this thread's own stack, which stays mapped where it was once in use.
+        is_further_down && unsafe { *(holder as *const usize) } == self.guard_return.get()
     }
 
     /// The thread belongs to leakscope: none of its allocations is sampled.
@@ -106,10 +129,10 @@ impl ThreadBlock {
         }
     }
 
-    /// Kernel id of the thread; one system call at the first use.
+    /// Kernel id of the thread; where libc does not tell it, one system call at the first use.
     pub fn tid(&self) -> u32 {
         if self.tid.get() == 0 {
-            self.tid.set(kernel::tid());
+            self.tid.set(thread_id_of_libc().unwrap_or_else(kernel::tid));
         }
         self.tid.get()
     }
@@ -129,6 +152,26 @@ impl ThreadBlock {
             self.class.set(1 + class as u8);
         }
         class
+    }
+
+    /// The thread has just been made, on this stack.
+    pub(crate) fn has_stack(&self, stack: NewStack) {
+        let top = thread_pointer();
+        // The control block lies at the top of a stack that libc has made, and counts as a part of it.
+        const MOST_ABOVE: usize = 4096;
+        let lowest = match stack {
+            NewStack { given_at: 0, bytes: 0 } => return,
+            NewStack { given_at: 0, bytes } => top.saturating_sub(bytes).saturating_add(MOST_ABOVE),
+            NewStack { given_at, .. } => given_at,
+        };
+        if lowest < top {
+            self.bounds.set(CachedBounds::of_stack(lowest));
+        }
+    }
+
+    /// The thread is the process's first.
+    pub(crate) fn is_main(&self) {
+        self.bounds.set(CachedBounds::of_main_thread());
     }
 
     /// Uses the thread's cached stack bounds.
@@ -186,21 +229,30 @@ fn class_of(name: &[u8; 16]) -> Class {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leakscope_unwind::StackBounds;
+
+    /// A call whose return address lies in this word.
+    fn call_at(slot: &usize) -> Caller {
+        Caller { sp: std::ptr::from_ref(slot) as usize, bp: 0 }
+    }
 
     #[test]
     fn a_new_thread_is_unset_and_the_guard_nests_not() {
         std::thread::spawn(|| {
             let block = current();
+            // The nested call is further down.
+            let slots = [1, 2];
+            let (nested, outer) = (call_at(&slots[0]), call_at(&slots[1]));
             assert!(!block.sampler.get().is_started());
-            let guard = block.enter().unwrap();
-            assert!(block.enter().is_none());
+            let guard = block.enter(outer).unwrap();
+            assert!(block.enter(nested).is_none());
             drop(guard);
-            assert!(block.enter().is_some());
-            let guard = block.enter();
+            assert!(block.enter(nested).is_some());
+            let guard = block.enter(outer);
             block.ignore_for_ever();
-            assert!(block.enter().is_none());
+            assert!(block.enter(nested).is_none());
             drop(guard);
-            assert!(block.enter().is_none(), "for ever");
+            assert!(block.enter(outer).is_none(), "for ever");
         })
         .join()
         .unwrap();
@@ -208,21 +260,20 @@ mod tests {
 
     /// As after a longjmp out of a signal handler that interrupted the hook.
     #[test]
-    fn a_guard_that_was_jumped_over_is_forgotten_further_up_the_stack() {
-        #[inline(never)]
-        fn deep(depth: usize) -> usize {
-            let room = std::hint::black_box([depth; 64]);
-            if depth > 0 {
-                return deep(depth - 1) + room[0];
-            }
-            std::mem::forget(current().enter().unwrap());
-            assert!(current().enter().is_none(), "still inside, for all that is known");
-            0
-        }
+    fn a_guard_that_was_jumped_over_is_forgotten() {
         std::thread::spawn(|| {
-            std::hint::black_box(deep(10));
-            assert!(current().enter().is_some());
-            assert!(current().enter().is_some(), "and left properly");
+            let block = current();
+            let mut slots = [1, 2, 3];
+            let leave_by_jump = |slots: &[usize; 3]| std::mem::forget(block.enter(call_at(&slots[1])).unwrap());
+            leave_by_jump(&slots);
+            assert!(block.enter(call_at(&slots[2])).is_some(), "further up the stack");
+            leave_by_jump(&slots);
+            assert!(block.enter(call_at(&slots[1])).is_some(), "from the same place");
+            block.with_bounds(|bounds| StackBounds::locate(slots.as_ptr() as usize, bounds));
+            leave_by_jump(&slots);
+            assert!(block.enter(call_at(&slots[0])).is_none(), "still inside, for all that is known");
+            slots[1] = 7;
+            assert!(block.enter(call_at(&slots[0])).is_some(), "other calls have used the stack since");
         })
         .join()
         .unwrap();

@@ -15,7 +15,7 @@
 
 use crate::Caller;
 use crate::kernel;
-use crate::libc_symbols::{KeepErrno, StartRoutine, stack_bytes};
+use crate::libc_symbols::{KeepErrno, NewStack, StartRoutine, new_stack};
 use crate::recorder::{Published, RECORDER, Recorder};
 use crate::regions::{count_end, count_exactly};
 use crate::thread::{self, Class};
@@ -39,6 +39,8 @@ struct Place {
     slot: AtomicU32,
     routine: AtomicPtr<c_void>,
     argument: AtomicPtr<c_void>,
+    stack_bytes: AtomicUsize,
+    stack_given_at: AtomicUsize,
 }
 
 /// Threads that have not run yet.
@@ -48,12 +50,14 @@ static PENDING: [Place; PLACES] = [const {
         slot: AtomicU32::new(0),
         routine: AtomicPtr::new(core::ptr::null_mut()),
         argument: AtomicPtr::new(core::ptr::null_mut()),
+        stack_bytes: AtomicUsize::new(0),
+        stack_given_at: AtomicUsize::new(0),
     }
 }; PLACES];
 static NEXT_PLACE: AtomicUsize = AtomicUsize::new(0);
 
-/// Takes a place, and puts the routine and its argument there; its number.
-fn take_place(slot: u32, routine: *mut c_void, argument: *mut c_void) -> Option<usize> {
+/// Takes a place, and puts the routine, its argument and what is known of the stack there; its number.
+fn take_place(slot: u32, routine: *mut c_void, argument: *mut c_void, stack: NewStack) -> Option<usize> {
     let from = NEXT_PLACE.fetch_add(1, Ordering::Relaxed);
     let free = |number: &usize| {
         PENDING.get(*number).is_some_and(|place| {
@@ -67,6 +71,8 @@ fn take_place(slot: u32, routine: *mut c_void, argument: *mut c_void) -> Option<
     place.slot.store(slot, Ordering::Relaxed);
     place.routine.store(routine, Ordering::Relaxed);
     place.argument.store(argument, Ordering::Relaxed);
+    place.stack_bytes.store(stack.bytes, Ordering::Relaxed);
+    place.stack_given_at.store(stack.given_at, Ordering::Relaxed);
     Some(number)
 }
 
@@ -98,6 +104,11 @@ pub(crate) extern "C" fn start(number: usize, start: &mut Start) {
     let slot = place.slot.load(Ordering::Relaxed);
     start.routine = place.routine.load(Ordering::Relaxed);
     start.argument = place.argument.load(Ordering::Relaxed);
+    let stack = NewStack {
+        bytes: place.stack_bytes.load(Ordering::Relaxed),
+        given_at: place.stack_given_at.load(Ordering::Relaxed),
+    };
+    thread::current().has_stack(stack);
     give_back(number);
     if let Some(published) = RECORDER.recording() {
         let _errno = KeepErrno::new();
@@ -158,7 +169,7 @@ impl Recorder {
             return real(routine, argument);
         };
         let session = &published.session;
-        let Some(guard) = thread.enter() else {
+        let Some(guard) = thread.enter(caller) else {
             thread.count_skipped(&session.losses);
             return real(routine, argument);
         };
@@ -170,15 +181,16 @@ impl Recorder {
         }
         let stack = self.stack_of(published, thread, caller);
         let slot = stack.and_then(|_| session.threads.claim());
-        let place = slot.and_then(|slot| take_place(slot, body as *mut c_void, argument));
-        let stack_bytes = stack_bytes(attributes) as u64;
+        let new = new_stack(attributes);
+        let place = slot.and_then(|slot| take_place(slot, body as *mut c_void, argument, new));
+        let stack_bytes = new.bytes as u64;
         drop(errno);
         drop(guard);
         let (Some(stack), Some(slot), Some(place)) = (stack, slot, place) else {
             if let Some(slot) = slot {
                 session.threads.abandon(slot);
             }
-            session.losses.add(Loss::ThreadsFull, 1);
+            session.losses.add(Loss::ThreadsFull, u64::from(stack.is_some()));
             return real(routine, argument);
         };
         let birth_ms = published.age_ms();

@@ -46,7 +46,7 @@ impl Recorder {
         let Some(interval) = self.choose(published, thread, size) else {
             return real();
         };
-        let Some(_guard) = thread.enter() else {
+        let Some(_guard) = thread.enter(caller) else {
             let address = real();
             if !address.is_null() {
                 thread.count_skipped(&published.session.losses);
@@ -121,7 +121,7 @@ impl Recorder {
     ) -> Pointer {
         let thread = thread::current();
         let interval = if chosen { self.choose(published, thread, size) } else { None };
-        let guard = thread.enter();
+        let guard = thread.enter(caller);
         let busy = published.session.live.mark_busy(address as usize);
         let result = real(address, size);
         let _errno = KeepErrno::new();

@@ -185,6 +185,12 @@ const LOSSES: &[(&str, &str, Counted, &str)] = &[
         "samples fell into leakscope's own work and were left out",
     ),
     (
+        "no_stack_room",
+        "sample was left out because its call was near the end of a small stack",
+        Counted::Things,
+        "samples were left out because their calls were near the end of small stacks",
+    ),
+    (
         "address_odd",
         "block had an address that cannot be recorded",
         Counted::Things,

@@ -63,6 +63,8 @@ losses! {
     MissedUnmaps = "missed_unmaps",
     /// Threads that found no room in the thread table: they are missing.
     ThreadsFull = "threads_full",
+    /// Samples suppressed because the stack of the call had no room for taking them.
+    NoStackRoom = "no_stack_room",
 }
 
 /// A view of the counters.

@@ -14,6 +14,10 @@
 //! one; a fiber's stack that happens to lie below the thread's is told from it by the guard between them.
 //! The result is kept per thread ([`CachedBounds`]); system calls are made when a thread is seen first and when its sp
 //! is lower than ever before. Only fibers pay for two at each walk, because their stacks come and go unnoticed.
+//!
+//! Two kinds of thread need no system call at all, which programs in a sandbox may not survive: the main thread, below
+//! whose stack the kernel places nothing for 128 MiB (`mmap_base`, whatever the limit of the stack is), and a thread whose
+//! stack was known when it was made ([`CachedBounds::of_stack`]).
 
 #![allow(unsafe_code)] // reads stack memory
 
@@ -24,8 +28,8 @@ use crate::x86_64::{self, PAGE};
 
 /// Furthest top that is believed, bytes above sp.
 const FURTHEST_BYTES: usize = 64 << 20;
-/// Pages asked about in one mincore: 2 MiB, deeper than nearly all stacks are.
-const PAGES_AT_ONCE: usize = 512;
+/// Pages asked about in one mincore: 512 KiB, deeper than most stacks are.
+const PAGES_AT_ONCE: usize = 128;
 /// Most pages probed in one verification (0.1-0.5 us each, once for each thread): 2 MiB of a stack may be buffers that
 /// were never touched. Beyond that the stack counts as unknown.
 const MOST_PROBES: usize = 512;
@@ -45,18 +49,39 @@ pub fn note_main_stack() -> bool {
     }) && MAIN_STACK_END.load(Relaxed) != 0
 }
 
-/// What a thread remembers of its stack between walks: 32 bytes of its thread-local block, zero at first.
+/// What a thread remembers of its stacks between walks: 48 bytes of its thread-local block, zero at first.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct CachedBounds {
     own: Range,
     signal: Range,
+    /// Where the stack that `own` is of ends at the bottom; 0 if that is not known.
+    own_floor: usize,
+    /// The same for `signal`.
+    signal_floor: usize,
 }
 
 impl CachedBounds {
     /// Nothing known yet; all bytes zero.
     pub const fn new() -> CachedBounds {
-        CachedBounds { own: Range::EMPTY, signal: Range::EMPTY }
+        CachedBounds { own: Range::EMPTY, signal: Range::EMPTY, own_floor: 0, signal_floor: 0 }
+    }
+
+    /// The calling thread has the stack from `lowest` up to its control block.
+    pub fn of_stack(lowest: usize) -> CachedBounds {
+        let high = x86_64::thread_pointer() & !7;
+        CachedBounds { own: Range { low: lowest.min(high), high }, own_floor: lowest, ..CachedBounds::new() }
+    }
+
+    /// Whether an address lies on the thread's own stack, as far as that is known.
+    pub fn is_on_own_stack(&self, address: usize) -> bool {
+        self.own.contains(address)
+    }
+
+    /// The calling thread is the process's first.
+    pub fn of_main_thread() -> CachedBounds {
+        let high = main_stack_end();
+        CachedBounds { own: Range { low: high.saturating_sub(FURTHEST_BYTES), high }, ..CachedBounds::new() }
     }
 }
 
@@ -86,7 +111,14 @@ impl Range {
 #[derive(Debug, Clone, Copy)]
 pub struct StackBounds {
     range: Range,
+    /// Where the stack ends at the bottom; 0 if that is not known, 1 if it grows.
+    floor: usize,
 }
+
+const FLOOR_UNKNOWN: usize = 0;
+const FLOOR_FAR: usize = 1;
+/// How much room is taken to be on a stack of which nothing is known.
+const UNKNOWN_ROOM: usize = 4 << 10;
 
 impl StackBounds {
     /// The stack from `sp` up to its end, for the running thread.
@@ -97,9 +129,18 @@ impl StackBounds {
     #[inline]
     pub fn locate(sp: usize, cached: &mut CachedBounds) -> StackBounds {
         if cached.own.contains(sp) {
-            return StackBounds { range: cached.own.above(sp) };
+            return StackBounds { range: cached.own.above(sp), floor: cached.own_floor.max(FLOOR_FAR) };
         }
         StackBounds::locate_anew(sp, cached)
+    }
+
+    /// Bytes of the stack below `sp`: exactly where that is known, of a fiber's stack as many as nearly all have.
+    pub fn room_below(&self, sp: usize) -> usize {
+        match self.floor {
+            FLOOR_UNKNOWN => UNKNOWN_ROOM,
+            FLOOR_FAR => usize::MAX,
+            floor => sp.saturating_sub(floor),
+        }
     }
 
     /// Bounds that are known otherwise.
@@ -107,7 +148,7 @@ impl StackBounds {
     /// # Safety
     /// `low..high` is mapped and readable as long as walks use these bounds.
     pub const unsafe fn known(low: usize, high: usize) -> StackBounds {
-        StackBounds { range: Range { low, high } }
+        StackBounds { range: Range { low, high }, floor: FLOOR_UNKNOWN }
     }
 
     /// First address that may be read.
@@ -125,13 +166,13 @@ impl StackBounds {
     fn locate_anew(sp: usize, cached: &mut CachedBounds) -> StackBounds {
         // First the sigaltstack: it may lie right below the thread's stack and must not be taken for a part of it.
         if cached.signal.contains(sp) || find_signal_stack(sp, cached) {
-            return StackBounds { range: cached.signal.above(sp) };
+            return StackBounds { range: cached.signal.above(sp), floor: cached.signal_floor };
         }
         if let Some(own) = own_stack(sp, cached.own) {
             cached.own = Range { low: page_of(sp), high: own.high };
-            return StackBounds { range: own };
+            return StackBounds { range: own, floor: cached.own_floor.max(FLOOR_FAR) };
         }
-        StackBounds { range: unknown_stack(sp) }
+        StackBounds { range: unknown_stack(sp), floor: FLOOR_UNKNOWN }
     }
 
     /// The word at `address`; `None` if that is not aligned or not in bounds.
@@ -154,7 +195,7 @@ impl StackBounds {
     /// The thread's own stack from the `sp` that a signal interrupted while the walk was on a sigaltstack. Asks the
     /// kernel: it is not known how much of that stack was verified before, and hooks hardly run in such handlers.
     pub(crate) fn interrupted(sp: usize) -> Option<StackBounds> {
-        own_stack(sp, Range::EMPTY).map(|range| StackBounds { range })
+        own_stack(sp, Range::EMPTY).map(|range| StackBounds { range, floor: FLOOR_FAR })
     }
 }
 
@@ -191,6 +232,7 @@ fn find_signal_stack(sp: usize, cached: &mut CachedBounds) -> bool {
         return false;
     }
     cached.signal = Range { low: sp, high };
+    cached.signal_floor = low;
     true
 }
 

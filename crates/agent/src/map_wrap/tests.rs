@@ -154,7 +154,8 @@ fn a_segment_is_detached_as_a_whole_and_only_from_its_start() {
 fn inside_leakscope_nothing_is_entered_but_unmaps_are_seen() {
     let (recorder, session) = recorder(1);
     map(recorder, MapArguments { length: P, ..ANON }, 0x10_0000);
-    let guard = crate::thread::current().enter().unwrap();
+    let slot = 0_usize;
+    let guard = crate::thread::current().enter(Caller { sp: &raw const slot as usize, bp: 0 }).unwrap();
     map(recorder, MapArguments { length: P, ..ANON }, 0x20_0000);
     recorder.unmap(0x10_0000, P, || 0);
     drop(guard);

@@ -199,7 +199,8 @@ fn a_free_that_bypassed_us_is_counted_and_the_block_replaced() {
 fn inside_leakscope_nothing_is_sampled_but_frees_are_seen() {
     let (recorder, session) = recorder(1);
     malloc(recorder, 100, 0x10_0000);
-    let guard = thread::current().enter().unwrap();
+    let slot = 0_usize;
+    let guard = thread::current().enter(Caller { sp: &raw const slot as usize, bp: 0 }).unwrap();
     malloc(recorder, 200, 0x20_0000);
     recorder.release(&NO_ARENA, 0x10_0000 as Pointer);
     drop(guard);
