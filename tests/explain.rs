@@ -3,6 +3,7 @@
 
 use crate::support::plain::Plain;
 use crate::support::{Sandbox, machine, programs};
+use leakscope_profile::timeline::{Class, Part, Timeline};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -222,6 +223,51 @@ fn a_recorded_jvm_is_explained_by_its_session() {
         let unexplained = explained.json["rss"]["unexplained"].as_f64().expect("a number");
         assert!(unexplained <= 0.01, "{context}: {unexplained} unexplained\n{:#}", explained.json);
         run.finish().expect_code(0);
+    }
+}
+
+/// Read while recording, where it is on: rows of the report's table, and not a word on the target's stdout or stderr.
+#[test]
+fn a_recording_holds_the_native_memory_tracking() {
+    for (option, split) in [("-XX:NativeMemoryTracking=summary", "nmt"), ("-XX:NativeMemoryTracking=off", "counters")] {
+        let sandbox = Sandbox::new();
+        let run = sandbox.run().args(&["--interval", "1s"]).target(machine::java(21)).targets(&["-Xmx512m", option]);
+        let run =
+            run.target("-cp").target(programs::java()).targets(&["Parts", "96", "64", "0", "/none", "8", "20", "0"]);
+        let mut run = run.start();
+        assert!(run.line().starts_with("ready"));
+        let pid = run.recorded_pid();
+        let file = sandbox.path().join(format!("out/java.{pid}/timeline.jsonl"));
+        let end = std::time::Instant::now() + crate::support::leakscope::PATIENCE;
+        let is_there = || {
+            let timeline = Timeline::read(&std::fs::read(&file).unwrap_or_default());
+            let filled = |part: &Part| part.class == Class::Allocator && part.pss_bytes as f64 > MALLOC * MIB;
+            let mut parts = timeline.points.iter().filter_map(|point| point.parts.as_ref());
+            let has_tracking = split != "nmt" || timeline.points.iter().any(|point| point.nmt.is_some());
+            has_tracking && parts.any(|parts| parts.iter().any(filled))
+        };
+        while !is_there() {
+            assert!(std::time::Instant::now() < end, "{split} never came");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let recording = run.finish().expect_code(0);
+        assert_eq!(recording.out(), "", "nothing but its first line");
+        let report = sandbox.report_of(&recording);
+        let rss = &report["rss"];
+        assert_eq!(rss["jvm_split"], split, "{rss:#}");
+        let rows: BTreeMap<_, _> = rss["rows"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|row| (row["what"].as_str().expect("a word"), row))
+            .collect();
+        let estimate = |what: &str| rows.get(what).map_or(0.0, |row| row["bytes"]["estimate"].as_f64().expect("one"));
+        assert!(estimate("malloc-live") > 60.0 * MIB, "{rss:#}");
+        assert!(estimate("metaspace") > MIB, "{rss:#}");
+        assert_eq!(rows.contains_key("code"), split == "nmt", "{rss:#}");
+        assert!(rss["unexplained"].as_f64().expect("a number") <= 0.05, "{rss:#}");
+        let text = sandbox.command("report").arg(recording.directory()).finish().expect_code(0).out();
+        assert!(text.contains("WHERE THE RSS IS"), "{text}");
     }
 }
 

@@ -15,6 +15,7 @@ pub mod front;
 pub mod heap;
 pub mod launch;
 pub mod messages;
+pub mod native_memory;
 pub mod oom;
 pub mod output;
 pub mod pace;

@@ -5,6 +5,7 @@ use crate::run::finished::{Finished, Unwritten, is_launcher};
 use crate::run::folder::Folder;
 use crate::run::heap;
 use crate::run::messages;
+use crate::run::native_memory::NativeMemory;
 use crate::run::oom::{OomKill, OomWatch};
 use crate::run::pace::Pace;
 use crate::say::{say, warn};
@@ -46,6 +47,7 @@ pub struct Recorded {
     /// The session's reader.
     pub collector: Collector,
     meter: Meter,
+    native_memory: NativeMemory,
     pace: Pace,
     timeline: TimelineFile,
     oom_watch: OomWatch,
@@ -102,6 +104,7 @@ impl Recorded {
             timeline: TimelineFile::new(folder.path()),
             oom_watch: OomWatch::new(facts.cgroup()),
             meter: Meter::of(facts.pid),
+            native_memory: NativeMemory::default(),
             facts,
             oom: None,
             folder,
@@ -220,6 +223,9 @@ impl Recorded {
         let mut point = self.meter.glance(&self.collector, &self.facts);
         if self.pace.takes(&point) {
             self.meter.complete(&mut point, &mut self.collector, &self.facts);
+            if self.jvm == JvmState::Ready {
+                point.nmt = self.native_memory.poll(self.facts.pid, Instant::now());
+            }
             self.append(&Line::Point(Box::new(point)));
         }
     }

@@ -130,16 +130,15 @@ pub struct RssTable {
     pub points: usize,
 }
 
-/// The table of a timeline at the end of the `window`, or until `until_ms` where there is none, with rates over the
-/// window. `None` where memory was never divided.
+/// The table of a timeline as it was last measured until `until_ms`, with rates over the `window`. `None` where memory
+/// was never divided.
 pub fn rss_table(timeline: &Timeline, window: Option<Window>, until_ms: u64) -> Option<RssTable> {
     let measured = measured(timeline);
-    let (from, to) = window.map_or((u64::MAX, until_ms), |window| (window.from_ms, window.to_ms));
-    let before = measured.iter().rev().find(|measured| measured.point.uptime_ms <= to);
+    let before = measured.iter().rev().find(|measured| measured.point.uptime_ms <= until_ms);
     let last = before.or_else(|| measured.first())?;
     let end = last.rows();
-    let inside: Vec<&Measured<'_>> =
-        measured.iter().filter(|measured| (from..=to).contains(&measured.point.uptime_ms)).collect();
+    let is_inside = |ms: u64| window.is_some_and(|window| (window.from_ms..=window.to_ms).contains(&ms));
+    let inside: Vec<&Measured<'_>> = measured.iter().filter(|measured| is_inside(measured.point.uptime_ms)).collect();
     let series: Vec<_> = inside.iter().map(|measured| (measured.point.uptime_ms, measured.rows())).collect();
     let per_hour = |what: RssWhat| {
         let amount = |rows: &BTreeMap<_, Estimate>| rows.get(&what).map_or(0.0, |row| row.estimate);
@@ -150,7 +149,7 @@ pub fn rss_table(timeline: &Timeline, window: Option<Window>, until_ms: u64) -> 
         inside.iter().map(|measured| (measured.point.uptime_ms, measured.total_bytes() as f64)).collect();
     let total_bytes = last.total_bytes();
     let unexplained = end.get(&RssWhat::Unexplained).map_or(0.0, |row| row.estimate);
-    let cgroup = timeline.points.iter().rev().filter(|p| p.uptime_ms <= to).find_map(|point| point.cgroup);
+    let cgroup = timeline.points.iter().rev().filter(|p| p.uptime_ms <= until_ms).find_map(|point| point.cgroup);
     let resident = last.point.resident;
     let rows = end.iter().filter(|(_, now)| now.high > 0.0);
     Some(RssTable {

@@ -9,7 +9,7 @@ use crate::path::CallPath;
 use crate::printable::printable;
 use crate::style::{Ink, TextOptions};
 use crate::table::{ALWAYS, Align, Column, Table};
-use crate::units::{bytes, bytes_change, bytes_estimate, percent, thousands, time_utc};
+use crate::units::{bytes, bytes_change, bytes_estimate, duration, percent, thousands, time_utc};
 
 /// A process that was looked at while it ran.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +91,9 @@ pub fn text_rss(rss: &RssTable, options: &TextOptions) -> String {
     row(Some(Ink::Strong), "all of it".to_owned(), total, percent(1.0), rss.total_per_hour.as_ref());
     let nothing_beside: Vec<CallPath> = (0..lines).map(|_| CallPath::text(String::new())).collect();
     let heading = options.paint(Ink::Strong, "WHERE THE RSS IS");
-    let mut text = format!("\n{heading}\n{}", table.print(&nothing_beside, options));
+    // Measured more rarely than snapshots are taken.
+    let when = if rss.uptime_ms > 0 { format!("  (after {})", duration(rss.uptime_ms)) } else { String::new() };
+    let mut text = format!("\n{heading}{when}\n{}", table.print(&nothing_beside, options));
     for line in beside(rss) {
         let _ = writeln!(text, "  {}", options.sentence(&line, 4));
     }

@@ -7,7 +7,7 @@ mod sample;
 
 use std::path::PathBuf;
 
-use leakscope_analyze::{By, DiffOptions, Grouping, diff, sites};
+use leakscope_analyze::{By, DiffOptions, Grouping, RssTable, diff, sites};
 use leakscope_report::{
     Explained, JavaNames, Measure, TextOptions, flame, flame_growth, folded, folded_growth, json_diff, json_explain,
     json_report, text_diff, text_explain, text_report, text_rss,
@@ -184,7 +184,7 @@ fn resident_memory() {
         check(name, &text_rss(&table, &options));
     }
     let (a, _) = sample::snapshots();
-    let mut once = table.clone();
+    let mut once = RssTable { uptime_ms: 0, ..table.clone() };
     once.rows.iter_mut().for_each(|row| row.per_hour = None);
     once.total_per_hour = None;
     let explained = Explained {

@@ -136,12 +136,15 @@ impl Surroundings<'_> {
     /// The end of a large block of glibc at this address: its header is 0 and its size, in whole pages, marked by 2.
     fn chunk(&self, at: u64, end: u64) -> Option<u64> {
         const MAPPED: u64 = 2;
-        if at >= end || self.memory.word(at)? != 0 {
+        let mut header = [0; 16];
+        if at >= end || !self.memory.read(at, &mut header) {
             return None;
         }
-        let word = self.memory.word(at + 8)?;
-        let next = at.checked_add(word & !7)?;
-        (word & 7 == MAPPED && word >= PAGE && next.is_multiple_of(PAGE) && next <= end).then_some(next)
+        let word = u128::from_le_bytes(header);
+        let (before, size) = (word as u64, (word >> 64) as u64);
+        let next = at.checked_add(size & !7)?;
+        let is_one = before == 0 && size & 7 == MAPPED && size >= PAGE && next.is_multiple_of(PAGE);
+        (is_one && next <= end).then_some(next)
     }
 
     /// What is neither stack nor a block of glibc.
