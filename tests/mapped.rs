@@ -25,6 +25,20 @@ fn every_way_to_map_and_unmap() {
     assert!(kind_of("file").iter().all(|kind| *kind == Kind::MmapFile));
 }
 
+/// At each snapshot the table is compared with what the kernel says is mapped.
+#[test]
+fn what_was_unmapped_behind_our_back_is_gone_and_counted() {
+    let sandbox = Sandbox::new();
+    let mut run = sandbox.run().target(programs::c("hidden")).start();
+    let pid = run.recorded_pid();
+    assert_eq!(run.line(), "ready");
+    let profile = profiles::read(&snapshot(&sandbox, pid, "asked.prof"));
+    assert_eq!(profiles::observed(&profile, "in_part"), (6 * 4096, 2), "what is left on both sides");
+    assert_eq!(profiles::observed(&profile, "wholly"), (0, 0));
+    assert_eq!(profile.losses["missed_unmaps"], 1);
+    run.finish().expect_code(0);
+}
+
 /// jemalloc maps its arenas through the same calls: its blocks are recorded already.
 #[test]
 fn what_a_preloaded_allocator_maps_is_not_counted_twice() {
@@ -99,10 +113,32 @@ fn a_file_mapped_at_each_restart_is_a_staircase(release: u32) {
 
 /// A JVM reserves gigabytes for itself; a report is about the application.
 fn the_jvms_own_reservations_are_not_the_users(release: u32) {
+    for collector in COLLECTORS {
+        if machine::has_collector(release, collector) {
+            with_collector(release, collector);
+        } else {
+            assert_eq!(collector.last(), Some(&"-XX:+UseZGC"), "JRE {release} lacks {collector:?}");
+            println!("JRE {release} has no {collector:?}");
+        }
+    }
+}
+
+/// Each reserves its heap in a way of its own.
+const COLLECTORS: [&[&str]; 4] = [
+    &["-XX:+UseG1GC"],
+    &["-XX:+UseSerialGC"],
+    &["-XX:+UseParallelGC"],
+    &["-XX:+UnlockExperimentalVMOptions", "-XX:+UseZGC"],
+];
+
+fn with_collector(release: u32, collector: &[&str]) {
     let sandbox = Sandbox::new();
-    let run = sandbox.run().target(machine::java(release)).target("-cp").target(programs::java());
+    let run = sandbox.run().target(machine::java(release)).targets(collector).target("-cp").target(programs::java());
     let recording = run.target("Hello").finish().expect_code(0);
     let report = sandbox.report_of(&recording);
+    let mapped = sites(&report).iter().filter(|site| site["kind"] != "malloc");
+    let bytes: u64 = mapped.filter_map(|site| site["live_bytes"]["estimate"].as_u64()).sum();
+    assert!(bytes < 4 << 20, "{collector:?}: {bytes} bytes of the JVM's");
     for site in sites(&report).iter().filter(|site| site["kind"] != "malloc") {
         let leaf = frames(site)[0]["library"].as_str().unwrap_or_default();
         let is_java = frames(site).iter().any(|frame| frame["kind"] == "java");

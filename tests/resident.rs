@@ -35,8 +35,12 @@ fn pages_that_were_touched_are_resident_and_no_others() {
     let report = sandbox.report(&file);
     let site = site_with(&report, "workers").filter(|site| site["kind"] == "thread").expect("a site of threads");
     assert_eq!(site["resident_bytes"].as_u64(), Some(stacks));
+    assert_eq!((site["samples"].as_u64(), site["exited"].as_u64()), (Some(10), Some(3)));
     let text = sandbox.command("report").args(&["--kind", "thread"]).arg(&file).finish().expect_code(0).out();
-    assert!(text.contains("10 threads live, 10.0 MiB") && text.contains(" resident"), "{text}");
+    assert!(
+        text.contains("10 threads live, 10.0 MiB") && text.contains(" resident") && text.contains("3 exited"),
+        "{text}"
+    );
     // The last snapshot is taken when nothing is left of the process: what was seen before stands.
     let last = run.finish().expect_code(0).last();
     assert_eq!(of(&last, "workers"), (stacks, reserved));

@@ -100,6 +100,14 @@ NOINLINE static void moved(void) {
     truth("moved", 9 * P, 1);
 }
 
+NOINLINE static void moved_over(void) {
+    char *p = MAP(5), *to = MAP(12);
+    p[0] = 42;
+    to = mremap(p, 5 * P, 5 * P, MREMAP_MAYMOVE | MREMAP_FIXED, to + 3 * P);
+    require(to != MAP_FAILED && to[0] == 42, "mremap");
+    truth("moved_over", 12 * P, 3);
+}
+
 NOINLINE static void kept_behind(void) {
     char *p = MAP(5);
     p[0] = 42;
@@ -135,6 +143,14 @@ NOINLINE static void segment(void) {
     truth("segment", 4 * P, 1);
 }
 
+NOINLINE static void segment_over(void) {
+    int id = shmget(IPC_PRIVATE, 4 * P, 0600 | IPC_CREAT);
+    char *p = MAP(10);
+    require(id >= 0 && shmat(id, p + 2 * P, SHM_REMAP) == p + 2 * P, "shmat");
+    shmctl(id, IPC_RMID, NULL);
+    truth("segment_over", 10 * P, 3);
+}
+
 NOINLINE static void reserved(void) {
     keep(mmap(NULL, 1000 * P, PROT_NONE, ANON | MAP_NORESERVE, -1, 0));
     truth("reserved", 1000 * P, 1);
@@ -160,10 +176,12 @@ int main(void) {
     shrunk();
     grown();
     moved();
+    moved_over();
     kept_behind();
     twice();
     file();
     segment();
+    segment_over();
     reserved();
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) require(pthread_create(&threads[i], NULL, churn, NULL) == 0, "thread");

@@ -49,6 +49,12 @@ pub fn npm() -> PathBuf {
     modules
 }
 
+/// Whether a JRE has a garbage collector: not each was built with ZGC.
+pub fn has_collector(release: u32, options: &[&str]) -> bool {
+    let output = Command::new(java(release)).args(options).arg("-version").output();
+    output.expect("java starts").status.success()
+}
+
 /// Fails with advice if a command is missing.
 pub fn need(command: &str) {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use leakscope_analyze::{Analysis, Diff, Estimate, FrameKind, FrameTable, Growth, Place, Site, SiteFrame, Sites};
-use leakscope_profile::model::{Exit, IntervalChange, Profile};
+use leakscope_profile::model::{Exit, IntervalChange, Kind, Profile};
 use serde::Serialize;
 use serde_json::Number;
 
@@ -155,6 +155,7 @@ struct JsonSite<'a> {
     allocated_bytes: JsonEstimate,
     samples: u64,
     resident_bytes: Option<u64>,
+    exited: Option<u64>,
     frames: Vec<JsonFrame<'a>>,
 }
 
@@ -253,6 +254,7 @@ fn site<'a>(table: &'a FrameTable, site: &'a Site) -> JsonSite<'a> {
         allocated_bytes: bytes(&site.amounts.allocated_bytes),
         samples: site.amounts.samples,
         resident_bytes: site.amounts.resident_bytes,
+        exited: (site.place.kind == Kind::Thread).then(|| site.amounts.freed.total()),
         frames: frames(table, &site.place),
     }
 }
