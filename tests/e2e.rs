@@ -26,5 +26,6 @@ mod run;
 mod small;
 mod stacks;
 mod threads;
+mod timeline;
 mod tools;
 mod users;

@@ -1,7 +1,7 @@
 //! What goes wrong around leakscope: programs that cannot be preloaded, full disks, damaged files. One clear sentence,
 //! the right exit code, no panic, and what was recorded so far is kept.
 
-use crate::support::{Recording, Sandbox, machine, profiles, programs};
+use crate::support::{Recording, Sandbox, machine, profiles, programs, timelines};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +74,7 @@ fn a_full_disk_costs_what_comes_after_and_nothing_before() {
     let folders: Vec<_> = fs::read_dir(&kept).expect("the recording").flatten().map(|entry| entry.path()).collect();
     assert_eq!(folders.len(), 1, "{folders:?}");
     assert!(!profiles::profiles_in(&folders[0]).is_empty(), "the first profile is still there and readable");
+    assert!(!timelines::timeline(&folders[0]).points.is_empty(), "and so is the timeline, without a torn line");
     assert!(!err.contains("next: leakscope report") || sandbox.report(&kept)["sites"].is_array());
 }
 

@@ -29,6 +29,8 @@ pub enum Command {
     Run(RunArgs),
     /// Take a snapshot of a process that is being recorded
     Snapshot(SnapshotArgs),
+    /// Mark this moment in the timeline of a process that is being recorded
+    Mark(MarkArgs),
     /// Save what was recorded of a process whose leakscope is gone
     Recover(RecoverArgs),
     /// Show what holds native memory
@@ -124,6 +126,17 @@ pub struct SnapshotArgs {
     /// Overwrite the file
     #[arg(long)]
     pub force: bool,
+}
+
+/// Options of `mark`.
+#[derive(Debug, clap::Args)]
+pub struct MarkArgs {
+    /// Process id of the recorded process; of the command that was started, or of its leakscope: all that is recorded
+    pub pid: u32,
+
+    /// What happened, in your words
+    #[arg(required = true, num_args = 1.., allow_hyphen_values = true)]
+    pub text: Vec<String>,
 }
 
 /// Options of `recover`.

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     let result = match &args.command {
         Command::Run(run) => commands::run::run(run),
         Command::Snapshot(snapshot) => commands::snapshot::run(snapshot),
+        Command::Mark(mark) => commands::mark::run(mark),
         Command::Recover(recover) => commands::recover::run(recover),
         Command::Report(report) => commands::report::run(report),
         Command::Diff(diff) => commands::diff::run(diff),

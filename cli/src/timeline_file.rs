@@ -162,6 +162,26 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_counted_and_costs_no_other_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = TimelineFile::new(folder.path());
+        file.append(&mark("before")).unwrap();
+        let disk = file.file.replace(OpenOptions::new().append(true).open("/dev/full").unwrap());
+        for _ in 0..3 {
+            assert_eq!(file.append(&mark("lost")).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        }
+        assert!(file.unwritten().0 == 3 && file.unwritten().1.contains("No space left"), "{}", file.unwritten().1);
+        // As much as found room could not be taken back.
+        let mut disk = disk.unwrap();
+        disk.write_all(b"{\"type\":\"mark\",\"te").unwrap();
+        file.file = Some(disk);
+        file.append(&mark("after")).unwrap();
+        let timeline = Timeline::read(&fs::read(folder.path().join(NAME)).unwrap());
+        let texts: Vec<String> = timeline.marks.into_iter().map(|mark| mark.text).collect();
+        assert_eq!((texts, timeline.damaged), (vec!["before".to_owned(), "after".to_owned()], 1));
+    }
+
+    #[test]
     fn a_link_in_its_place_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let elsewhere = folder.path().join("elsewhere");

@@ -2,6 +2,7 @@
 //! the test is done with it reads from a pipe; leakscope's own lines are the handshake.
 #![allow(unsafe_code)] // kill
 
+use leakscope_profile::timeline::Timeline;
 use leakscope_profile::{Exit, Profile};
 use std::ffi::OsStr;
 use std::fs;
@@ -35,6 +36,12 @@ fn last_profile(folder: &Path) -> Profile {
     names.retain(|path| path.extension() == Some(OsStr::new("prof")));
     names.sort();
     leakscope_profile::load(names.last().expect("a profile")).unwrap()
+}
+
+fn timeline(folder: &Path) -> Timeline {
+    let timeline = Timeline::read(&fs::read(folder.join("timeline.jsonl")).unwrap());
+    assert_eq!(timeline.damaged, 0);
+    timeline
 }
 
 fn live_bytes(profile: &Profile) -> u64 {
@@ -152,6 +159,9 @@ fn a_short_run_leaves_a_profile_and_a_session_file() {
     assert_eq!(session["schema"], "leakscope.session/1");
     assert_eq!(session["end"]["how"], "code 3");
     assert_eq!(session["root"], true);
+    let timeline = timeline(&folders[0]);
+    assert!(!timeline.points.is_empty() && timeline.points[0].resident.rss_bytes > 0, "{timeline:?}");
+    assert_eq!(timeline.end.unwrap().how, "code 3");
     assert_eq!(session["snapshots"].as_array().unwrap().len(), 1);
 }
 
@@ -236,6 +246,37 @@ fn a_snapshot_can_be_had_while_recording() {
 }
 
 #[test]
+fn marks_are_put_into_the_timeline() {
+    let root = tempfile::tempdir().unwrap();
+    let running = Running::start(root.path(), &[], &["cat"], "cat");
+    let (target, own) = (running.target.to_string(), running.leakscope.id().to_string());
+    let mark = |arguments: &[&str]| {
+        let output = leakscope(root.path(), &[&["mark"], arguments].concat()).output().unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    assert_eq!(mark(&[&target, "task", "restart"]), (Some(0), format!("leakscope: marked cat (pid {target})\n")));
+    let hostile = "\u{1b}[2J\"\n{\"type\":\"end\"}\u{202e}";
+    assert_eq!(mark(&[&own, hostile]).0, Some(0));
+    let long = "x".repeat(1001);
+    for (arguments, code, words) in [
+        (&[target.as_str(), " "][..], 2, "a mark needs words"),
+        (&[&target], 2, "--help"),
+        (&[&target, &long], 2, "at most 1000 bytes"),
+        (&[&std::process::id().to_string(), "x"], 3, "is not recorded"),
+        (&["4194304", "x"], 3, "there is no process 4194304"),
+    ] {
+        let (found, said) = mark(arguments);
+        assert!(found == Some(code) && said.contains(words), "{found:?} {said}");
+    }
+    assert_eq!(running.end().0, Some(0));
+    let timeline = timeline(&folders(&root.path().join("rec"))[0]);
+    let texts: Vec<&str> = timeline.marks.iter().map(|mark| mark.text.as_str()).collect();
+    assert_eq!(texts, ["task restart", hostile.trim()]);
+    let (first, last) = (timeline.points[0].uptime_ms, timeline.end.unwrap().uptime_ms);
+    assert!(timeline.marks.iter().all(|mark| (first..=last).contains(&mark.uptime_ms)), "{:?}", timeline.marks);
+}
+
+#[test]
 fn what_was_recorded_can_be_recovered_without_leakscope() {
     let root = tempfile::tempdir().unwrap();
     let mut running = Running::start(root.path(), &["--interval", "100ms"], &["cat"], "cat");
@@ -246,6 +287,10 @@ fn what_was_recorded_can_be_recovered_without_leakscope() {
     kill(running.leakscope.id(), libc::SIGKILL);
     let stdin = running.leakscope.stdin.take();
     running.leakscope.wait().unwrap();
+    let timeline = timeline(&folders(&root.path().join("rec"))[0]);
+    assert!(!timeline.points.is_empty() && timeline.end.is_none(), "it breaks off, and no line is torn");
+    let output = leakscope(root.path(), &["mark", &target, "x"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     assert!(report().contains(" was killed: nothing came after"), "{}", report());
     let output = leakscope(root.path(), &["snapshot", &target]).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
@@ -391,7 +436,7 @@ fn snapshots_that_cannot_be_written_are_counted() {
     let (code, text) = running.end();
     assert_eq!(code, Some(0));
     assert!(text.contains("  the final snapshot could not be written: cannot write rec/cat."), "{text}");
-    assert_eq!(text.matches("No such file or directory").count(), 1, "{text}");
+    assert!(text.contains("of the timeline could not be written: cannot write rec/cat."), "{text}");
     assert!(!text.contains("next:") && !text.contains("nothing was recorded"), "{text}");
 }
 

@@ -6,17 +6,21 @@
 //! leakscope.rs   options and a command          > Running, Recording (stdout, stderr, code, folders)
 //! profiles.rs    a recording                    > profiles that passed their own checks
 //! json.rs        report --json, diff --json     > sites, estimates
+//! timelines.rs  timeline.jsonl                > its points, and waiting for one
+//! cgroups.rs    a limit                       > a memory cgroup of the test's own
 //! truth.rs       `live FUNCTION BYTES OBJECTS`  > compared with either
 //! ```
 //!
 //! What a machine lacks is a failure that says what to install, never a skip.
 
+pub mod cgroups;
 pub mod json;
 pub mod leakscope;
 pub mod machine;
 pub mod plain;
 pub mod profiles;
 pub mod programs;
+pub mod timelines;
 pub mod truth;
 
 pub use leakscope::{Recording, Sandbox};

@@ -1,10 +1,10 @@
 //! `leakscope explain`: where the resident memory of a running process is, whether it is recorded or not.
 
 use crate::args::ExplainArgs;
-use crate::commands::snapshot::unreachable;
 use crate::exit::{self, Failure};
 use crate::locate::session_of;
 use crate::reading;
+use crate::request::unreachable;
 use crate::say::say;
 use anyhow::Result;
 use leakscope_analyze::rss_table;

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod export;
 pub mod flame;
 pub mod man;
+pub mod mark;
 pub mod recover;
 pub mod report;
 pub mod run;

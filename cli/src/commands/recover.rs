@@ -7,7 +7,7 @@ use crate::commands::snapshot;
 use crate::exit::{self, Failure};
 use crate::locate::{collector_of, session_of};
 use crate::profile_file;
-use crate::request::{Answer, ask};
+use crate::request::{Answer, Request, unreachable};
 use crate::say::say;
 use crate::symbols::Symbols;
 use crate::volume;
@@ -31,7 +31,7 @@ pub fn run(args: &RecoverArgs) -> Result<u8> {
     }
     // Two readers of one session would spoil each other's epochs.
     if let Ok(Some(address)) = collector_of(pid)
-        && let Answer::Profile(bytes) = ask(&address, pid)?
+        && let Answer::Bytes(bytes) = Request::Snapshot.ask(address.clone(), pid)?
     {
         say(&format!(
             "leakscope: process {pid} is still being recorded (by process {}): asked for a snapshot",
@@ -85,6 +85,6 @@ fn explain(pid: u32, error: &io::Error) -> anyhow::Error {
                  closed its descriptors, with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE (for /proc/{pid}/map_files)"
             ),
         ),
-        _ => snapshot::unreachable(pid, error),
+        _ => unreachable(pid, error),
     }
 }

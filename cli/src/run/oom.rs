@@ -43,8 +43,10 @@ impl OomWatch {
     /// child is not known; then the count has to do.
     pub fn verdict(&self, exit: Exit, cgroup: Option<&Cgroup>, now: Instant) -> Option<OomKill> {
         let may_be = matches!(exit, Exit::Signal(libc::SIGKILL) | Exit::Unknown);
-        let at_limit = self.limit_hits.rose_recently(now);
-        let limit_bytes = cgroup.and_then(|cgroup| cgroup.limit_bytes).filter(|_| at_limit);
+        // Some kernels count no hits of version 1, but all know the most that was charged.
+        let is_full = |limit: &u64| cgroup.is_some_and(|c| u128::from(c.peak_bytes) * 100 >= u128::from(*limit) * 99);
+        let at_limit = |limit: &u64| self.limit_hits.rose_recently(now) || is_full(limit);
+        let limit_bytes = cgroup.and_then(|cgroup| cgroup.limit_bytes).filter(at_limit);
         (may_be && self.kills.rose_recently(now)).then_some(OomKill { limit_bytes })
     }
 }
@@ -97,6 +99,8 @@ mod tests {
         assert_eq!(verdict(cgroup(3, 5), cgroup(4, 9), killed, 5), by_limit, "it took a while to die");
         assert_eq!(verdict(cgroup(3, 5), cgroup(4, 9), Exit::Unknown, 1), by_limit, "not our child");
         assert_eq!(verdict(cgroup(3, 5), cgroup(4, 5), killed, 0), Some(OomKill { limit_bytes: None }), "the machine");
+        let full = Cgroup { peak_bytes: 1 << 29, ..cgroup(4, 5) };
+        assert_eq!(verdict(cgroup(3, 5), full, killed, 0), by_limit, "hits are not counted");
         assert_eq!(verdict(cgroup(3, 5), cgroup(3, 9), killed, 0), None, "somebody else's SIGKILL");
         assert_eq!(verdict(cgroup(3, 5), cgroup(4, 9), killed, 60), None, "somebody else was the victim");
         assert_eq!(verdict(cgroup(3, 5), cgroup(4, 9), Exit::Code(0), 0), None);

@@ -12,7 +12,7 @@ use crate::say::{say, warn};
 use crate::sizes;
 use crate::timeline_file::TimelineFile;
 use leakscope_collect::{Collector, Liveness, Meter, NativeNames, Occasion, ProcessFacts};
-use leakscope_profile::timeline::{End, Line};
+use leakscope_profile::timeline::{End, Line, Mark};
 use leakscope_profile::{Exit, Profile};
 use leakscope_session::handshake::Why;
 use leakscope_session::header::JvmState;
@@ -228,6 +228,20 @@ impl Recorded {
             }
             self.append(&Line::Point(Box::new(point)));
         }
+    }
+
+    /// Marks a moment that has just passed.
+    ///
+    /// # Errors
+    /// The timeline cannot be written.
+    pub fn mark(&mut self, text: &str, at: Instant) -> std::io::Result<()> {
+        let ago_ms = at.elapsed().as_millis() as u64;
+        let mark = Mark {
+            time_ms: unix_ms() - ago_ms as i64,
+            uptime_ms: self.collector.uptime_ms().saturating_sub(ago_ms),
+            text: text.to_owned(),
+        };
+        self.timeline.append(&Line::Mark(mark))
     }
 
     /// Adds a line to the timeline; what cannot be written is counted, and said the first time.

@@ -1,19 +1,20 @@
 //! The main loop of `run`: what comes through the door, what is due, and the end.
 
 use crate::allocators;
+mod requests;
+
 use crate::clock::{rfc3339, time_of_day, unix_seconds};
 use crate::run::finished::Finished;
 use crate::run::folder::Folder;
 use crate::run::front::Front;
-use crate::run::heap;
 use crate::run::messages;
 use crate::run::output::process_folder;
 use crate::run::preflight;
-use crate::run::recorded::{Departure, Found, REQUEST, Recorded};
+use crate::run::recorded::{Departure, Found, Recorded};
 use crate::say::{say, warn};
 use crate::session_file::{EXEC, SCHEMA, SessionFile, Settings, how};
 use crate::symbols::Symbols;
-use leakscope_collect::{Collector, Credentials, Event, Governor, PeerId, ProcessFacts, SharedSession};
+use leakscope_collect::{Collector, Event, Governor, ProcessFacts, SharedSession};
 use leakscope_profile::Exit;
 use leakscope_session::handshake::Why;
 use std::collections::HashSet;
@@ -153,6 +154,7 @@ impl Recorder {
                 self.silent_since = self.silent_since.filter(|_| credentials.pid != self.root);
             }
             Event::Request { peer, credentials, pid } => self.answer(peer, credentials, pid),
+            Event::Mark { peer, credentials, pid, text, at } => self.mark(peer, credentials, pid, &text, at),
         }
     }
 
@@ -304,36 +306,6 @@ impl Recorder {
         }
         if self.processes.is_empty() {
             self.silent_since = Some(Instant::now());
-        }
-    }
-
-    #[allow(unsafe_code)] // geteuid
-    fn answer(&mut self, peer: PeerId, credentials: Credentials, pid: u64) {
-        // SAFETY: cannot fail.
-        let uid = unsafe { libc::geteuid() };
-        if credentials.uid != uid && credentials.uid != 0 {
-            return self.front.reply(peer, Err("only the user that records, and root, may take a snapshot"));
-        }
-        let means_all = pid == u64::from(self.root) || pid == u64::from(std::process::id());
-        let exact = self.processes.iter().position(|p| u64::from(p.facts.pid) == pid);
-        let jvm = || self.processes.iter().position(Recorded::has_jvm);
-        let root = || self.processes.iter().position(|p| p.is_root);
-        let any = || (!self.processes.is_empty()).then_some(0);
-        let chosen = if means_all { jvm().or_else(root).or_else(any) } else { exact };
-        let Some(process) = chosen.and_then(|index| self.processes.get_mut(index)) else {
-            let named = |p: &Recorded| format!("{} (pid {})", p.facts.name, p.facts.pid);
-            let all: Vec<String> = self.processes.iter().map(named).collect();
-            let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
-            return self.front.reply(peer, Err(&format!("process {pid} is not recorded; what is recorded: {all}")));
-        };
-        let profile = process.snapshot(REQUEST, &mut self.symbols);
-        let mut bytes = Vec::new();
-        let written = leakscope_profile::write(&profile, &mut bytes);
-        drop(profile);
-        heap::give_back();
-        match written {
-            Ok(()) => self.front.reply(peer, Ok(&bytes)),
-            Err(error) => self.front.reply(peer, Err(&error.to_string())),
         }
     }
 }

@@ -3,10 +3,10 @@
 //! | | version 1 | version 2 |
 //! |---|---|---|
 //! | limit | memory.limit_in_bytes | memory.max |
-//! | current | memory.usage_in_bytes | memory.current |
+//! | current, peak | memory.usage_in_bytes, memory.max_usage_in_bytes | memory.current, memory.peak (from 5.19) |
 //! | anonymous, files, reclaimable | memory.stat: total_rss, total_cache, total_inactive_file | memory.stat: anon, file, inactive_file |
 //! | the kernel's own | memory.kmem.usage_in_bytes | memory.stat: kernel (from 5.18), else its parts |
-//! | limit hits | memory.failcnt | memory.events: max |
+//! | limit hits | memory.failcnt, memory.memsw.failcnt (hit first where both limits are the same) | memory.events: max |
 //! | kills | memory.oom_control: oom_kill (its own cgroup's alone) | memory.events: oom_kill (those below included) |
 //!
 //! A kill is counted in the cgroup of the victim, also where the whole machine was out of memory.
@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// A limit above this is none (version 1 writes the largest multiple of a page).
 const UNLIMITED: u64 = 1 << 60;
+/// Charges that failed in version 1: of memory, and of memory with swap.
+const FAILURES: [&str; 2] = ["memory.failcnt", "memory.memsw.failcnt"];
 /// What `kernel` adds up, for kernels that do not.
 const KERNEL_PARTS: [&str; 4] = ["kernel_stack", "pagetables", "percpu", "slab"];
 
@@ -64,9 +66,9 @@ impl CgroupMemory {
     /// The figures now: those of the cgroup with the tightest limit, or of the process's own where none has a limit.
     /// `None` where they cannot be read: the cgroup is gone, or was never visible.
     pub fn read(&self) -> Option<Cgroup> {
-        let (limit, usage) = match self.version {
-            Version::One => ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-            Version::Two => ("memory.max", "memory.current"),
+        let (limit, usage, peak) = match self.version {
+            Version::One => ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.max_usage_in_bytes"),
+            Version::Two => ("memory.max", "memory.current", "memory.peak"),
         };
         let limits = self.directories.iter().filter_map(|d| Some((number(&d.join(limit))?, d)));
         let tightest = limits.filter(|(bytes, _)| *bytes < UNLIMITED).min_by_key(|(bytes, _)| *bytes);
@@ -76,6 +78,7 @@ impl CgroupMemory {
         let figures = Cgroup {
             limit_bytes: tightest.map(|(bytes, _)| bytes),
             current_bytes,
+            peak_bytes: number(&directory.join(peak)).unwrap_or(0),
             oom_kills: self.oom_kills(),
             ..Cgroup::default()
         };
@@ -86,7 +89,10 @@ impl CgroupMemory {
                 file_bytes: stat.get("total_cache"),
                 reclaimable_bytes: stat.get("total_inactive_file"),
                 kernel_bytes: number(&directory.join("memory.kmem.usage_in_bytes")).unwrap_or(0),
-                limit_hits: number(&directory.join("memory.failcnt")).unwrap_or(0),
+                limit_hits: FAILURES
+                    .iter()
+                    .filter_map(|file| number(&directory.join(file)))
+                    .fold(0, u64::saturating_add),
                 ..figures
             },
             Version::Two => Cgroup {
@@ -180,6 +186,7 @@ mod tests {
         let root = tree(&[
             ("cg/app/memory.max", "492830720\n"),
             ("cg/app/memory.current", "492830720\n"),
+            ("cg/app/memory.peak", "492835000\n"),
             ("cg/app/memory.stat", STAT),
             ("cg/app/memory.events", EVENTS),
         ]);
@@ -187,6 +194,7 @@ mod tests {
             version: 2,
             limit_bytes: Some(492_830_720),
             current_bytes: 492_830_720,
+            peak_bytes: 492_835_000,
             anon_bytes: 443_244_544,
             file_bytes: 25_722_880,
             reclaimable_bytes: 4_321_280,
@@ -225,8 +233,10 @@ mod tests {
         let root = tree(&[
             ("sys/memory/memory.limit_in_bytes", "2000\n"),
             ("sys/memory/memory.usage_in_bytes", "500\n"),
+            ("sys/memory/memory.max_usage_in_bytes", "900\n"),
             ("sys/memory/memory.kmem.usage_in_bytes", "60\n"),
-            ("sys/memory/memory.failcnt", "7\n"),
+            ("sys/memory/memory.failcnt", "3\n"),
+            ("sys/memory/memory.memsw.failcnt", "4\n"),
             ("sys/memory/memory.stat", "cache 1\nrss 2\ntotal_cache 30\ntotal_rss 400\ntotal_inactive_file 5\n"),
             ("sys/memory/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"),
         ]);
@@ -238,6 +248,7 @@ mod tests {
             version: 1,
             limit_bytes: Some(2000),
             current_bytes: 500,
+            peak_bytes: 900,
             anon_bytes: 400,
             file_bytes: 30,
             reclaimable_bytes: 5,

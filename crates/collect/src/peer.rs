@@ -3,7 +3,7 @@
 
 use leakscope_session::handshake::{MESSAGE_BYTES, Message, Words};
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
@@ -37,6 +37,7 @@ pub struct Peer {
     buffer: [u8; MESSAGE_BYTES],
     filled: usize,
     descriptor: Option<OwnedFd>,
+    text: Vec<u8>,
     out: VecDeque<u8>,
 }
 
@@ -48,7 +49,15 @@ impl Peer {
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let credentials = credentials(&stream)?;
-        Ok(Self { stream, credentials, buffer: [0; MESSAGE_BYTES], filled: 0, descriptor: None, out: VecDeque::new() })
+        Ok(Self {
+            stream,
+            credentials,
+            buffer: [0; MESSAGE_BYTES],
+            filled: 0,
+            descriptor: None,
+            text: Vec::new(),
+            out: VecDeque::new(),
+        })
     }
 
     /// Who it is.
@@ -88,6 +97,26 @@ impl Peer {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Received::Closed,
             Err(_) => Received::Garbage,
         }
+    }
+
+    /// Reads on for the text of `length` bytes that follows a message; `None` until it is whole. No message may be on its
+    /// way in part.
+    ///
+    /// # Errors
+    /// The peer has closed its end, or the socket fails.
+    pub fn receive_text(&mut self, length: usize) -> io::Result<Option<String>> {
+        let mut part = [0; 256];
+        while self.text.len() < length {
+            let most = part.len().min(length - self.text.len());
+            match self.stream.read(&mut part[..most]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.text.extend(part.iter().take(read)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(String::from_utf8_lossy(&std::mem::take(&mut self.text)).into_owned()))
     }
 
     /// The descriptor that came last.

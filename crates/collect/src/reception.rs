@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Hello  -> the caller decides -> Answer -> Offer + memfd -> Ack
-//!   Request (another leakscope)  -> the caller answers with Reply
+//!   Request, Mark (another leakscope)  -> the caller answers with Reply
 //! ```
 //! Then the connection is closed. What becomes of a recorded process is not learnt here (see `Liveness` and
 //! `SharedSession::is_held`).
@@ -13,7 +13,7 @@
 use crate::facts::ProcessFacts;
 use crate::peer::{Credentials, Peer, Received};
 use crate::shared::SharedSession;
-use leakscope_session::handshake::{Message, Refusal, Settings, Why};
+use leakscope_session::handshake::{MOST_MARK_BYTES, Message, Refusal, Settings, Why};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
@@ -58,6 +58,19 @@ pub enum Event {
         /// Why, as a sentence.
         reason: String,
     },
+    /// Another command wants a mark in the timeline; to be answered with [`Reception::reply`].
+    Mark {
+        /// Its connection.
+        peer: PeerId,
+        /// Who it is.
+        credentials: Credentials,
+        /// Process id that it asks for.
+        pid: u64,
+        /// The words; they may hold anything.
+        text: String,
+        /// When they came: whoever puts them into the timeline may be busy with a snapshot.
+        at: Instant,
+    },
     /// Another command wants a snapshot; to be answered with [`Reception::reply`].
     Request {
         /// Its connection.
@@ -72,6 +85,7 @@ pub enum Event {
 enum Stage {
     Stranger,
     Offering(Why),
+    Marking { pid: u64, bytes: usize },
     Requesting,
     Leaving,
 }
@@ -167,10 +181,13 @@ impl Connection {
         if matches!(self.stage, Stage::Leaving) && !self.peer.wants_to_send() {
             return false;
         }
-        let goes_on = match self.peer.receive() {
-            Received::Nothing => true,
-            Received::Message(message) => self.take(message, decide, events),
-            Received::Closed | Received::Garbage => false,
+        let goes_on = match self.stage {
+            Stage::Marking { pid, bytes } => self.mark(pid, bytes, events),
+            _ => match self.peer.receive() {
+                Received::Nothing => true,
+                Received::Message(message) => self.take(message, decide, events),
+                Received::Closed | Received::Garbage => false,
+            },
         };
         goes_on && self.deadline.is_none_or(|deadline| now < deadline)
     }
@@ -199,7 +216,27 @@ impl Connection {
                 self.deadline = Some(Instant::now() + REPLY_PATIENCE);
                 true
             }
+            (Stage::Stranger, Message::Mark { pid, text_bytes }) if text_bytes <= MOST_MARK_BYTES => {
+                self.stage = Stage::Marking { pid, bytes: text_bytes as usize };
+                self.deadline = Some(Instant::now() + PATIENCE);
+                self.mark(pid, text_bytes as usize, events)
+            }
             _ => false,
+        }
+    }
+
+    /// Takes in the text of a mark, as far as it has come.
+    fn mark(&mut self, pid: u64, bytes: usize, events: &mut Vec<Event>) -> bool {
+        match self.peer.receive_text(bytes) {
+            Ok(None) => true,
+            Ok(Some(text)) => {
+                let (credentials, at) = (self.peer.credentials(), Instant::now());
+                events.push(Event::Mark { peer: self.id, credentials, pid, text, at });
+                self.stage = Stage::Requesting;
+                self.deadline = Some(Instant::now() + REPLY_PATIENCE);
+                true
+            }
+            Err(_) => false,
         }
     }
 

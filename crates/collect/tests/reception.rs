@@ -149,3 +149,36 @@ fn a_request_is_answered_with_bytes_however_many() {
     assert_eq!(reply, Message::Reply { ok: true, text_bytes: profile.len() as u64 });
     assert_eq!(rest, profile);
 }
+
+#[test]
+fn a_mark_comes_with_its_text_whole_or_in_parts() {
+    let mut reception = Reception::open().unwrap();
+    let text = b"task restart \x1b[2J\xff \xe2\x82\xac";
+    let message = [bytes(&Message::Mark { pid: 41, text_bytes: text.len() as u64 }), text.to_vec()].concat();
+    for cut in [0, 50, MESSAGE_BYTES, MESSAGE_BYTES + 5, message.len()] {
+        let mut asker = connect(&reception);
+        asker.write_all(&message[..cut]).unwrap();
+        let mut events = reception.serve(&mut Always(None));
+        asker.write_all(&message[cut..]).unwrap();
+        while events.is_empty() {
+            events = reception.serve(&mut Always(None));
+        }
+        let [Event::Mark { peer, pid: 41, text, .. }] = &events[..] else { panic!("no mark") };
+        assert_eq!(text, "task restart \u{1b}[2J\u{fffd} \u{20ac}");
+        reception.reply(*peer, Ok(b"done"));
+        assert_eq!(read(&mut asker), Message::Reply { ok: true, text_bytes: 4 });
+    }
+}
+
+#[test]
+fn marks_that_are_too_long_or_break_off_are_dropped() {
+    let mut reception = Reception::open().unwrap();
+    let mut long = connect(&reception);
+    long.write_all(&bytes(&Message::Mark { pid: 41, text_bytes: 1 << 40 })).unwrap();
+    let mut short = connect(&reception);
+    short.write_all(&[bytes(&Message::Mark { pid: 41, text_bytes: 99 }), b"half".to_vec()].concat()).unwrap();
+    assert!(reception.serve(&mut Always(None)).is_empty());
+    drop(short);
+    assert!(reception.serve(&mut Always(None)).is_empty());
+    assert_eq!(reception.descriptors().len(), 1, "both are gone");
+}

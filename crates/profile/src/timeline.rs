@@ -90,7 +90,10 @@ pub struct Cgroup {
     pub limit_bytes: Option<u64>,
     /// What is charged.
     pub current_bytes: u64,
-    /// Of it, anonymous memory.
+    /// The most that was ever charged; 0 where the kernel does not tell (version 2 before Linux 5.19).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub peak_bytes: u64,
+    /// Of what is charged, anonymous memory.
     pub anon_bytes: u64,
     /// Of it, page cache.
     pub file_bytes: u64,
@@ -101,7 +104,7 @@ pub struct Cgroup {
     /// How often the kernel has killed for want of memory here.
     #[serde(skip_serializing_if = "is_zero")]
     pub oom_kills: u64,
-    /// How often the limit was hit.
+    /// How often the limit was hit. Some kernels of version 1 do not count.
     #[serde(skip_serializing_if = "is_zero")]
     pub limit_hits: u64,
 }

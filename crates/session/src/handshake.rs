@@ -22,6 +22,8 @@ pub const MESSAGE_WORDS: usize = 12;
 pub const MESSAGE_BYTES: usize = MESSAGE_WORDS * 8;
 /// Name of the environment variable.
 pub const ENVIRONMENT: &str = "LEAKSCOPE_SESSION";
+/// Most bytes of the text of a mark.
+pub const MOST_MARK_BYTES: u64 = 1000;
 /// Version of the protocol; both sides must have the same.
 pub const PROTOCOL: u64 = 2;
 
@@ -78,6 +80,13 @@ pub enum Message {
         pid: u64,
         /// Bytes of the output path that follow this message.
         path_bytes: u64,
+    },
+    /// Another command (`leakscope mark`): put a mark into the timeline; its text follows on the socket.
+    Mark {
+        /// Process id of the target.
+        pid: u64,
+        /// Bytes of the text that follow this message, at most [`MOST_MARK_BYTES`].
+        text_bytes: u64,
     },
     /// Collector: how a request ended; a sentence follows on the socket.
     Reply {
@@ -146,6 +155,7 @@ impl Message {
             Message::Ack => [5, 0, 0, 0, 0, 0, 0, 0],
             Message::Request { pid, path_bytes } => [6, pid, path_bytes, 0, 0, 0, 0, 0],
             Message::Reply { ok, text_bytes } => [7, u64::from(ok), text_bytes, 0, 0, 0, 0, 0],
+            Message::Mark { pid, text_bytes } => [8, pid, text_bytes, 0, 0, 0, 0, 0],
         };
         for (word, value) in words.iter_mut().zip([MAGIC, PROTOCOL].into_iter().chain(body)) {
             *word = value;
@@ -183,6 +193,7 @@ impl Message {
             5 => Message::Ack,
             6 => Message::Request { pid: a, path_bytes: b },
             7 => Message::Reply { ok: a != 0, text_bytes: b },
+            8 => Message::Mark { pid: a, text_bytes: b },
             _ => return None,
         })
     }
@@ -208,6 +219,7 @@ mod tests {
             Message::Ack,
             Message::Request { pid: 41, path_bytes: 12 },
             Message::Reply { ok: true, text_bytes: 0 },
+            Message::Mark { pid: 41, text_bytes: 5 },
         ] {
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }
