@@ -110,6 +110,35 @@ fn children_that_execute_another_program_at_once_leave_that_programs_folder_only
     assert!(family.children.iter().all(|child| child.target.name == "sh"), "{:?}", family.children[0].target);
 }
 
+/// A child that a signal handler forks in the midst of a hook comes back into the hook: its parent's.
+#[test]
+fn children_forked_by_a_signal_handler_inside_of_allocations() {
+    let family = Family::followed("signal");
+    assert_eq!(family.objects("worker_block", SIZE), [100; 3]);
+}
+
+/// It was free to make sockets and files when the program started.
+#[test]
+fn a_child_that_has_locked_itself_in_is_left_alone() {
+    assert_eq!(Family::followed("sandbox").children.len(), 0);
+}
+
+/// leakscope holds some descriptors for each process; the usual limit is 1024.
+#[test]
+fn three_hundred_processes_at_once() {
+    let sandbox = Sandbox::new();
+    let leakscope = machine::leakscope();
+    let line = "ulimit -Sn 1024; exec \"$0\" run -o out --sample 1 --follow -- \"$1\" crowd";
+    let program = programs::c("children");
+    let line = ["sh", "-c", line, leakscope.to_str().expect("text"), program.to_str().expect("text")];
+    let recording = sandbox.command("run").instead(&line).finish().in_directory(sandbox.path().join("out"));
+    let (parents, children): (Vec<_>, Vec<_>) =
+        recording.last_of_each().into_iter().partition(|profile| observed(profile, "parent_block").1 > 0);
+    assert_eq!((parents.len(), children.len()), (1, 300), "{}", recording.err());
+    assert!(children.iter().all(|child| observed(child, "worker_block") == (100 * SIZE, 100)));
+    assert!(!recording.err().contains("warning"), "{}", recording.err());
+}
+
 #[test]
 fn children_that_allocate_nothing_leave_nothing() {
     assert_eq!(Family::followed("nothing").children.len(), 0);

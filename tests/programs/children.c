@@ -10,14 +10,24 @@
  *   exec      allocates and executes another program
  *   sessions  allocates, and says how many sessions it has mapped and open
  *   chain     five generations, each of which begins when the one before has ended
+ *   sandbox   goes into a seccomp sandbox which kills whoever makes a socket, then allocates
+ *   signal    is forked by a signal handler in the midst of the parent's allocations, returns into these and allocates
+ *   crowd     allocates, as one of three hundred
  *   nothing   allocates nothing */
 #include "program.h"
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
-enum { WORKERS = 3, INHERITED = 500, SIZE = 1237, MAPPED = 1 << 20 };
+enum { WORKERS = 3, CROWD = 300, INHERITED = 500, SIZE = 1237, MAPPED = 1 << 20 };
 static void *inherited[INHERITED];
 static atomic_int stop;
 static int done[2], hold[2];
@@ -91,6 +101,45 @@ static void wait_for_leave(void) {
     require(read(hold[0], &byte, 1) == 0, "the parent's end");
 }
 
+static void enter_sandbox(void) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no new privileges");
+    require(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0, "seccomp");
+}
+
+static volatile sig_atomic_t forked, is_child;
+
+static void on_timer(int signal) {
+    (void)signal;
+    if (is_child || forked == WORKERS) return;
+    pid_t child = _Fork();
+    require(child >= 0, "fork");
+    if (child == 0)
+        is_child = 1;
+    else
+        forked++;
+}
+
+/* The parent allocates until enough children have been forked from a handler; each comes back right here. */
+NOINLINE static void fork_by_signals(void) {
+    struct itimerval often = {{0, 700}, {0, 700}}, never = {{0, 0}, {0, 0}};
+    signal(SIGALRM, on_timer);
+    require(setitimer(ITIMER_REAL, &often, NULL) == 0, "timer");
+    while (forked < WORKERS && !is_child) {
+        void *block = keep(malloc(100));
+        block = keep(realloc(block, 5000));
+        free(block);
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
+}
+
 static void work(const char *what, int number) {
     int n = 100 + number;
     close(hold[1]);
@@ -129,6 +178,11 @@ static void work(const char *what, int number) {
         for (int fd; last < 2000 && (fd = open("/dev/null", O_RDONLY)) >= 0;) last = fd;
         worker_block(n);
         for (int fd = 5; fd <= last; fd++) require(fcntl(fd, F_GETFD) >= 0, "a descriptor of ours was closed");
+    } else if (!strcmp(what, "sandbox")) {
+        enter_sandbox();
+        worker_block(n);
+    } else if (!strcmp(what, "signal") || !strcmp(what, "crowd")) {
+        worker_block(100);
     } else if (!strcmp(what, "exec")) {
         worker_block(n);
         execl("/bin/sh", "sh", "-c", "exit 0", NULL);
@@ -150,9 +204,14 @@ int main(int argc, char **argv) {
     require(pipe(done) == 0 && pipe(hold) == 0, "pipe");
     parent_block();
     pthread_t thread;
-    require(!pthread_create(&thread, NULL, busy, NULL), "no thread");
-    for (int i = 0; i < WORKERS; i++) {
-        pid_t child = fork();
+    int by_signals = !strcmp(argv[1], "signal"), workers = strcmp(argv[1], "crowd") ? WORKERS : CROWD;
+    /* libc's fork and malloc take locks once there are threads; then no handler may fork. */
+    if (by_signals)
+        fork_by_signals();
+    else
+        require(!pthread_create(&thread, NULL, busy, NULL), "no thread");
+    for (int i = 0; i < workers && (!by_signals || is_child); i++) {
+        pid_t child = is_child ? 0 : fork();
         require(child >= 0, "fork");
         if (child == 0) {
             work(argv[1], i);
@@ -161,16 +220,17 @@ int main(int argc, char **argv) {
     }
     close(done[1]);
     /* Each worker's line, until all have ended or wait. */
-    int lines = strcmp(argv[1], "exec") ? WORKERS : 0;
+    int lines = strcmp(argv[1], "exec") ? workers : 0;
     for (char byte; lines > 0 && read(done[0], &byte, 1) == 1; lines -= byte == '\n') require(write(1, &byte, 1) == 1, "");
     require(write(1, "ready\n", 6) == 6, "stdout");
     for (char byte; read(0, &byte, 1) == 1;) {}
     close(hold[1]);
     int codes = 0, status;
     while (wait(&status) > 0) codes += WIFEXITED(status) ? WEXITSTATUS(status) : 1000;
+    codes &= 127;
     while (read(done[0], &status, 1) > 0) {} /* until the last grandchild has ended */
     atomic_store(&stop, 1);
-    pthread_join(thread, NULL);
+    if (!by_signals) pthread_join(thread, NULL);
     truth("parent_block", 777L * INHERITED, INHERITED);
     return codes;
 }

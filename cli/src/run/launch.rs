@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether these signals were ignored when this program was started. Read before Rust's own start-up changes the
@@ -111,6 +112,7 @@ pub fn start(command: &[OsString], preload: Option<&Preload<'_>>, mask: SignalSe
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     }
     let file_size_was_ignored = FILE_SIZE_WAS_IGNORED.load(Ordering::Relaxed);
+    let open_files = *OPEN_FILES.get_or_init(raise_open_files);
     let restore = move || {
         // SAFETY: between fork and exec only async-signal-safe functions may be called; these are.
         unsafe {
@@ -119,12 +121,29 @@ pub fn start(command: &[OsString], preload: Option<&Preload<'_>>, mask: SignalSe
             libc::signal(libc::SIGCHLD, disposition(child_was_ignored));
             libc::signal(libc::SIGXFSZ, disposition(file_size_was_ignored));
             libc::pthread_sigmask(libc::SIG_SETMASK, mask.as_ptr(), std::ptr::null_mut());
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const open_files);
         }
         Ok(())
     };
     // SAFETY: see `restore`; it allocates nothing.
     unsafe { target.pre_exec(restore) };
     target.spawn()
+}
+
+/// The limit on open files that leakscope was started with, once it has been raised.
+static OPEN_FILES: OnceLock<libc::rlimit> = OnceLock::new();
+
+/// Raises our limit on open files as far as it goes, for we hold those of every recorded process (its session, its root
+/// directory, its libraries); the limit as it was.
+fn raise_open_files() -> libc::rlimit {
+    let mut was = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the kernel writes one rlimit, then reads another. Where it refuses we go on with what there is.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut was);
+        let raised = libc::rlimit { rlim_cur: was.rlim_max, ..was };
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised);
+    }
+    was
 }
 
 /// Our library first, then what was there: a preloaded jemalloc keeps working.
@@ -181,6 +200,21 @@ mod tests {
         assert_eq!(value(None), "/s.so");
         assert_eq!(value(Some("")), "/s.so");
         assert_eq!(value(Some("/usr/lib/libjemalloc.so.2")), "/s.so:/usr/lib/libjemalloc.so.2");
+    }
+
+    #[test]
+    fn the_target_has_the_limit_on_open_files_that_we_were_started_with() {
+        let mut ours = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the kernel writes one rlimit.
+        unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut ours) };
+        let was = OPEN_FILES.get_or_init(raise_open_files).rlim_cur;
+        let line = format!("test \"$(ulimit -Sn)\" = {was}");
+        let command = ["sh", "-c", &line].map(OsString::from);
+        let mut child = start(&command, None, SignalSet::of(&[])).unwrap();
+        assert_eq!(exit_of(child.wait().unwrap()), Exit::Code(0));
+        // SAFETY: as above.
+        unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut ours) };
+        assert_eq!(ours.rlim_cur, ours.rlim_max);
     }
 
     #[test]

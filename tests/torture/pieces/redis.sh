@@ -1,5 +1,5 @@
 #: title: redis-server with redis-benchmark, a background save (fork) and an orderly end
-#: modes: default exact jemalloc-before jemalloc-behind tcmalloc-behind
+#: modes: default follow exact jemalloc-before jemalloc-behind tcmalloc-behind
 #: seconds: 240
 "$HERE/need" /usr/bin/redis-server redis-server
 "$HERE/need" /usr/bin/redis-benchmark redis-tools
