@@ -115,6 +115,8 @@ fn children_that_execute_another_program_at_once_leave_that_programs_folder_only
 fn children_forked_by_a_signal_handler_inside_of_allocations() {
     let family = Family::followed("signal");
     assert_eq!(family.objects("worker_block", SIZE), [100; 3]);
+    // What the handler maps is recorded unless it has interrupted a hook.
+    assert!(family.objects("worker_map", 1 << 20).iter().all(|maps| *maps <= 1));
 }
 
 /// It was free to make sockets and files when the program started.

@@ -121,10 +121,12 @@ static void on_timer(int signal) {
     if (is_child || forked == WORKERS) return;
     pid_t child = _Fork();
     require(child >= 0, "fork");
-    if (child == 0)
+    if (child == 0) {
         is_child = 1;
-    else
+        worker_map(); /* a hook in a hook, perhaps */
+    } else {
         forked++;
+    }
 }
 
 /* The parent allocates until enough children have been forked from a handler; each comes back right here. */
