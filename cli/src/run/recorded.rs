@@ -11,7 +11,7 @@ use crate::run::pace::Pace;
 use crate::say::{say, warn};
 use crate::sizes;
 use crate::timeline_file::TimelineFile;
-use leakscope_collect::{Collector, Liveness, Meter, NativeNames, Occasion, ProcessFacts};
+use leakscope_collect::{Collector, DeskLoss, Liveness, Meter, NativeNames, Occasion, ProcessFacts};
 use leakscope_profile::timeline::{End, Line, Mark};
 use leakscope_profile::{Exit, Profile};
 use leakscope_session::handshake::Why;
@@ -181,8 +181,8 @@ impl Recorded {
             self.facts.find_jvm();
         }
         let losses = BTreeMap::from([
-            ("snapshots_unwritten".to_owned(), self.unwritten.count),
-            ("timeline_unwritten".to_owned(), self.timeline.unwritten().0),
+            (DeskLoss::SnapshotsUnwritten.name().to_owned(), self.unwritten.count),
+            (DeskLoss::TimelineUnwritten.name().to_owned(), self.timeline.unwritten().0),
         ]);
         let occasion = Occasion {
             index: Some(self.next_index),

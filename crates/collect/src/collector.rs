@@ -7,6 +7,7 @@ use crate::governor::Governor;
 use crate::interval;
 use crate::java::JavaNames;
 use crate::kept::Kept;
+use crate::losses::DeskLoss;
 use crate::modules::{self, Modules};
 use crate::native::{NativeCache, NativeNames};
 use crate::regions::Regions;
@@ -162,7 +163,7 @@ impl Collector {
         let ids = add_stacks(&mut builder, stacks, &frames);
         let others = kept.others.map(|totals| add_others(&mut builder, &totals));
         self.add_losses(&mut builder, &found, occasion);
-        builder.loss("stacks_merged", kept.merged);
+        builder.loss(DeskLoss::StacksMerged.name(), kept.merged);
         builder.loss(Loss::MissedUnmaps.name(), regions.missed_unmaps);
         drop((regions, frames));
         for row in &mut found.rows {
@@ -287,10 +288,10 @@ impl Collector {
             builder.loss(loss.name(), losses.get(*loss));
         }
         let churn = self.churn();
-        builder.loss("ring_torn", churn.torn);
-        builder.loss("ring_skipped", churn.skipped);
-        builder.loss("entries_damaged", found.damaged);
-        builder.loss("rows_full", found.moved);
+        builder.loss(DeskLoss::RingTorn.name(), churn.torn);
+        builder.loss(DeskLoss::RingSkipped.name(), churn.skipped);
+        builder.loss(DeskLoss::EntriesDamaged.name(), found.damaged);
+        builder.loss(DeskLoss::RowsFull.name(), found.moved);
         for (name, count) in &occasion.losses {
             builder.loss(name, *count);
         }

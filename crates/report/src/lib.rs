@@ -22,6 +22,7 @@ mod growth_tree;
 mod json;
 mod json_rss;
 mod json_verdict;
+mod loss_words;
 mod path;
 mod printable;
 mod style;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use leakscope_analyze::{Diff, Growth, Status};
 use leakscope_profile::model::Profile;
 
+use crate::loss_words;
 use crate::path::paths;
 use crate::printable::printable;
 use crate::style::{Ink, TextOptions};
@@ -85,7 +86,7 @@ fn head(a: &Profile, b: &Profile, diff: &Diff, options: &TextOptions) -> String 
     };
     let line = options.parts(&[net.clone(), pairing.to_owned()], 2);
     let _ = writeln!(text, "{}", line.replacen(&net, &options.paint(Ink::Strong, &net), 1));
-    let losses = words::losses(&diff.losses);
+    let losses = loss_words::losses(&diff.losses);
     if !losses.is_empty() {
         let _ = writeln!(text, "{}", options.sentence(&format!("lost: {}", losses.join("; ")), 2));
     }

@@ -6,6 +6,7 @@ use leakscope_analyze::{Analysis, By, ERROR_RATE, FrameTable, Place, Site, Sites
 use leakscope_profile::model::{Kind, Profile};
 
 use crate::changes;
+use crate::loss_words;
 use crate::path::{CallPath, paths};
 use crate::printable::printable;
 use crate::style::{Ink, TextOptions};
@@ -70,7 +71,7 @@ fn head(profile: &Profile, sites: &Sites, options: &TextOptions) -> String {
     let glyphs = options.glyphs();
     let total = &sites.total;
     let mut text = format!("{}\n", options.parts(&words::recording(profile), 2));
-    let (losses, blind) = (words::losses(&profile.losses), words::blind_spots(profile));
+    let (losses, blind) = (loss_words::losses(&profile.losses), words::blind_spots(profile));
     for spot in &blind {
         let _ = writeln!(text, "{}", options.paint(Ink::Bad, &options.sentence(&format!("warning: {spot}"), 2)));
     }
