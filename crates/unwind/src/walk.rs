@@ -31,8 +31,6 @@ pub struct Walk {
     /// Whether a frame pointer had to be followed out of code without tables. Frames may be missing at that place, if
     /// code there did not keep the frame pointer; those listed are return addresses nevertheless.
     pub guessed: bool,
-    /// Where it stopped: the registers after the return into the frame that was not written.
-    pub stopped_at: Registers,
 }
 
 /// Why a walk stopped.
@@ -121,7 +119,7 @@ pub fn walk_with(
             break End::Outermost;
         }
     };
-    Walk { frames, end, guessed: at.guessed, stopped_at: at.registers }
+    Walk { frames, end, guessed: at.guessed }
 }
 
 /// Where a walk is. Passed by value, so that the hot loop keeps it in registers.
