@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 static SHIM: &[u8] = include_bytes!(env!("LEAKSCOPE_SHIM_FILE"));
 
 /// Every allocation call and what else is interposed (DESIGN 3). One more here needs a line in ARCHITECTURE.md.
-const EXPORTS: [&str; 41] = [
+const EXPORTS: [&str; 42] = [
     "_ZdaPv",
     "_ZdaPvRKSt9nothrow_t",
     "_ZdaPvSt11align_val_t",
@@ -43,6 +43,7 @@ const EXPORTS: [&str; 41] = [
     "malloc",
     "malloc_usable_size",
     "memalign",
+    "mlockall",
     "mmap",
     "mmap64",
     "mremap",

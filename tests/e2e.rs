@@ -15,6 +15,7 @@ mod estimates;
 mod exact;
 mod explain;
 mod exports;
+mod habits;
 mod java;
 mod killed;
 mod mapped;

@@ -18,7 +18,7 @@ use leakscope_agent::real::{self, ARENA};
 use leakscope_agent::real_map;
 use leakscope_agent::recorder::{FILTER, RECORDER};
 use leakscope_agent::wrap::{Pointer, charge};
-use leakscope_agent::{Caller, start, thread_wrap};
+use leakscope_agent::{Caller, lock_wrap, start, thread_wrap};
 
 /// Cannot happen: a test holds that the artefact contains no panic.
 #[cfg(panic = "abort")]
@@ -347,6 +347,11 @@ extern "C" fn shmat_body(id: c_int, at: usize, flags: c_int, sp: usize, bp: usiz
 pub unsafe extern "C" fn shmdt(address: usize) -> c_int {
     // SAFETY: as above.
     RECORDER.detach_segment(address, || unsafe { real_map::shmdt(address) })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn mlockall(flags: c_int) -> c_int {
+    lock_wrap::lock_all(flags)
 }
 
 #[unsafe(naked)]

@@ -1,5 +1,6 @@
 /* A malloc to preload that may be called anywhere, by signal handlers inside of itself as well: it counts up an address,
  * and frees nothing. */
+#define LIBRARY
 #include "program.h"
 #include <sys/mman.h>
 

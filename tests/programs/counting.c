@@ -1,4 +1,5 @@
 /* A library to preload: counts the calls of malloc and free, and passes them on to whoever comes next. */
+#define LIBRARY
 #include "program.h"
 #include <dlfcn.h>
 

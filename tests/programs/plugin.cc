@@ -1,5 +1,6 @@
 // A library that brings its own operators, from a pool, and is linked to them as -Bsymbolic libraries are; parts of the
 // C++ library, however, look them up.
+#define LIBRARY
 #include "program.h"
 #include <new>
 #include <string>

@@ -24,9 +24,11 @@ static inline void *keep(void *block) {
     return block;
 }
 
-/* The buffer that printf would allocate is not a function's own. */
+/* The buffer that printf would allocate is not a function's own. A library leaves stdout alone: it may be closed. */
+#ifndef LIBRARY
 static char output[1 << 12];
 __attribute__((constructor)) static void buffer_output(void) { setvbuf(stdout, output, _IOFBF, sizeof output); }
+#endif
 
 static inline void truth(const char *function, uint64_t bytes, uint64_t objects) {
     printf("live %s %" PRIu64 " %" PRIu64 "\n", function, bytes, objects);

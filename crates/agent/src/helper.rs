@@ -10,6 +10,7 @@ use crate::libc_symbols::{PthreadCreate, exit_as_last_thread, start_thread};
 use crate::recorder::{Published, RECORDER, publish_jvm_state};
 use crate::thread;
 use core::ffi::c_void;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use leakscope_hotspot::{Resolver, Sink, State};
 use leakscope_session::frame::{Decoded, FrameWord};
@@ -178,6 +179,18 @@ struct Known<const SLOTS: usize> {
 struct Place {
     slot: usize,
     was_there: bool,
+}
+
+/// Where the tables of names lie, in whole pages: large, and hardly touched.
+pub(crate) fn tables() -> [Range<usize>; 2] {
+    let pages = |start: usize, bytes: usize| {
+        let page = kernel::PAGE as usize;
+        start.next_multiple_of(page)..(start + bytes) / page * page
+    };
+    [
+        pages((&raw const METHODS) as usize, size_of_val(&METHODS)),
+        pages((&raw const FRAMES) as usize, size_of_val(&FRAMES)),
+    ]
 }
 
 static METHODS: Known<{ 1 << 17 }> = Known::new();

@@ -20,6 +20,9 @@ mod number {
     pub const RT_SIGPROCMASK: usize = 14;
     pub const MADVISE: usize = 28;
     pub const SHMAT: usize = 30;
+    pub const MLOCK: usize = 149;
+    pub const MUNLOCK: usize = 150;
+    pub const MLOCKALL: usize = 151;
     pub const SHMCTL: usize = 31;
     pub const SHMDT: usize = 67;
     pub const MREMAP: usize = 25;
@@ -230,12 +233,39 @@ pub(crate) const PAGE: u64 = 4096;
 pub(crate) fn map_shared(fd: &Fd, bytes: u64) -> Result<*mut u8, Errno> {
     const MAP_SHARED: usize = 1;
     const MADV_DONTDUMP: usize = 16;
+    const PROT_NONE: usize = 0;
+    // A process that locks all its future mappings would get every page of it: so it is out of reach until it is unlocked.
     // SAFETY: a new mapping at an address of the kernel's choice.
-    let base = checked(unsafe { syscall(number::MMAP, [0, bytes as usize, PROT_READ_WRITE, MAP_SHARED, fd.0, 0]) })?;
+    let base = checked(unsafe { syscall(number::MMAP, [0, bytes as usize, PROT_NONE, MAP_SHARED, fd.0, 0]) })?;
+    unlock(base, bytes as usize);
+    // SAFETY: our own mapping.
+    let opened = checked(unsafe { syscall(number::MPROTECT, [base, bytes as usize, PROT_READ_WRITE, 0, 0, 0]) });
+    if let Err(errno) = opened {
+        unmap(base as *mut u8, bytes);
+        return Err(errno);
+    }
     // SAFETY: advice on our own mapping. It stays inherited by forked children: one that was forked by a signal
     // handler inside a hook comes back into the hook, and must find the memory there.
     unsafe { syscall(number::MADVISE, [base, bytes as usize, MADV_DONTDUMP, 0, 0, 0]) };
     Ok(base as *mut u8)
+}
+
+/// Makes a range of memory resident and keeps it so; false if that fails.
+pub(crate) fn lock_pages(start: usize, bytes: usize) -> bool {
+    // SAFETY: changes no content.
+    checked(unsafe { syscall(number::MLOCK, [start, bytes, 0, 0, 0, 0]) }).is_ok()
+}
+
+/// Undoes [`lock_pages`].
+pub(crate) fn unlock(start: usize, bytes: usize) {
+    // SAFETY: changes no content.
+    unsafe { syscall(number::MUNLOCK, [start, bytes, 0, 0, 0, 0]) };
+}
+
+/// mlockall, as the kernel answers.
+pub(crate) fn lock_all(flags: i32) -> isize {
+    // SAFETY: changes no content.
+    unsafe { syscall(number::MLOCKALL, [flags as usize, 0, 0, 0, 0, 0]) }
 }
 
 /// What may be done with memory.
@@ -296,11 +326,11 @@ pub(crate) fn segment_bytes(id: i32) -> Option<usize> {
     status.get(SIZE_WORD).copied()
 }
 
-/// Whether a thread of this process exists; true where the kernel does not say.
-pub(crate) fn thread_exists(tid: u32) -> bool {
+/// Whether a thread of process `pid`, this one, exists; true where the kernel does not say.
+pub(crate) fn thread_exists(pid: u32, tid: u32) -> bool {
     const ESRCH: Errno = Errno(3);
     // SAFETY: signal 0 is none; no memory is involved.
-    checked(unsafe { syscall(number::TGKILL, [pid() as usize, tid as usize, 0, 0, 0, 0]) }) != Err(ESRCH)
+    checked(unsafe { syscall(number::TGKILL, [pid as usize, tid as usize, 0, 0, 0, 0]) }) != Err(ESRCH)
 }
 
 /// Undoes [`map_shared`].

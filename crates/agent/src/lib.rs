@@ -23,6 +23,7 @@ mod forked;
 pub mod helper;
 mod kernel;
 pub mod libc_symbols;
+pub mod lock_wrap;
 mod machine;
 pub mod map_wrap;
 mod modules;

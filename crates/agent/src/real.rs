@@ -56,6 +56,8 @@ pub static MREMAP: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_mrem
 pub static SHMAT: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_shmat as *mut c_void);
 /// shmdt.
 pub static SHMDT: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_shmdt as *mut c_void);
+/// mlockall.
+pub static MLOCKALL: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_mlockall as *mut c_void);
 
 const UNKNOWN: u32 = 0;
 const LOOKING: u32 = 1;
@@ -68,7 +70,7 @@ pub fn resolve() -> bool {
         Ok(_) => {}
         Err(state) => return state == KNOWN,
     }
-    let wanted: [(&RealFunction, &CStr); 18] = [
+    let wanted: [(&RealFunction, &CStr); 19] = [
         (&CALLOC, c"calloc"),
         (&MALLOC, c"malloc"),
         (&FREE, c"free"),
@@ -87,6 +89,7 @@ pub fn resolve() -> bool {
         (&MREMAP, c"mremap"),
         (&SHMAT, c"shmat"),
         (&SHMDT, c"shmdt"),
+        (&MLOCKALL, c"mlockall"),
     ];
     for (function, name) in wanted {
         set(function, next_symbol(name));

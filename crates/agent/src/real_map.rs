@@ -6,7 +6,7 @@
 
 use crate::kernel::{self, MapCall};
 use crate::libc_symbols::set_errno;
-use crate::real::{MALLOC, MMAP, MREMAP, MUNMAP, RealFunction, SHMAT, SHMDT};
+use crate::real::{MALLOC, MLOCKALL, MMAP, MREMAP, MUNMAP, RealFunction, SHMAT, SHMDT};
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -68,6 +68,14 @@ pub unsafe fn shmdt(address: usize) -> c_int {
     unsafe { transmute::<*mut c_void, Shmdt>(pointer(&SHMDT))(address) }
 }
 
+/// Calls the real mlockall.
+pub(crate) fn mlockall(flags: c_int) -> c_int {
+    type Mlockall = extern "C" fn(c_int) -> c_int;
+    // SAFETY: as above.
+    let mlockall = unsafe { transmute::<*mut c_void, Mlockall>(pointer(&MLOCKALL)) };
+    mlockall(flags)
+}
+
 /// libc's way to answer: -1 and errno for an error.
 fn answer(result: isize) -> isize {
     const MOST_ERRNO: isize = 4095;
@@ -115,6 +123,10 @@ pub(crate) unsafe extern "C" fn bootstrap_shmat(id: c_int, at: usize, flags: c_i
 pub(crate) unsafe extern "C" fn bootstrap_shmdt(address: usize) -> c_int {
     // SAFETY: as above.
     answer(unsafe { kernel::map_call(MapCall::Detach, [address, 0, 0, 0, 0, 0]) }) as c_int
+}
+
+pub(crate) extern "C" fn bootstrap_mlockall(flags: c_int) -> c_int {
+    answer(kernel::lock_all(flags)) as c_int
 }
 
 /// Where the allocator's code lies. libc's own calls of these functions never come here, but those of a preloaded

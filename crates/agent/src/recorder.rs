@@ -53,6 +53,8 @@ pub struct Published {
     pub process_name: [u8; 16],
     /// Where the session lies.
     pub(crate) memory: Memory,
+    /// The process's own id: a sandbox may not let it ask later.
+    pub(crate) pid: u32,
     /// Number of seccomp filters at the start.
     pub(crate) seccomp_filters: u32,
     /// The intervals that the recording can come to. Not those in the session, which another process can change.

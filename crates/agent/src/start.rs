@@ -155,6 +155,7 @@ fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
         seed: settings.session_id[0],
         process_name: kernel::thread_name(),
         memory: Memory { base: made.base as usize, bytes: made.bytes, file },
+        pid: kernel::pid() as u32,
         seccomp_filters: kernel::seccomp_filters(),
         ladder: ladder(&settings),
     };

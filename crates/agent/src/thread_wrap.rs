@@ -138,7 +138,7 @@ fn retire(published: &Published, key: ThreadKey, thread: &Thread) {
 fn look_at(published: &Published, slot: u32) {
     if let Some((key, thread)) = published.session.threads.read(slot)
         && thread.tid != 0
-        && !kernel::thread_exists(thread.tid)
+        && !kernel::thread_exists(published.pid, thread.tid)
     {
         retire(published, key, &thread);
     }

@@ -44,6 +44,7 @@ mod walk;
 mod x86_64;
 
 pub use cache::RuleCache;
+pub use maps::{Mapping, for_each as for_each_mapping};
 pub use module::{LoadedModule, ModuleSource, find_module, refresh_modules};
 pub use snapshot::Refresh;
 pub use stack::{CachedBounds, StackBounds, note_main_stack};

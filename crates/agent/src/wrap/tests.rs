@@ -27,8 +27,16 @@ fn seeded_recorder(interval_bytes: u64, seed: u64) -> (&'static Recorder, Sessio
     let filter: &'static Filter = Box::leak(Box::new(Filter::new()));
     let recorder = Box::leak(Box::new(Recorder::new(filter, Box::leak(Box::new(RuleCache::new())))));
     let memory = Memory { base: 0, bytes: 0, file: OpenFile::NONE };
-    let published =
-        Published { session, start_ms: 0, seed, process_name: [0; 16], ladder, memory, seccomp_filters: u32::MAX };
+    let published = Published {
+        session,
+        start_ms: 0,
+        seed,
+        process_name: [0; 16],
+        ladder,
+        memory,
+        pid: 0,
+        seccomp_filters: u32::MAX,
+    };
     recorder.begin(published, NewPlace::new().unwrap());
     thread::current().reset();
     (recorder, session)
