@@ -119,7 +119,7 @@ static volatile sig_atomic_t forked, is_child;
 static void on_timer(int signal) {
     (void)signal;
     if (is_child || forked == WORKERS) return;
-    pid_t child = _Fork();
+    pid_t child = fork();
     require(child >= 0, "fork");
     if (child == 0) {
         is_child = 1;

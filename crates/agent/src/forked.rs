@@ -1,9 +1,12 @@
 //! A child that was forked of a recorded process: it lets go of what it inherited, and asks for a session of its own.
 //!
-//! It happens where the child would make its first record: a sampled allocation, a mapping, a thread. A child that
-//! executes another program at once never comes here, and pays nothing. By then fork has long returned, no lock of libc
-//! or ours is held (all of it is system calls), and the thread is outside of leakscope's hooks, so that no reference to
-//! the parent's session is left in use. Signals wait meanwhile.
+//! Before fork returns in the child, its parent's session is covered with memory of its own ([`in_child`]): a signal
+//! handler may have forked inside of a hook, to which the child comes back. And what is covered does not outlive the
+//! parent only because a child still maps it.
+//!
+//! The rest happens where the child would make its first record: a sampled allocation, a mapping, a thread. A child that
+//! executes another program at once never comes to that. By then no lock of libc or ours is held (all of it is system
+//! calls), and the thread is outside of leakscope's hooks. Signals wait meanwhile.
 //!
 //! What must not come here is a *vforked* child, or any that shares its parent's memory (clone with CLONE_VM): it would
 //! record its parent. Where the parent is recorded it reads the live flag. Where the parent is itself a forked child that
@@ -15,10 +18,17 @@ use crate::Caller;
 use crate::helper;
 use crate::kernel;
 use crate::libc_symbols::{KeepErrno, thread_id_of_libc};
-use crate::recorder::{Published, Recorder};
+use crate::recorder::{Published, RECORDER, Recorder};
 use crate::start;
 use crate::thread::ThreadBlock;
 use crate::thread_wrap;
+
+/// Called by libc in each child that it forks.
+pub(crate) extern "C" fn in_child() {
+    if let Some(inherited) = RECORDER.place.inherited() {
+        inherited.memory.cover();
+    }
+}
 
 impl Recorder {
     /// To be called where something would be recorded and nothing is being recorded; what is recorded from now on, if
@@ -48,7 +58,9 @@ impl Recorder {
             return None;
         }
         let mask = kernel::mask_signals();
-        inherited.memory.let_go();
+        // Once more: libc may not have been told of this fork.
+        inherited.memory.cover();
+        inherited.memory.file.close();
         start::ask_after_fork();
         kernel::restore_signals(mask);
         let published = self.recording()?;

@@ -157,6 +157,23 @@ pub(crate) fn find_in_environment(mut visit: impl FnMut(&[u8]) -> bool) {
     }
 }
 
+/// Has libc run a function in each child that it forks, before fork returns there; not in one by vfork or `_Fork`.
+pub(crate) fn run_in_forked_children(run: extern "C" fn()) {
+    type Handler = Option<extern "C" fn()>;
+    type Register = extern "C" fn(Handler, Handler, Handler, *mut c_void) -> c_int;
+    type AtFork = extern "C" fn(Handler, Handler, Handler) -> c_int;
+    let (register, at_fork) = (weak!("__register_atfork"), weak!("pthread_atfork"));
+    // SAFETY: the symbols are those functions, with their signatures: glibc's, of which pthread_atfork is no symbol of the
+    // library, and musl's. A null handle is the program's: it is never unregistered. A failure means a child less.
+    unsafe {
+        if !register.is_null() {
+            core::mem::transmute::<*mut c_void, Register>(register)(None, None, Some(run), core::ptr::null_mut());
+        } else if !at_fork.is_null() {
+            core::mem::transmute::<*mut c_void, AtFork>(at_fork)(None, None, Some(run));
+        }
+    }
+}
+
 /// The calling thread's kernel id as libc noted it when it made the thread, or when it forked the process: without a
 /// system call. `None` where libc does not tell.
 pub(crate) fn thread_id_of_libc() -> Option<u32> {

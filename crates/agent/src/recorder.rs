@@ -70,13 +70,10 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Lets go of a parent's session: its memory would stay as long as a child has it mapped.
-    ///
-    /// The addresses stay valid. A hook that was interrupted by a signal handler which forked may still write there.
-    pub(crate) fn let_go(&self) {
+    /// Puts memory of this process's own over a parent's session.
+    pub(crate) fn cover(&self) {
         if self.bytes > 0 {
             kernel::cover(self.base, self.bytes);
-            self.file.close();
         }
     }
 }

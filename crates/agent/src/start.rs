@@ -6,8 +6,9 @@
 //! be.
 #![allow(unsafe_code)] // makes the session from a raw mapping
 
+use crate::forked::in_child;
 use crate::kernel::{self, Errno, Fd};
-use crate::libc_symbols::{KeepErrno, PthreadCreate, find_in_environment, now_ms};
+use crate::libc_symbols::{KeepErrno, PthreadCreate, find_in_environment, now_ms, run_in_forked_children};
 use crate::place::NewPlace;
 use crate::recorder::{Memory, Published, RECORDER, publish_jvm_state};
 use crate::{bypass, helper, modules, thread};
@@ -59,6 +60,7 @@ pub fn constructor() {
     };
     // SAFETY: the constructor runs once, on the only thread.
     unsafe { *COLLECTOR.0.get() = Some(collector) };
+    run_in_forked_children(in_child);
     if let Some(why) = why {
         ask(why);
     }
