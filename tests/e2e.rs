@@ -16,6 +16,7 @@ mod exact;
 mod explain;
 mod exports;
 mod habits;
+mod html;
 mod java;
 mod killed;
 mod mapped;

@@ -231,6 +231,15 @@ pub struct ReportArgs {
     #[arg(long)]
     pub json: bool,
 
+    /// Write the report as one page that opens from disk, without network: all snapshots up to this one, memory over
+    /// time, growth, call trees
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "by"])]
+    pub html: Option<PathBuf>,
+
+    /// Overwrite the page
+    #[arg(long, requires = "html")]
+    pub force: bool,
+
     /// Which kind of memory
     #[command(flatten)]
     pub kind: KindArgs,

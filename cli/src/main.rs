@@ -8,12 +8,12 @@
 //! | [`volume`], [`recording`], [`session_file`] | what recordings look like on disk, and finding a snapshot in them |
 //! | [`timeline_file`], [`thinned_timeline`] | the figures between snapshots, on disk |
 //! | [`reading`] | a profile with its symbols, ready to be analysed |
-//! | [`history`] | all snapshots of a process, for verdicts |
+//! | [`whole_recording`], [`history`] | all snapshots of a process and its timeline; verdicts of them |
 //! | [`profile_file`] | writing a profile for a person |
 //! | [`allocators`] | allocators that stand in the way |
 //! | [`locate`], [`request`] | the recording of a process that runs |
 //! | [`shim_file`], [`symbols`] | the library that is preloaded; names of native functions |
-//! | [`say`], [`terminal`], [`sizes`], [`clock`], [`glob`], [`exit`] | words, widths, figures, patterns, exit codes |
+//! | [`say`], [`progress`], [`terminal`], [`sizes`], [`clock`], [`glob`], [`exit`] | words, widths, figures, patterns, exit codes |
 
 mod allocators;
 mod args;
@@ -24,6 +24,7 @@ mod glob;
 mod history;
 mod locate;
 mod profile_file;
+mod progress;
 mod reading;
 mod recording;
 mod request;
@@ -37,6 +38,7 @@ mod terminal;
 mod thinned_timeline;
 mod timeline_file;
 mod volume;
+mod whole_recording;
 
 use args::{Args, Command};
 use clap::Parser;

@@ -8,12 +8,14 @@
 //! json.rs        report --json, diff --json     > sites, estimates
 //! timelines.rs  timeline.jsonl                > its points, and waiting for one
 //! cgroups.rs    a limit                       > a memory cgroup of the test's own
+//! invented.rs    recordings of programs that never ran
 //! truth.rs       `live FUNCTION BYTES OBJECTS`  > compared with either
 //! ```
 //!
 //! What a machine lacks is a failure that says what to install, never a skip.
 
 pub mod cgroups;
+pub mod invented;
 pub mod json;
 pub mod leakscope;
 pub mod machine;

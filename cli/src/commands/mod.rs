@@ -10,5 +10,6 @@ pub mod man;
 pub mod mark;
 pub mod recover;
 pub mod report;
+pub mod report_html;
 pub mod run;
 pub mod snapshot;

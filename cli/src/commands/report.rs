@@ -18,6 +18,9 @@ use std::time::Duration;
 /// # Errors
 /// Nothing is there, or it is no profile.
 pub fn run(args: &ReportArgs) -> Result<u8> {
+    if let Some(path) = &args.html {
+        return super::report_html::run(args, path);
+    }
     let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
     let mut reading = reading::read(&args.recording, &mut symbols)?;
     let jvms_own = select(&mut reading.profile, args.kind.selection(args.all));
@@ -25,7 +28,7 @@ pub fn run(args: &ReportArgs) -> Result<u8> {
     let process = reading.found.folder.as_deref().and_then(|folder| recording::choose(folder).ok());
     let process = process.map(|(process, _)| process);
     let options = AnalysisOptions { packages: args.sites.packages.clone() };
-    let analysis = process.as_ref().and_then(|process| history::analyze(process, &reading, &options));
+    let analysis = process.as_ref().and_then(|_| history::analyze(&reading, &options));
     if args.json {
         reading::print(&json_report(&reading.profile, &sites, analysis.as_ref()))?;
     } else {
@@ -52,7 +55,7 @@ pub fn run(args: &ReportArgs) -> Result<u8> {
 const CLEARLY_LESS: f64 = 0.7;
 
 /// What the rest of the recording says about this snapshot.
-fn notes(process: &Process, recording: &str, reading: &Reading) -> Vec<String> {
+pub fn notes(process: &Process, recording: &str, reading: &Reading) -> Vec<String> {
     let snapshots = &process.session.snapshots;
     let shown = snapshots.iter().position(|entry| reading.found.path.ends_with(&entry.file));
     let peak = shown.and_then(|shown| peak(&snapshots[..=shown]));
@@ -88,6 +91,7 @@ fn next(spec: &str, recording: &str, process: Option<&Process>, sites: &Sites) -
     if process.is_some_and(|process| process.session.snapshots.len() > 1) {
         next.push(format!("leakscope diff {recording}@first {recording}@last"));
     }
+    next.push(format!("leakscope report {spec} --html report.html"));
     if sites.total.live_bytes.estimate > 0.0 {
         next.push(format!("leakscope flame {spec} -o flame.svg"));
     }

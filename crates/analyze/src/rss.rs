@@ -170,6 +170,12 @@ pub fn rss_table(timeline: &Timeline, window: Option<Window>, until_ms: u64) -> 
     })
 }
 
+/// The rows at each measurement that divides memory, with its index in the timeline: the layers of a chart.
+pub fn rss_layers(timeline: &Timeline) -> Vec<(usize, BTreeMap<RssWhat, Estimate>)> {
+    let points = timeline.points.iter().enumerate().filter(|(_, point)| point.parts.is_some());
+    points.zip(measured(timeline)).map(|((at, _), measured)| (at, measured.rows())).collect()
+}
+
 /// A point at which memory was divided, and what else was known by then: it is measured at other points, too.
 struct Measured<'a> {
     point: &'a Point,

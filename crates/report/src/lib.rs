@@ -8,6 +8,7 @@
 //! | `json.rs`, `json_verdict.rs` | JSON, documented in docs/json.md |
 //! | `export/` | formats of other tools: folded stacks, speedscope, DHAT, CSV, OpenMetrics |
 //! | `flame.rs`, `growth_tree.rs` | flame graphs |
+//! | `html/`, with `assets/` | the report as one page |
 //! | `words.rs`, `path.rs`, `units.rs`, `table.rs`, `style.rs` | phrases, call paths, numbers, columns, colour |
 //! | `printable.rs` | names that cannot steer a terminal |
 //!
@@ -19,6 +20,7 @@ mod changes;
 mod export;
 mod flame;
 mod growth_tree;
+mod html;
 mod json;
 mod json_rss;
 mod json_verdict;
@@ -38,6 +40,7 @@ mod words;
 pub use changes::cause;
 pub use export::{JavaNames, Measure, csv, dhat, folded, folded_growth, openmetrics, speedscope};
 pub use flame::{flame, flame_growth};
+pub use html::{HtmlReport, SnapshotFile, html_report};
 pub use json::{json_diff, json_report};
 pub use json_rss::json_explain;
 pub use style::TextOptions;

@@ -85,7 +85,7 @@ pub fn text_rss(rss: &RssTable, options: &TextOptions) -> String {
             _ => None,
         };
         let now = if entry.now.is_exact() { bytes(entry.now.estimate) } else { bytes_estimate(&entry.now, glyphs) };
-        row(ink, name(entry.what, rss), now, share(entry.now.estimate, rss), entry.per_hour.as_ref());
+        row(ink, row_name(entry.what, rss), now, share(entry.now.estimate, rss), entry.per_hour.as_ref());
     }
     let total = bytes(rss.total_bytes as f64);
     row(Some(Ink::Strong), "all of it".to_owned(), total, percent(1.0), rss.total_per_hour.as_ref());
@@ -108,7 +108,8 @@ fn share(amount: f64, rss: &RssTable) -> String {
     if rss.total_bytes == 0 { String::new() } else { percent(amount / rss.total_bytes as f64) }
 }
 
-fn name(what: RssWhat, rss: &RssTable) -> String {
+/// What a row is called.
+pub(crate) fn row_name(what: RssWhat, rss: &RssTable) -> String {
     match what {
         RssWhat::JavaHeap => "Java heap",
         RssWhat::MallocLive => "malloc, live (tracked)",
@@ -158,7 +159,7 @@ fn division(rss: &RssTable) -> Option<&'static str> {
 }
 
 /// What is not in the table.
-fn beside(rss: &RssTable) -> Vec<String> {
+pub(crate) fn beside(rss: &RssTable) -> Vec<String> {
     let mut lines: Vec<String> = division(rss).map(str::to_owned).into_iter().collect();
     let whole = rss.rss_bytes as f64;
     if whole > rss.total_bytes as f64 * FACTOR {

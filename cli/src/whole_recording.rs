@@ -1,0 +1,85 @@
+//! All of a recording up to one snapshot: its snapshots one after another, its timeline.
+
+use crate::progress::Progress;
+use crate::recording::{self, Process, Resolved};
+use crate::session_file::SnapshotEntry;
+use crate::timeline_file;
+use leakscope_profile::timeline::Timeline;
+use leakscope_profile::{Profile, load};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+/// Profiles that wait to be looked at: they are large.
+const WAITING: usize = 4;
+
+/// The recording that a profile belongs to.
+pub struct WholeRecording {
+    /// Its snapshots, oldest first; the one that was asked for is the last.
+    pub snapshots: Vec<SnapshotEntry>,
+    /// Its process, where the profile lies in a recording.
+    pub process: Option<Process>,
+    /// Memory over time; empty where none was kept.
+    pub timeline: Timeline,
+    folder: PathBuf,
+}
+
+impl WholeRecording {
+    /// That of a profile that was found.
+    pub fn of(found: &Resolved, profile: &Profile) -> Self {
+        let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = found.path.parent().map(PathBuf::from).unwrap_or_default();
+        let process =
+            found.folder.as_deref().and_then(|folder| recording::choose(folder).ok()).map(|(process, _)| process);
+        let mut snapshots: Vec<SnapshotEntry> = process.iter().flat_map(|p| p.session.snapshots.clone()).collect();
+        match snapshots.iter().position(|entry| entry.file == name) {
+            Some(last) => snapshots.truncate(last + 1),
+            None => {
+                let (index, reason) = (profile.snapshot.index, profile.snapshot.reason.clone());
+                snapshots = vec![SnapshotEntry { file: name, index, reason, ..SnapshotEntry::default() }];
+            }
+        }
+        let text = process.as_ref().and_then(|process| fs::read(process.folder.join(timeline_file::NAME)).ok());
+        let mut timeline = Timeline::read(&text.unwrap_or_default());
+        let until = profile.snapshot.uptime_ms;
+        timeline.points.retain(|point| point.uptime_ms <= until);
+        timeline.marks.retain(|mark| mark.uptime_ms <= until);
+        if process.as_ref().is_some_and(|process| process.session.snapshots.len() > snapshots.len()) {
+            timeline.end = None;
+        }
+        Self { snapshots, process, timeline, folder }
+    }
+
+    /// Gives every snapshot of the session of `last` to `look`, oldest first, as it was written. Those that cannot be
+    /// read, or are of another session, are left out of `snapshots`, and said in a sentence each.
+    pub fn each(&mut self, last: &Profile, mut look: impl FnMut(Profile)) -> Vec<String> {
+        let session = last.snapshot.session;
+        let paths: Vec<PathBuf> = self.snapshots.iter().map(|entry| self.folder.join(&entry.file)).collect();
+        let mut progress = Progress::new("reading snapshots,", paths.len());
+        let (sender, receiver) = sync_channel(WAITING);
+        let (mut kept, mut notes) = (vec![false; paths.len()], Vec::new());
+        thread::scope(|scope| {
+            // One thread reads ahead of the one that looks.
+            scope.spawn(|| {
+                let sender = sender;
+                let all_read = paths.iter().all(|path| sender.send(load(path)).is_ok());
+                debug_assert!(all_read, "whoever looks takes all of them");
+            });
+            for (at, profile) in receiver.iter().enumerate() {
+                progress.done(at);
+                match profile {
+                    Ok(profile) if profile.snapshot.session == session => {
+                        kept[at] = true;
+                        look(profile);
+                    }
+                    Ok(_) => notes.push(format!("{} belongs to another recording", paths[at].display())),
+                    Err(error) => notes.push(format!("{}: {error}", paths[at].display())),
+                }
+            }
+        });
+        let mut kept = kept.into_iter();
+        self.snapshots.retain(|_| kept.next().unwrap_or(false));
+        notes
+    }
+}
