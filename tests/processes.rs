@@ -219,6 +219,28 @@ fn a_jvm_that_comes_late_in_another_program_is_seen() {
     }
 }
 
+/// By fork and by its helper program, each with every allocation recorded in every process.
+#[test]
+fn programs_that_a_jvm_starts_are_what_they_were() {
+    let classes = programs::java();
+    for release in [11, 25] {
+        for mechanism in ["FORK", "POSIX_SPAWN"] {
+            let java = [format!("-Djdk.lang.Process.launchMechanism={mechanism}"), "-Xmx64m".into(), "-cp".into()];
+            let plain = Command::new(machine::java(release)).args(&java).arg(&classes).args(["Spawns", "8"]).output();
+            let sandbox = Sandbox::new();
+            let run = sandbox.run().args(&["--sample", "1", "--follow"]).target(machine::java(release));
+            let run = java.iter().fold(run, |run, option| run.target(option)).target(&classes);
+            let recording = run.targets(&["Spawns", "8"]).finish().expect_code(0);
+            let plain = plain.expect("java runs");
+            assert_eq!(recording.out(), String::from_utf8_lossy(&plain.stdout), "JDK {release}, {mechanism}");
+            let jvm = recording.last_of_jvm();
+            assert!(jvm.frames.iter().any(|frame| frame.code == Code::Java), "JDK {release}, {mechanism}");
+            let shells = recording.last_of_each().iter().filter(|profile| profile.target.name == "sh").count();
+            assert_eq!(shells, 8, "JDK {release}, {mechanism}: {}", recording.err());
+        }
+    }
+}
+
 /// As jsvc does it. Nobody has asked to follow all processes, but those with a JVM are.
 #[test]
 fn a_jvm_in_a_forked_child_is_recorded_without_follow() {
