@@ -173,6 +173,18 @@ fn a_nested_namespace_whose_first_process_has_our_number_is_followed() {
     assert!(recording.last_of_each().iter().any(|profile| observed(profile, "by_calloc").1 > 0), "{}", recording.err());
 }
 
+#[test]
+fn who_asks_for_a_process_of_another_container_is_told_where_to_ask() {
+    let sandbox = Sandbox::new();
+    let before = [machine::as_root(), &AS_FIRST].concat();
+    for command in ["recover", "snapshot"] {
+        let pid = std::process::id().to_string();
+        let answer = sandbox.command(command).through(&before).arg(&pid).finish().expect_code(3);
+        let sentence = format!("there is no process {pid} here, in this PID namespace");
+        assert!(answer.err().contains(&sentence), "{}", answer.everything());
+    }
+}
+
 /// As the containers of a Kubernetes pod are: one network, and each its own process ids.
 #[test]
 fn a_target_outside_of_leakscopes_namespace_runs_unrecorded_and_the_user_is_told() {

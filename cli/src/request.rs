@@ -107,12 +107,24 @@ pub fn sentence(bytes: &[u8]) -> String {
 pub fn unreachable(pid: u32, error: &io::Error) -> anyhow::Error {
     let no_such = matches!(error.kind(), io::ErrorKind::NotFound) || error.raw_os_error() == Some(libc::ESRCH);
     match error.kind() {
-        _ if no_such => Failure::error(exit::NO_DATA, format!("there is no process {pid}")),
+        _ if no_such => Failure::error(exit::NO_DATA, format!("there is no process {pid}{}", elsewhere())),
         io::ErrorKind::PermissionDenied => {
             Failure::error(exit::UNREADABLE, format!("the kernel refuses access to process {pid}: {}", advice()))
         }
         _ => Failure::error(exit::UNREADABLE, format!("cannot look at process {pid}: {error}")),
     }
+}
+
+/// Where else a process may be that cannot be found: a namespace of process ids sees its own only. Empty outside of one.
+pub fn elsewhere() -> &'static str {
+    // The kernel's own, which has a number of its own.
+    const FIRST: &str = "pid:[4026531836]";
+    let own = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    if own.as_os_str().is_empty() || own == std::path::Path::new(FIRST) {
+        return "";
+    }
+    " here, in this PID namespace (processes of other containers cannot be seen: run this in the container of that \
+     process, or let the two share their PID namespace)"
 }
 
 /// What helps where access to a process is refused.

@@ -7,7 +7,7 @@ use crate::commands::snapshot;
 use crate::exit::{self, Failure};
 use crate::locate::{collector_of, session_of};
 use crate::profile_file;
-use crate::request::{Answer, Request, unreachable};
+use crate::request::{Answer, Request, elsewhere, unreachable};
 use crate::say::say;
 use crate::symbols::Symbols;
 use crate::volume;
@@ -69,7 +69,11 @@ fn ended(pid: u32) -> anyhow::Error {
         Some(path) => format!("its last snapshot: leakscope report {}", path.display()),
         None => "if it was recorded, snapshots are where leakscope run said at its start".to_owned(),
     };
-    let sentence = format!("there is no process {pid} (any more): what was recorded in memory went with it; {last}");
+    let gone = match elsewhere() {
+        "" => " (any more): what was recorded in memory went with it",
+        elsewhere => elsewhere,
+    };
+    let sentence = format!("there is no process {pid}{gone}; {last}");
     Failure::error(exit::NO_DATA, sentence)
 }
 
