@@ -5,7 +5,7 @@
 //! as there is room. In a recording of days it is thinned ([`crate::thinned_timeline`]) and stays below [`MOST_BYTES`].
 
 use crate::thinned_timeline;
-use leakscope_profile::timeline::Line;
+use leakscope_profile::timeline::{Line, Timeline};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -59,6 +59,11 @@ impl TimelineFile {
             self.reason = format!("cannot write {}: {error}", self.path.display());
         }
         written
+    }
+
+    /// What is in the file.
+    pub fn read(&self) -> Timeline {
+        Timeline::read(&fs::read(&self.path).unwrap_or_default())
     }
 
     /// Lines that could not be written, and why the last of them.
@@ -118,7 +123,7 @@ impl TimelineFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leakscope_profile::timeline::{Mark, Point, Timeline};
+    use leakscope_profile::timeline::{Mark, Point};
     use std::os::unix::fs::PermissionsExt;
 
     fn mark(text: &str) -> Line {

@@ -3,6 +3,8 @@
 
 use crate::run::oom::OomKill;
 use crate::sizes::{bytes, duration};
+use leakscope_analyze::Forecast;
+use leakscope_collect::ProcessFacts;
 use leakscope_profile::{Exit, IntervalChange};
 use std::mem::MaybeUninit;
 use std::path::Path;
@@ -43,6 +45,32 @@ pub fn end(name: &str, exit: Exit, after: Duration, oom: Option<OomKill>) -> Str
         Exit::Unknown => "ended".to_owned(),
     };
     format!("leakscope: {name} {how} after {}", duration(after))
+}
+
+/// A snapshot near the limit: how near, and where that leads.
+pub fn level(facts: &ProcessFacts, forecast: Option<&Forecast>, time: &str, file: &str) -> String {
+    let cgroup = facts.cgroup().copied().unwrap_or_default();
+    let (name, percent) = (&facts.name, cgroup.percent().unwrap_or(0));
+    let (limit, rss) = (bytes(cgroup.limit_bytes.unwrap_or(0)), bytes(facts.rss_bytes()));
+    let growth = forecast.map_or_else(String::new, growth);
+    format!(
+        "[{time}] {name}: {percent} % of the memory limit of {limit} in use, RSS {rss}{growth} \u{b7} snapshot {file}"
+    )
+}
+
+/// How fast it grows, and when the limit is reached, where that is beyond chance.
+fn growth(forecast: &Forecast) -> String {
+    let (Some(rate), Some(full_in)) = (forecast.rate.filter(|rate| rate.low > 0.0), forecast.full_in_ms) else {
+        return String::new();
+    };
+    let after = |ms: u64| duration(Duration::from_secs(ms / 1000));
+    let latest = full_in.latest_ms.map_or_else(|| "never".to_owned(), after);
+    format!(
+        " \u{b7} growing {}/h \u{b7} OOM in about {} ({} to {latest})",
+        bytes(rate.estimate as u64),
+        after(full_in.estimate_ms),
+        after(full_in.earliest_ms),
+    )
 }
 
 /// How a process of the recording that is not the target ended, where the kernel killed it.
@@ -117,6 +145,17 @@ pub fn signal_name(signal: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leakscope_analyze::{Estimate, TimeRange};
+
+    #[test]
+    fn growth_is_said_where_there_is_some() {
+        let rate = |low| Estimate { estimate: 1.8 * f64::from(1 << 30), low, high: 2.5e9 };
+        let full_in_ms = Some(TimeRange { estimate_ms: 1_500_000, earliest_ms: 1_200_000, latest_ms: Some(1_860_000) });
+        let forecast = |low| Forecast { rate: Some(rate(low)), full_in_ms, ..Forecast::default() };
+        assert_eq!(growth(&forecast(1e9)), " \u{b7} growing 1.8 GiB/h \u{b7} OOM in about 25 m (20 m to 31 m)");
+        assert_eq!(growth(&forecast(-1.0)), "");
+        assert_eq!(growth(&Forecast::default()), "");
+    }
 
     #[test]
     fn lines_say_what_is_known() {

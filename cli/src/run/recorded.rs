@@ -9,8 +9,8 @@ use crate::run::native_memory::NativeMemory;
 use crate::run::oom::{OomKill, OomWatch};
 use crate::run::pace::Pace;
 use crate::say::{say, warn};
-use crate::sizes;
 use crate::timeline_file::TimelineFile;
+use leakscope_analyze::forecast_now;
 use leakscope_collect::{Collector, DeskLoss, Liveness, Meter, NativeNames, Occasion, ProcessFacts};
 use leakscope_profile::timeline::{End, Line, Mark};
 use leakscope_profile::{Exit, Profile};
@@ -297,14 +297,8 @@ impl Recorded {
 
     /// The line for a snapshot near the limit.
     pub fn level_line(&self, time: &str, file: &str) -> String {
-        let cgroup = self.facts.cgroup().copied().unwrap_or_default();
-        format!(
-            "[{time}] {}: {} % of the memory limit of {} in use, RSS {} \u{b7} snapshot {file}",
-            self.facts.name,
-            cgroup.percent().unwrap_or(0),
-            sizes::bytes(cgroup.limit_bytes.unwrap_or(0)),
-            sizes::bytes(self.facts.rss_bytes()),
-        )
+        let forecast = forecast_now(&self.timeline.read());
+        messages::level(&self.facts, forecast.as_ref(), time, file)
     }
 
     /// Whether the process, which no longer holds its session open, runs another program by now.

@@ -55,6 +55,7 @@ pub use frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
 pub use history::{Cell, History, HistoryBuilder, SiteHistory};
 pub use judge::{AnalysisOptions, analyze, judge};
 pub use names::{java_name, key_name, library_name, native_name};
+pub use rows::forecast_now;
 pub use rss::{JvmSplit, RssRow, RssTable, RssWhat, rss_layers, rss_table};
 pub use select::{JvmsOwn, Kinds, Selection, jvms_own_rows, select};
 pub use series::SeriesBuilder;

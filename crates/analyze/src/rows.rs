@@ -116,16 +116,36 @@ pub(crate) fn forecast(timeline: &Timeline, snapshots: &[SnapshotFacts], window:
         return None;
     }
     let trend = window.and_then(|window| {
-        let without_heap = |point: &Point| {
-            let heap = point.java.map_or(0, |java| java.heap_committed_bytes);
-            Some((point.uptime_ms, charged(point)?.saturating_sub(heap) as f64))
-        };
         let of_points: Vec<Measured> = inside(timeline, window).filter_map(without_heap).collect();
         trend(&of_points).or_else(|| trend(&of_snapshots(snapshots, window, |facts| facts.memory.rss_bytes)))
     });
-    let room = limit_bytes.map(|limit| limit.saturating_sub(charged_bytes) as f64);
-    let full_in_ms = room.zip(trend.as_ref()).and_then(|(room, trend)| time_until(room, &trend.rate));
-    Some(Forecast { rss_bytes, charged_bytes, limit_bytes, rate: trend.map(|trend| trend.rate), full_in_ms })
+    Some(with_date(Forecast { rss_bytes, charged_bytes, limit_bytes, rate: trend.map(|t| t.rate), full_in_ms: None }))
+}
+
+/// Memory against the limit while a process is recorded: by the second half of its timeline so far, without snapshots.
+pub fn forecast_now(timeline: &Timeline) -> Option<Forecast> {
+    let point = timeline.points.last()?;
+    let half = timeline.points.iter().filter(|earlier| earlier.uptime_ms >= point.uptime_ms / 2);
+    let trend = trend(&half.filter_map(without_heap).collect::<Vec<Measured>>());
+    Some(with_date(Forecast {
+        rss_bytes: point.resident.rss_bytes,
+        charged_bytes: charged(point)?,
+        limit_bytes: point.cgroup.and_then(|cgroup| cgroup.limit_bytes),
+        rate: trend.map(|trend| trend.rate),
+        full_in_ms: None,
+    }))
+}
+
+fn with_date(forecast: Forecast) -> Forecast {
+    let room = forecast.limit_bytes.map(|limit| limit.saturating_sub(forecast.charged_bytes) as f64);
+    let full_in_ms = room.zip(forecast.rate).and_then(|(room, rate)| time_until(room, &rate));
+    Forecast { full_in_ms, ..forecast }
+}
+
+/// What is charged without the Java heap.
+fn without_heap(point: &Point) -> Option<Measured> {
+    let heap = point.java.map_or(0, |java| java.heap_committed_bytes);
+    Some((point.uptime_ms, charged(point)?.saturating_sub(heap) as f64))
 }
 
 /// What counts against the limit and stays: page cache that the kernel drops first does not.
@@ -153,6 +173,7 @@ fn time_until(room: f64, rate: &Estimate) -> Option<TimeRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leakscope_profile::timeline::Cgroup;
 
     #[test]
     fn the_time_until_full_is_a_range() {
@@ -163,6 +184,22 @@ mod tests {
         assert_eq!(time_until(100.0, &rate(10.0, -0.5, 20.0)), None);
         assert_eq!(time_until(100.0, &rate(-10.0, -20.0, -1.0)), None);
         assert_eq!(time_until(0.0, &rate(10.0, 5.0, 20.0)).unwrap().estimate_ms, 0);
+    }
+
+    #[test]
+    fn what_runs_is_foretold_by_its_second_half() {
+        let point = |s: u64| {
+            // A fast start, then 100 bytes a second.
+            let bytes = 1_000_000 + if s < 60 { s * 10_000 } else { 600_000 + (s - 60) * 100 };
+            let limit = Cgroup { limit_bytes: Some(2_000_000), current_bytes: bytes, ..Cgroup::default() };
+            Point { uptime_ms: s * 1000, cgroup: Some(limit), ..Point::default() }
+        };
+        let timeline = |seconds| Timeline { points: (0..=seconds).map(point).collect(), ..Timeline::default() };
+        let forecast = forecast_now(&timeline(200)).unwrap();
+        assert!((forecast.rate.unwrap().estimate - 360_000.0).abs() < 1.0, "{forecast:?}");
+        assert_eq!(forecast.full_in_ms.unwrap().estimate_ms / 1000, (2_000_000 - 1_614_000) / 100);
+        assert_eq!(forecast_now(&timeline(4)).unwrap().rate, None, "too early");
+        assert_eq!(forecast_now(&Timeline::default()), None);
     }
 
     #[test]

@@ -79,6 +79,8 @@ fn survive(writer: &Writer, facts: &ProcessFacts) {
         profile.check().unwrap();
         let frames: usize = profile.stacks.iter().map(|s| s.frames.len()).sum();
         assert!(frames < 1 << 18 && profile.rows.len() < 1 << 12);
+        let sums = collector.tracked();
+        assert!(sums.len() <= 4 && sums.values().all(|sum| sum.bytes.is_finite() && sum.bytes_variance.is_finite()));
     }
 }
 

@@ -70,6 +70,40 @@ fn rows_are_sums_by_stack_epoch_and_interval() {
 }
 
 #[test]
+fn sums_by_kind_are_those_of_the_rows_without_the_jvms_own() {
+    let writer = Writer::new(&Sizes::SMALL);
+    for n in 0..40u64 {
+        writer.allocate(0x7f00_0000_0010 + n as usize * 64, 100 + n * 1000, (n % 2) as u16, &[FrameWord(0x1000 + n)]);
+    }
+    let session = writer.session();
+    session.modules.note(&Range { start: 0x10_0000, end: 0x20_0000, bias: 0 }, b"/jvm/lib/server/libjvm.so");
+    session.modules.note(&Range { start: 0x30_0000, end: 0x40_0000, bias: 0 }, b"/jvm/lib/libnio.so");
+    let stack = |frames: &[FrameWord]| session.depot.intern(frames).stack;
+    let (jvm, nio) = (FrameWord(0x10_0010), FrameWord(0x30_0010));
+    let java = FrameWord::java(0x1000, 3);
+    // What libjvm maps is the JVM's own; a thread that Java code starts is not.
+    writer.map(0x7e00_0000_0000, 0x7e00_0001_0000, stack(&[jvm]));
+    writer.map(0x7e00_1000_0000, 0x7e00_1000_2000, stack(&[nio, java]));
+    writer.map(0x7e00_2000_0000, 0x7e00_2000_4000, stack(&[jvm, java]));
+    let mut collector = Collector::new(writer.shared());
+    let profile = take(&mut collector, &ProcessFacts::gather(u32::MAX), &mut NoNames);
+    let own = leakscope_profile::JvmsOwnRows::of(&profile);
+    let sums = collector.tracked();
+    for kind in [Kind::Malloc, Kind::MmapAnon, Kind::Thread] {
+        let rows = || profile.rows.iter().filter(|row| row.kind == kind && !own.contains(&profile, row));
+        let sum = sums[kind.as_str()];
+        assert_eq!(sum.samples, rows().map(|row| row.samples).sum::<u64>(), "{kind:?}");
+        assert_eq!(sum.bytes_observed, rows().map(|row| row.bytes_observed).sum::<u64>(), "{kind:?}");
+        assert_eq!(sum.bytes, rows().map(|row| row.bytes).sum::<f64>().round(), "{kind:?}");
+        assert_eq!(sum.bytes_variance, rows().map(|row| row.bytes_variance).sum::<f64>().round(), "{kind:?}");
+    }
+    assert_eq!((sums["malloc"].samples, sums["malloc"].interval_bytes), (40, 524_288));
+    assert_eq!((sums["mmap-anon"].samples, sums["mmap-anon"].bytes), (1, 8192.0));
+    assert_eq!(sums["thread"].samples, 2, "by Java code");
+    assert!(!sums.contains_key("mmap-file"));
+}
+
+#[test]
 fn what_is_born_after_the_epoch_closed_is_left_out() {
     let writer = Writer::new(&Sizes::SMALL);
     writer.allocate(0x1000, 10, 0, &[FrameWord(1)]);
