@@ -22,6 +22,7 @@ mod killed;
 mod mapped;
 mod neighbours;
 mod obstacles;
+mod probe;
 mod processes;
 mod resident;
 mod run;

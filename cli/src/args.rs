@@ -2,7 +2,7 @@
 
 mod inspect;
 
-pub use inspect::ExplainArgs;
+pub use inspect::{ExplainArgs, ProbeArgs, ProbeWhat};
 
 use crate::sizes::{MaxCpu, parse_interval, parse_max_cpu, parse_sample, parse_size};
 use clap::{Parser, Subcommand};
@@ -41,6 +41,8 @@ pub enum Command {
     Flame(FlameArgs),
     /// Show where the resident memory of a running process is
     Explain(ExplainArgs),
+    /// Ask a JVM for a full garbage collection, or its allocator for a trim, and show what that released
+    Probe(ProbeArgs),
     /// Write a profile in another tool's format
     Export(ExportArgs),
     /// Record a small program that leaks, and show the report

@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         Command::Diff(diff) => commands::diff::run(diff),
         Command::Flame(flame) => commands::flame::run(flame),
         Command::Explain(explain) => commands::explain::run(explain),
+        Command::Probe(probe) => commands::probe::run(probe),
         Command::Export(export) => commands::export::run(export),
         Command::Demo(demo) => commands::demo::run(demo),
         Command::Completions(completions) => commands::completions::run(completions),

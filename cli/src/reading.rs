@@ -56,6 +56,13 @@ impl Symbols {
         Self { symbolizer: wanted.then(|| Symbolizer::new(options)), said: Vec::new() }
     }
 
+    /// Improves the names and lines of a profile.
+    pub fn refine(&mut self, profile: &mut Profile) {
+        if let Some(symbolizer) = &mut self.symbolizer {
+            refine(profile, symbolizer);
+        }
+    }
+
     /// Says what got in the way: the first, and how many more.
     pub fn say_warnings(&self) {
         const SHOWN: usize = 1;

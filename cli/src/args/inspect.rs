@@ -14,3 +14,59 @@ pub struct ExplainArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+/// Options of `probe`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "gc asks the JVM for two full collections, and lets its reference handlers run in between: what \
+                        a site releases then was garbage, kept only until a collection. trim asks the JVM (17 and \
+                        later) to give back what its allocator keeps. Both stop the process for a moment. A process \
+                        that is not recorded can be probed, too: then the change of resident memory is shown."
+)]
+pub struct ProbeArgs {
+    /// gc or trim
+    #[arg(value_enum)]
+    pub what: ProbeWhat,
+
+    /// Process id of the JVM, of the command that was started, or of its leakscope
+    pub pid: u32,
+
+    /// Do not ask before it is done
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// All sites and rows, also the smallest
+    #[arg(long)]
+    pub all: bool,
+
+    /// JSON, documented in docs/json.md
+    #[arg(long)]
+    pub json: bool,
+
+    /// How stacks are summed up
+    #[command(flatten)]
+    pub sites: super::SiteArgs,
+
+    /// Where names and lines come from
+    #[command(flatten)]
+    pub symbols: super::SymbolArgs,
+}
+
+/// What is asked of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProbeWhat {
+    /// Full garbage collections
+    Gc,
+    /// Back to the system what the allocator keeps
+    Trim,
+}
+
+impl ProbeWhat {
+    /// The word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProbeWhat::Gc => "gc",
+            ProbeWhat::Trim => "trim",
+        }
+    }
+}

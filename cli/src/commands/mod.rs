@@ -8,6 +8,7 @@ pub mod export;
 pub mod flame;
 pub mod man;
 pub mod mark;
+pub mod probe;
 pub mod recover;
 pub mod report;
 pub mod report_html;

@@ -130,6 +130,35 @@ pub struct RssTable {
     pub points: usize,
 }
 
+/// A row in two tables.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RssChange {
+    /// Of what.
+    pub what: RssWhat,
+    /// Resident bytes in the first.
+    pub before: f64,
+    /// In the second.
+    pub after: f64,
+    /// The difference, measured both times.
+    pub change: Estimate,
+}
+
+impl RssTable {
+    /// Every row of either table, in the order of [`RssWhat`].
+    pub fn changes(&self, after: &RssTable) -> Vec<RssChange> {
+        let mut whats: Vec<RssWhat> = self.rows.iter().chain(&after.rows).map(|row| row.what).collect();
+        whats.sort_unstable();
+        whats.dedup();
+        let bytes =
+            |table: &RssTable, what| table.rows.iter().find(|row| row.what == what).map_or(0.0, |row| row.now.estimate);
+        let change = |what| {
+            let (before, after) = (bytes(self, what), bytes(after, what));
+            RssChange { what, before, after, change: Estimate::exact(after - before) }
+        };
+        whats.into_iter().map(change).collect()
+    }
+}
+
 /// The table of a timeline as it was last measured until `until_ms`, with rates over the `window`. `None` where memory
 /// was never divided.
 pub fn rss_table(timeline: &Timeline, window: Option<Window>, until_ms: u64) -> Option<RssTable> {

@@ -173,7 +173,7 @@ struct JsonGrowth<'a> {
 }
 
 #[derive(Serialize)]
-struct JsonFrame<'a> {
+pub(crate) struct JsonFrame<'a> {
     kind: &'static str,
     function: &'a str,
     file: Option<&'a str>,
@@ -273,7 +273,7 @@ fn changed<'a>(table: &'a FrameTable, growth: &'a Growth) -> JsonGrowth<'a> {
     }
 }
 
-fn frames<'a>(table: &'a FrameTable, place: &'a Place) -> Vec<JsonFrame<'a>> {
+pub(crate) fn frames<'a>(table: &'a FrameTable, place: &'a Place) -> Vec<JsonFrame<'a>> {
     table.resolve(&place.frames).map(frame).collect()
 }
 

@@ -41,7 +41,8 @@ fn bytes_range(e: &Estimate, show: fn(f64) -> String) -> String {
     format!("({} to {})", bare(e.low), bare(e.high))
 }
 
-fn signed(value: f64) -> String {
+/// With a plus sign where it is positive.
+pub(crate) fn signed(value: f64) -> String {
     if value.round() > 0.0 { format!("+{}", bytes(value)) } else { bytes(value) }
 }
 
