@@ -98,7 +98,7 @@ mod tests {
             profile.functions.push(Function { name: format!("f{at}"), ..Function::default() });
             profile.frames.push(Frame { code: Code::Marker, function: FunctionId(id), line: 0, inlined: false });
             let totals = Totals { frees_gc: *frees_gc, ..Totals::default() };
-            profile.stacks.push(Stack { frames: vec![FrameId(id)], totals, ..Stack::default() });
+            profile.stacks.push(Stack { frames: vec![FrameId(id)], totals });
             let samples = bytes / 100;
             let row = Row {
                 stack: StackId(id),
