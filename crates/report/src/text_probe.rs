@@ -152,8 +152,12 @@ fn rows(before: &RssTable, after: &RssTable, options: &TextOptions) -> String {
             continue;
         }
         let ink = if change.change.estimate < 0.0 { Some(Ink::Good) } else { None };
-        let cells =
-            vec![name(change.what, after), bytes(change.before), bytes(change.after), signed(change.change.estimate)];
+        let cells = vec![
+            row_name(change.what, after),
+            bytes(change.before),
+            bytes(change.after),
+            signed(change.change.estimate),
+        ];
         table.row(ink, cells);
         last.push(CallPath::text(String::new()));
     }
