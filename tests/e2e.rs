@@ -11,6 +11,7 @@ mod containers;
 mod daemons;
 mod demo;
 mod diff;
+mod doctor;
 mod estimates;
 mod exact;
 mod explain;

@@ -35,24 +35,31 @@ pub fn of_process(facts: &ProcessFacts) -> Vec<String> {
 
 /// What the user hears of a process whose malloc is not recorded.
 pub fn bypass(process: &str, file: &str, exe: &str) -> String {
-    let (why, advice) = if file == exe {
-        (
-            "the program has a malloc of its own".to_owned(),
-            "Only a build of it that uses the system's malloc can be recorded".to_owned(),
-        )
+    format!("{process}: {}. {}.", bypass_reason(file, exe), bypass_advice(file, exe))
+}
+
+/// Why malloc of a process is not recorded.
+pub fn bypass_reason(file: &str, exe: &str) -> String {
+    let why = if file == exe {
+        "the program has a malloc of its own".to_owned()
     } else {
-        (
-            format!("its calls go to {file}, which was loaded before leakscope's library"),
-            format!("Where LD_PRELOAD is set for the program, name it last: LD_PRELOAD=\"$LD_PRELOAD:{file}\""),
-        )
+        format!("its calls go to {file}, which was loaded before leakscope's library")
     };
-    format!("{process}: malloc is NOT recorded, only mappings and threads are: {why}. {advice}.")
+    format!("malloc is NOT recorded, only mappings and threads are: {why}")
+}
+
+/// What to do about it.
+pub fn bypass_advice(file: &str, exe: &str) -> String {
+    if file == exe {
+        return "Only a build of it that uses the system's malloc can be recorded".to_owned();
+    }
+    format!("Where LD_PRELOAD is set for the program, name it last: LD_PRELOAD=\"$LD_PRELOAD:{file}\"")
 }
 
 /// What the user hears of a process with allocators inside.
 pub fn inside(process: &str, names: &[String]) -> String {
     format!(
-        "{process}: {} is linked into the program: what is allocated through it shows only as the memory it maps.",
+        "{process}: {} is linked into the program: what is allocated through it shows only as the memory it maps",
         names.join(" and ")
     )
 }

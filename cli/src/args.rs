@@ -2,7 +2,7 @@
 
 mod inspect;
 
-pub use inspect::{ExplainArgs, ProbeArgs, ProbeWhat};
+pub use inspect::{DoctorArgs, ExplainArgs, ProbeArgs, ProbeWhat};
 
 use crate::sizes::{MaxCpu, parse_interval, parse_max_cpu, parse_sample, parse_size};
 use clap::{Parser, Subcommand};
@@ -43,6 +43,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Ask a JVM for a full garbage collection, or its allocator for a trim, and show what that released
     Probe(ProbeArgs),
+    /// Tell why a command would not be recorded, or why a process is not
+    Doctor(DoctorArgs),
     /// Write a profile in another tool's format
     Export(ExportArgs),
     /// Record a small program that leaks, and show the report

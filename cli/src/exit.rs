@@ -3,7 +3,7 @@
 //! | code | `run` | `snapshot`, `recover`, `report`, `diff`, `flame`, `export` |
 //! |---|---|---|
 //! | 0 | the target's own | done |
-//! | 1 | the target's own | `diff --exit-code`: something grew |
+//! | 1 | the target's own | `diff --exit-code`: something grew; `doctor`: it would not be recorded |
 //! | 2 | the target's own; or wrong usage | wrong usage |
 //! | 3 | the target's own | no data: not recorded, no such process |
 //! | 4 | the target's own | an input cannot be read, an output cannot be written |
@@ -16,6 +16,8 @@
 pub const OK: u8 = 0;
 /// `diff --exit-code`: something grew.
 pub const GREW: u8 = 1;
+/// `doctor`: it would not be recorded.
+pub const WOULD_NOT_RECORD: u8 = 1;
 /// Wrong usage; clap's own code for it.
 pub const USAGE: u8 = 2;
 /// There is nothing to work on.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`args`] | the command line |
 //! | [`commands`] | one file for each command |
+//! | [`doctor`] | findings about this machine, a command or a process: would it be recorded? |
 //! | [`run`] | what `leakscope run` is made of: start, handshake, snapshots, signals, the end |
 //! | [`volume`], [`recording`], [`session_file`] | what recordings look like on disk, and finding a snapshot in them |
 //! | [`timeline_file`], [`thinned_timeline`] | the figures between snapshots, on disk |
@@ -19,6 +20,7 @@ mod allocators;
 mod args;
 mod clock;
 mod commands;
+mod doctor;
 mod exit;
 mod glob;
 mod history;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Report(report) => commands::report::run(report),
         Command::Diff(diff) => commands::diff::run(diff),
         Command::Flame(flame) => commands::flame::run(flame),
+        Command::Doctor(doctor) => commands::doctor::run(doctor),
         Command::Explain(explain) => commands::explain::run(explain),
         Command::Probe(probe) => commands::probe::run(probe),
         Command::Export(export) => commands::export::run(export),

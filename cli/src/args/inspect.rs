@@ -1,5 +1,7 @@
 //! Options of the commands that look at a running process.
 
+use std::ffi::OsString;
+
 /// Options of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
@@ -69,4 +71,18 @@ impl ProbeWhat {
             ProbeWhat::Trim => "trim",
         }
     }
+}
+
+/// Options of `doctor`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit code: 0 it would be recorded (a process: it is being recorded), 1 it would not, \
+                        or not its malloc; 2 wrong usage, 3 no such process.")]
+pub struct DoctorArgs {
+    /// JSON, documented in docs/json.md
+    #[arg(long)]
+    pub json: bool,
+
+    /// A command with its arguments, or the id of a running process; neither: this machine
+    #[arg(value_name = "CMD|PID", trailing_var_arg = true)]
+    pub target: Vec<OsString>,
 }

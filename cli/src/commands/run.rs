@@ -2,6 +2,7 @@
 
 use crate::args::RunArgs;
 use crate::clock::unix_seconds;
+use crate::doctor::program;
 use crate::exit::{self, Failure};
 use crate::run::finished::summary;
 use crate::run::front::{Front, Policy};
@@ -9,7 +10,7 @@ use crate::run::launch::{self, FORWARDED, Preload, SignalSet};
 use crate::run::oom::OomWatch;
 use crate::run::recorder::{Happening, Plan, Recorder};
 use crate::run::signals::{self, Recipient};
-use crate::run::{heap, messages, output, preflight};
+use crate::run::{heap, messages, output};
 use crate::say::{say, warn};
 use crate::shim_file;
 use crate::sizes::MaxCpu;
@@ -35,8 +36,8 @@ const DEFAULT_MAX_CPU: f64 = 2.0;
 pub fn run(args: &RunArgs) -> Result<u8> {
     let command = args.command.first().map_or(OsStr::new(""), |command| command);
     let shown = command.to_string_lossy();
-    let program = preflight::find(command)
-        .ok_or_else(|| Failure::error(exit::NOT_FOUND, format!("{shown}: command not found")))?;
+    let program =
+        program::find(command).ok_or_else(|| Failure::error(exit::NOT_FOUND, format!("{shown}: command not found")))?;
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (directory, is_new) = directory(args, &name)?;
     // From here on signals wait until there is a target to pass them on to.
@@ -152,8 +153,11 @@ fn leave(directory: &Path, is_new: bool) {
 
 /// The shim, unless nothing can be preloaded; then the user is told, and the target runs without.
 fn shim(program: &Path, recording: &Path) -> Option<PathBuf> {
-    if let Some(obstacle) = preflight::obstacle(program) {
-        warn(&format!("nothing is being recorded unless it starts another program: {obstacle}"));
+    if let Some(obstacle) = program::obstacle(program) {
+        warn(&format!(
+            "nothing is being recorded unless it starts another program: {obstacle}. Run: leakscope doctor {}",
+            program.display()
+        ));
     }
     shim_file::install(recording)
         .inspect_err(|error| warn(&format!("nothing is being recorded: {error:#}. The target runs without leakscope.")))

@@ -1,7 +1,7 @@
 //! The recording half: what `leakscope run` is made of.
 //!
 //! ```text
-//!   preflight > output > launch ──── target ──── shim
+//!   doctor::program > output > launch ──── target ──── shim
 //!                          signals ───^            │ handshake
 //!                                     front <──────┘
 //!                          Recorder <── events of front, the target's end, a tick each 100 ms
@@ -19,7 +19,6 @@ pub mod native_memory;
 pub mod oom;
 pub mod output;
 pub mod pace;
-pub mod preflight;
 pub mod recorded;
 pub mod recorder;
 pub mod signals;

@@ -1,6 +1,7 @@
 //! The main loop of `run`: what comes through the door, what is due, and the end.
 
 use crate::allocators;
+use crate::doctor;
 mod requests;
 
 use crate::clock::{rfc3339, time_of_day, unix_seconds};
@@ -9,7 +10,6 @@ use crate::run::folder::Folder;
 use crate::run::front::Front;
 use crate::run::messages;
 use crate::run::output::process_folder;
-use crate::run::preflight;
 use crate::run::recorded::{Departure, Found, Recorded};
 use crate::say::{say, warn};
 use crate::session_file::{EXEC, SCHEMA, SessionFile, Settings, how};
@@ -258,7 +258,8 @@ impl Recorder {
         if self.silent_since.is_some_and(|since| since.elapsed() >= SILENCE) {
             self.silent_since = None;
             let reason = self.reason();
-            warn(&format!("nothing is being recorded: {reason}. The target runs on."));
+            let pid = self.root;
+            warn(&format!("nothing is being recorded: {reason}. The target runs on. Run: leakscope doctor {pid}"));
         }
     }
 
@@ -267,20 +268,7 @@ impl Recorder {
         if let (Some(only), true) = (&self.plan.only, self.front.declined() > 0) {
             return format!("no process by the name of '{only}' (--only) has come yet");
         }
-        if let Some(obstacle) = preflight::obstacle(Path::new(&format!("/proc/{root}/exe"))) {
-            let exe = std::fs::read_link(format!("/proc/{root}/exe")).unwrap_or_default();
-            return obstacle.replace(&format!("/proc/{root}/exe"), &exe.to_string_lossy());
-        }
-        let maps = std::fs::read(format!("/proc/{root}/maps")).unwrap_or_default();
-        let has_shim = String::from_utf8_lossy(&maps).lines().any(|line| line.contains("libleakscope"));
-        if has_shim {
-            return format!(
-                "the shim is loaded into process {root}, but it could not reach leakscope (another network namespace, or a sandbox?)"
-            );
-        }
-        format!(
-            "the shim did not load into process {root} (was LD_PRELOAD removed, or is it a program without a dynamic loader?)"
-        )
+        doctor::process::reason(root)
     }
 
     fn put_away_where(&mut self, is_over: impl Fn(&Recorded) -> bool) {
