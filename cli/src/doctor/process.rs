@@ -146,7 +146,7 @@ fn loaded(pid: u32) -> Finding {
         (false, false) => Finding::fail(
             "shim-loaded",
             format!(
-                "the shim did not load into process {pid}: it was not started under leakscope run, or its environment was emptied"
+                "the shim did not load into process {pid}: LD_PRELOAD was removed from its environment, or it was not started under leakscope run"
             ),
             "Start it as: leakscope run -- COMMAND",
         ),
