@@ -48,14 +48,14 @@ const HEAP: f64 = 60.0;
 const THREADS: u32 = 24;
 
 /// A JVM whose program holds what the constants say.
-fn jvm(sandbox: &Sandbox, release: u32, block_kib: u32, options: &[&str], jemalloc: bool) -> Plain {
+fn jvm(sandbox: &Sandbox, release: u32, block_kib: u32, options: &[&str], preload: Option<&str>) -> Plain {
     let mut command = Command::new(machine::java(release));
     command.args(["-Xmx512m", "-XX:+UnlockExperimentalVMOptions"]).args(options).arg("-cp").arg(programs::java());
     command.arg("Parts").args([MALLOC.to_string(), block_kib.to_string(), FILE.to_string()]);
     command.arg(sandbox.path().join("mapped")).args([THREADS.to_string(), HEAP.to_string(), "0".to_owned()]);
     command.env_remove("LD_PRELOAD").env_remove("JAVA_TOOL_OPTIONS");
-    if jemalloc {
-        command.env("LD_PRELOAD", "libjemalloc.so.2");
+    if let Some(library) = preload {
+        command.env("LD_PRELOAD", library);
     }
     Plain::start(&mut command)
 }
@@ -80,9 +80,9 @@ fn every_collector_and_allocator(release: u32) {
     let sandbox = Sandbox::new();
     for collector in ["G1", "Serial", "Parallel", "Z"] {
         let option = format!("-XX:+Use{collector}GC");
-        for (block_kib, jemalloc) in [(64, false), (1024, false), (64, true)] {
-            let context = format!("JDK {release}, {collector}, blocks of {block_kib} KiB, jemalloc {jemalloc}");
-            let jvm = jvm(&sandbox, release, block_kib, &[&option], jemalloc);
+        for (block_kib, preload) in [(64, None), (1024, None), (64, Some("libjemalloc.so.2"))] {
+            let context = format!("JDK {release}, {collector}, blocks of {block_kib} KiB, {preload:?}");
+            let jvm = jvm(&sandbox, release, block_kib, &[&option], preload);
             let explained = Explained::of(&sandbox, jvm.pid());
             expect_the_truth(&explained, &jvm, &context);
             let named = explained.json["target"]["collector"].as_str().expect("known");
@@ -93,6 +93,50 @@ fn every_collector_and_allocator(release: u32) {
     }
 }
 
+#[test]
+fn allocators_that_map_memory_in_their_own_ways() {
+    let sandbox = Sandbox::new();
+    for library in ["libtcmalloc_minimal.so.4", "libmimalloc.so.2.0"] {
+        let jvm = jvm(&sandbox, 21, 64, &["-XX:+UseG1GC"], Some(library));
+        expect_the_truth(&Explained::of(&sandbox, jvm.pid()), &jvm, library);
+        let (_, err) = jvm.finish();
+        assert!(!err.contains("cannot be preloaded"), "{library} is missing: run scripts/setup test\n{err}");
+    }
+}
+
+/// The JVM asks the kernel who connects: root has to take on its user's identity.
+#[test]
+fn another_users_jvm_is_asked_by_root() {
+    machine::need("java");
+    let sandbox = Sandbox::new();
+    let classes = sandbox.path().join("classes");
+    let copied = Command::new("cp").arg("-rL").arg(programs::java()).arg(&classes).status().expect("cp runs");
+    let opened = Command::new("chmod").args(["-R", "a+rX"]).arg(&classes).status().expect("chmod runs");
+    assert!(copied.success() && opened.success());
+    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let java = ["java", "-Xmx64m", "-XX:NativeMemoryTracking=summary", "-cp"];
+    let line = [machine::as_root(), &nobody, &java].concat();
+    let parts = ["Parts", "8", "64", "0", "/none", "1", "1", "0"];
+    let theirs = Plain::start(Command::new(line[0]).args(&line[1..]).arg(&classes).args(parts));
+    // Beneath sudo the JVM is not our child itself.
+    let pid = jvm_below(theirs.pid()).to_string();
+    let said = sandbox.command("explain").through(machine::as_root()).args(&[&pid, "--json"]).finish().expect_code(0);
+    let json: Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    assert_eq!(json["rss"]["jvm_split"], "nmt", "{}", said.everything());
+    assert_eq!(theirs.finish().0, "", "no thread dump");
+}
+
+/// The process itself, or its descendant that runs java.
+fn jvm_below(pid: u32) -> u32 {
+    let is_java = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "java\n");
+    let mut at = pid;
+    while !is_java(at) {
+        let children = std::fs::read_to_string(format!("/proc/{at}/task/{at}/children")).expect("its children");
+        at = children.split_whitespace().next().and_then(|child| child.parse().ok()).expect("a child");
+    }
+    at
+}
+
 /// Heaps that lie elsewhere, are committed at once, or have no compressed references.
 fn every_kind_of_heap(release: u32) {
     let sandbox = Sandbox::new();
@@ -101,7 +145,7 @@ fn every_kind_of_heap(release: u32) {
         &["-XX:+UseSerialGC", "-Xms512m", "-XX:-UsePerfData"],
         &["-XX:+UseParallelGC", "-XX:HeapBaseMinAddress=40g"],
     ] {
-        let jvm = jvm(&sandbox, release, 256, options, false);
+        let jvm = jvm(&sandbox, release, 256, options, None);
         let explained = Explained::of(&sandbox, jvm.pid());
         expect_the_truth(&explained, &jvm, &format!("JDK {release} with {options:?}"));
         jvm.finish();
@@ -113,7 +157,7 @@ fn native_memory_tracking_divides_the_jvm(release: u32) {
     let sandbox = Sandbox::new();
     for level in ["summary", "detail"] {
         let option = format!("-XX:NativeMemoryTracking={level}");
-        let jvm = jvm(&sandbox, release, 64, &[&option, "-XX:+UseG1GC"], false);
+        let jvm = jvm(&sandbox, release, 64, &[&option, "-XX:+UseG1GC"], None);
         let explained = Explained::of(&sandbox, jvm.pid());
         let context = format!("JDK {release}, tracking {level}");
         expect_the_truth(&explained, &jvm, &context);
@@ -135,7 +179,7 @@ fn a_jvm_that_refuses_is_left_alone(release: u32) {
     for (refusal, why) in
         [("-Xrs", "does not handle SIGQUIT"), ("-XX:+DisableAttachMechanism", "refuses to be attached")]
     {
-        let jvm = jvm(&sandbox, release, 64, &["-XX:NativeMemoryTracking=summary", refusal], false);
+        let jvm = jvm(&sandbox, release, 64, &["-XX:NativeMemoryTracking=summary", refusal], None);
         let pid = jvm.pid().to_string();
         if refusal == "-Xrs" {
             // It makes its socket at its start, and then needs no signal.
