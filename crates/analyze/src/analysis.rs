@@ -409,6 +409,11 @@ pub enum Reason {
         /// Bytes per hour.
         rate: Estimate,
     },
+    /// What is tracked may grow, and may not: it takes longer, or a smaller sampling interval, to tell.
+    TrackedUnclear {
+        /// Bytes per hour.
+        rate: Estimate,
+    },
     /// This row of resident memory grows.
     RowGrows {
         /// Which.

@@ -5,7 +5,8 @@
 //! growing    of all places those that came up by more than sampling can make, and whose trend is beyond the noise of
 //!            their own increments: both by Benjamini and Hochberg at 1 %;
 //!            at least as much as matters; in each third of the window; and in the last at least a quarter of the mean
-//! bounded    grew before, and the last third's growth would not add a tenth to it in the length of the recording
+//! bounded    it reached where it ends before the last third, whose growth would not add a tenth in the length of the
+//!            recording, or surely is less than what filled it, and at most a quarter
 //! ```
 
 use leakscope_profile::model::Exit;
@@ -34,6 +35,10 @@ const LEAST_GROWTH_BYTES: f64 = 64.0 * 1024.0;
 const LEAST_GROWTH_OF_RSS: f64 = 0.001;
 /// A place is flat when what its trend may add in the length of the recording is below this part of it.
 const FLAT: f64 = 0.1;
+/// It is full from this part of where it ends on.
+const FILLED: f64 = 0.85;
+/// It has stopped when it grows by at most this part of the rate that filled it.
+const STOPPED: f64 = 0.25;
 /// Flat before this part of the recording: it grew while the program started.
 const STARTUP: f64 = 0.25;
 
@@ -170,22 +175,24 @@ fn shape(
         return Shape::Shrinking;
     }
     let bytes = |at: usize| course.live[at].bytes;
-    let tail = third(snapshots, window, 2)..window.last + 1;
+    let last_third = third(snapshots, window, 2);
+    let tail = last_third..window.last + 1;
     let level = tail.clone().map(bytes).sum::<f64>() / tail.len() as f64;
-    // From what was there at first: a place that always held this much has not filled.
-    let start = bytes(0).min(bytes(window.first));
-    let before = course.change_since(0, snapshots);
-    let filled = level - start >= least_bytes.max(0.3 * level) && before.is_testable();
     let length = hours(window.to_ms);
-    let adds = trend.last_third.estimate.abs() * length.min(3.0 * hours(window.to_ms - window.from_ms));
-    let is_flat = trend.last_third.may_be_zero() || adds <= FLAT * level;
-    if !filled || !is_flat {
-        return if is_flat { Shape::Flat } else { Shape::Unknown };
+    let adds = trend.last_third.estimate.abs() * length;
+    if level < least_bytes {
+        return if adds <= least_bytes { Shape::Flat } else { Shape::Unknown };
     }
-    // From here on it was never again clearly below where it ended.
-    let reached = (0..=window.last).rev().find(|at| bytes(*at) < 0.85 * level).map_or(0, |at| at + 1);
+    // From here on it was never again clearly below where it ended. Recording starts with the process: all of it is new.
+    let reached = (0..=window.last).rev().find(|at| bytes(*at) < FILLED * level).map_or(0, |at| at + 1);
     let flat_since_ms = snapshots[reached.min(window.last)].instant.uptime_ms;
-    if reached > third(snapshots, window, 2) {
+    let filled = level / hours(flat_since_ms.max(1));
+    // That it stopped has to be seen: an end that may still grow as it did before says nothing.
+    let has_stopped = adds <= FLAT * level
+        || (trend.last_third.may_be_zero()
+            && trend.last_third.estimate <= STOPPED * filled
+            && trend.last_third.high <= filled);
+    if !has_stopped || reached > last_third {
         return Shape::Unknown;
     }
     let startup_ms = (STARTUP * window.to_ms as f64).min(LONGEST_WARM_UP_MS).max(window.from_ms as f64);

@@ -259,8 +259,10 @@ fn tracked(courses: &Courses, window: &Window) -> Option<Trend> {
 }
 
 /// Growth of resident memory matters from this on in a window, bytes, or as a part of it.
-const LEAST_ROW_BYTES: f64 = 4.0 * 1024.0 * 1024.0;
+const LEAST_ROW_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 const LEAST_ROW_OF_RSS: f64 = 0.05;
+/// What is live is flat if it surely grows by less than this part of what is resident.
+const MOST_LIVE: f64 = 0.6;
 /// A row explains the growth of resident memory if it is this part of it.
 const EXPLAINS: f64 = 0.4;
 
@@ -276,12 +278,15 @@ fn of_rows(analysis: &Analysis, timeline: &Timeline, window: &Window, rss_bytes:
     let Some(resident) = analysis.resident.filter(|trend| grows(trend)) else { return Vec::new() };
     let blamed: f64 = analysis.verdicts.iter().map(|verdict| verdict.unreclaimable).fold(0.0, f64::max);
     let explains = |trend: &Trend| grows(trend) && trend.rate.estimate >= EXPLAINS * resident.rate.estimate;
-    let kept = rows::kept_by_allocator(timeline, window);
+    let mut kept = rows::kept_by_allocator(timeline, window);
+    let mut rows = analysis.rows.clone();
+    if rows.is_empty() {
+        (rows, kept) = rows::estimated(timeline, window);
+    }
     let row = |id: VerdictId, row: &RowTrend, trend: &Trend, remedy: Remedy, unreclaimable: f64| {
         let mut reasons = vec![Reason::RowGrows { class: row.class, rate: trend.rate }];
-        reasons.extend(
-            analysis.tracked.map(|tracked| Reason::TrackedFlat { rate: tracked.rate }).filter(|_| blamed <= 0.0),
-        );
+        let is_flat = analysis.tracked.filter(|_| blamed <= 0.0);
+        reasons.extend(is_flat.map(|tracked| Reason::TrackedFlat { rate: tracked.rate }));
         reasons.push(Reason::ResidentGrows { rate: resident.rate });
         let fix = Some(Fix { remedy, what: None, at: None });
         let confidence = Confidence::Medium;
@@ -296,12 +301,15 @@ fn of_rows(analysis: &Analysis, timeline: &Timeline, window: &Window, rss_bytes:
             fix,
         }
     };
+    let tracked = analysis.tracked;
     let mut found = Vec::new();
-    for of in &analysis.rows {
+    for of in &rows {
         let rate = of.trend.rate.estimate;
         match of.class {
             Class::Allocator => {
-                if let Some(kept) = kept.filter(|kept| explains(kept)) {
+                // That what is live is flat has to be known, not only not seen to grow.
+                let is_flat = tracked.is_some_and(|live| live.rate.high <= MOST_LIVE * resident.rate.estimate);
+                if let Some(kept) = kept.filter(|kept| explains(kept) && (is_flat || blamed > 0.0)) {
                     found.push(row(VerdictId::Allocator, of, &kept, Remedy::TrimAllocator, kept.rate.estimate));
                 }
             }
@@ -315,10 +323,15 @@ fn of_rows(analysis: &Analysis, timeline: &Timeline, window: &Window, rss_bytes:
             _ => {}
         }
     }
-    let is_explained = !found.is_empty() || blamed >= EXPLAINS * resident.rate.estimate;
+    let is_bad = |verdict: &Verdict| rank(verdict.id) < rank(VerdictId::Allocator);
+    let is_explained = !found.is_empty() || analysis.verdicts.iter().any(is_bad);
     if !is_explained {
         let mut reasons = vec![Reason::ResidentGrows { rate: resident.rate }];
-        reasons.extend(analysis.tracked.map(|tracked| Reason::TrackedFlat { rate: tracked.rate }));
+        let is_flat = tracked.is_some_and(|live| live.rate.high <= MOST_LIVE * resident.rate.estimate);
+        reasons.extend(tracked.map(|live| match is_flat {
+            true => Reason::TrackedFlat { rate: live.rate },
+            false => Reason::TrackedUnclear { rate: live.rate },
+        }));
         found.push(Verdict {
             id: VerdictId::Unknown,
             suspect: None,

@@ -68,6 +68,62 @@ pub(crate) fn row_trends(timeline: &Timeline, window: &Window) -> Vec<RowTrend> 
     CLASSES.into_iter().filter_map(of).collect()
 }
 
+/// The trends of rows, by what is known each second, where their parts were measured too seldom; the last is what the
+/// allocator keeps beyond live blocks.
+///
+/// ```text
+/// Java heap   the most that was ever in use: pages stay resident once they were touched
+/// JVM         committed metaspace
+/// files       resident pages of files
+/// allocator   without a JVM: anonymous memory less what the program mapped, and less live blocks for what is kept
+/// ```
+pub(crate) fn estimated(timeline: &Timeline, window: &Window) -> (Vec<RowTrend>, Option<Trend>) {
+    let mut rows = Vec::new();
+    let mut add = |class: Class, values: Vec<Measured>| {
+        if let (Some(trend), Some(last)) = (trend(&values), values.last()) {
+            rows.push(RowTrend { class, now_bytes: last.1 as u64, trend });
+        }
+    };
+    let heaps = heaps_touched(timeline);
+    let inside: Vec<(&Point, f64)> = timeline
+        .points
+        .iter()
+        .zip(heaps)
+        .filter(|(point, _)| (window.from_ms..=window.to_ms).contains(&point.uptime_ms))
+        .collect();
+    let metaspace = |point: &Point| point.java.map_or(0, |java| java.metaspace_committed_bytes) as f64;
+    let of = |value: &dyn Fn(&Point, f64) -> Option<f64>| -> Vec<Measured> {
+        inside.iter().filter_map(|(point, heap)| Some((point.uptime_ms, value(point, *heap)?))).collect()
+    };
+    let allocator = |point: &Point, heap: f64| {
+        let mapped = point.tracked.get("mmap-anon").map_or(0.0, |tracked| tracked.bytes);
+        // In a JVM too much else is anonymous: the collector's tables, code, stacks.
+        let is_known = !point.tracked.is_empty() && point.java.is_none();
+        let other = point.resident.anon_bytes as f64 - heap - metaspace(point) - mapped;
+        is_known.then_some(other.max(0.0))
+    };
+    add(Class::JavaHeap, of(&|point, heap| point.java.map(|_| heap)));
+    add(Class::Allocator, of(&allocator));
+    add(Class::MappedFile, of(&|point, _| Some(point.resident.file_bytes as f64)));
+    add(Class::Jvm, of(&|point, _| point.java.map(|_| metaspace(point))));
+    let kept = of(&|point, heap| Some((allocator(point, heap)? - point.tracked.get("malloc")?.bytes).max(0.0)));
+    (rows, trend(&kept))
+}
+
+/// At each point the most of the Java heap that was in use until then.
+fn heaps_touched(timeline: &Timeline) -> Vec<f64> {
+    let mut most = 0.0f64;
+    let used = |point: &Point| point.java.map_or(0, |java| java.heap_used_bytes) as f64;
+    timeline
+        .points
+        .iter()
+        .map(|point| {
+            most = most.max(used(point));
+            most
+        })
+        .collect()
+}
+
 /// A row's proportional size; a row that is not listed is empty, where rows were measured.
 pub(crate) fn pss(point: &Point, class: Class) -> Option<u64> {
     let parts = point.parts.as_ref()?;
@@ -86,8 +142,16 @@ pub(crate) fn kept_by_allocator(timeline: &Timeline, window: &Window) -> Option<
 /// Resident memory over the window: from the timeline, or from the snapshots where there is none.
 pub(crate) fn resident(timeline: &Timeline, snapshots: &[SnapshotFacts], window: &Window) -> Option<Trend> {
     let of_points: Vec<Measured> =
-        inside(timeline, window).map(|point| (point.uptime_ms, point.resident.rss_bytes as f64)).collect();
+        inside(timeline, window).map(|point| (point.uptime_ms, without_session(point) as f64)).collect();
     trend(&of_points).or_else(|| trend(&of_snapshots(snapshots, window, |facts| facts.memory.rss_bytes)))
+}
+
+/// Resident memory without leakscope's session, which is shared memory; as is the heap of some collectors.
+fn without_session(point: &Point) -> u64 {
+    let heap = point.java.map_or(0, |java| java.heap_used_bytes);
+    let heap_is_anonymous = point.resident.anon_bytes >= heap;
+    let shared = if heap_is_anonymous { point.resident.shmem_bytes } else { 0 };
+    point.resident.rss_bytes.saturating_sub(shared)
 }
 
 fn of_snapshots(snapshots: &[SnapshotFacts], window: &Window, value: impl Fn(&SnapshotFacts) -> u64) -> Vec<Measured> {

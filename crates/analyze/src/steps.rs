@@ -7,6 +7,7 @@
 //! ```
 //!
 //! A full collection may take a staircase down, so steps are looked for between falls, and the longest staircase counts.
+//! Where only collections free, what comes is looked at instead: it comes in steps whatever goes in between.
 //! What coincides with the steps is what happens at 80 % of them at least and is rare between them.
 
 use std::collections::BTreeMap;
@@ -49,11 +50,11 @@ pub(crate) fn steps(
     happenings: &Happenings,
     least_bytes: f64,
 ) -> Option<Steps> {
-    let found = segments(course, last)
-        .into_iter()
-        .filter_map(|segment| Some((staircase(course, snapshots, segment.clone(), least_bytes)?, segment)));
-    let (steps, segment) = found.max_by_key(|(steps, _)| steps.len())?;
-    let growth = course.live[segment.end - 1].bytes - course.live[segment.start].bytes;
+    let live: Vec<f64> = course.live[..=last].iter().map(|flow| flow.bytes).collect();
+    let of_live = longest(course, snapshots, &live, least_bytes);
+    let of_births = || longest(course, snapshots, &births(course, last), least_bytes);
+    let Staircase { steps, segment, growth } =
+        of_live.or_else(|| if is_freed_by_gc(course) { of_births() } else { None })?;
     let sizes: Vec<f64> = steps.iter().map(|step| step.bytes).collect();
     let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
     Some(Steps {
@@ -66,23 +67,55 @@ pub(crate) fn steps(
     })
 }
 
+struct Staircase {
+    steps: Vec<Step>,
+    segment: Range<usize>,
+    growth: f64,
+}
+
+/// Of the staircases in a curve the one with the most steps.
+fn longest(course: &Course, snapshots: &[SnapshotFacts], curve: &[f64], least_bytes: f64) -> Option<Staircase> {
+    let found = segments(curve).into_iter().filter_map(|segment| {
+        let steps = staircase(course, snapshots, curve, segment.clone(), least_bytes)?;
+        let growth = curve[segment.end - 1] - curve[segment.start];
+        Some(Staircase { steps, segment, growth })
+    });
+    found.max_by_key(|staircase| staircase.steps.len())
+}
+
+/// What came, added up.
+fn births(course: &Course, last: usize) -> Vec<f64> {
+    let mut sum = course.live[0].bytes;
+    let later = (1..=last).map(|at| {
+        sum += course.change_at(at).new.bytes;
+        sum
+    });
+    std::iter::once(course.live[0].bytes).chain(later.collect::<Vec<_>>()).collect()
+}
+
+fn is_freed_by_gc(course: &Course) -> bool {
+    let (app, gc) = (course.totals.frees_app, course.totals.frees_gc);
+    gc > 0 && gc as f64 >= 0.9 * gc.saturating_add(app) as f64
+}
+
 /// Runs of snapshots without a fall inside.
-fn segments(course: &Course, last: usize) -> Vec<Range<usize>> {
+fn segments(curve: &[f64]) -> Vec<Range<usize>> {
     let mut segments = Vec::new();
     let mut start = 0;
-    for at in 1..=last {
-        if course.live[at].bytes < (1.0 - FALL) * course.live[at - 1].bytes {
+    for at in 1..curve.len() {
+        if curve[at] < (1.0 - FALL) * curve[at - 1] {
             segments.push(start..at);
             start = at;
         }
     }
-    segments.push(start..last + 1);
+    segments.push(start..curve.len());
     segments
 }
 
 fn staircase(
     course: &Course,
     snapshots: &[SnapshotFacts],
+    curve: &[f64],
     segment: Range<usize>,
     least_bytes: f64,
 ) -> Option<Vec<Step>> {
@@ -90,8 +123,8 @@ fn staircase(
         return None;
     }
     let uptime = |at: usize| snapshots[at].instant.uptime_ms as f64;
-    let growth = course.live[segment.end - 1].bytes - course.live[segment.start].bytes;
-    let increment = |at: usize| course.live[at].bytes - course.live[at - 1].bytes;
+    let growth = curve[segment.end - 1] - curve[segment.start];
+    let increment = |at: usize| curve[at] - curve[at - 1];
     let inner = segment.start + 1..segment.end;
     let mut by_size: Vec<usize> = inner.clone().filter(|at| increment(*at) > 0.0).collect();
     by_size.sort_by(|a, b| increment(*b).total_cmp(&increment(*a)));

@@ -229,7 +229,7 @@ impl Case<'_> {
             _ => return None,
         };
         let live = self.course.now.bytes;
-        if live < WORTH_BYTES || live < WORTH_A_WORD * self.context.live_bytes {
+        if self.course.place.is_jvms_own || live < WORTH_BYTES || live < WORTH_A_WORD * self.context.live_bytes {
             return None;
         }
         let rate = self.growth.trend?.last_third;

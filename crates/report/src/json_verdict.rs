@@ -195,6 +195,7 @@ fn reason(reason: &Reason) -> Value {
         Reason::FlatSince { .. } => "flat-since",
         Reason::MoreThreads { .. } => "more-threads",
         Reason::TrackedFlat { .. } => "tracked-flat",
+        Reason::TrackedUnclear { .. } => "tracked-unclear",
         Reason::RowGrows { .. } => "row-grows",
         Reason::ResidentGrows { .. } => "resident-grows",
         Reason::TooFewSnapshots { .. } => "too-few-snapshots",

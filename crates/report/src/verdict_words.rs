@@ -65,7 +65,9 @@ pub(crate) fn sentence(analysis: &Analysis, verdict: &Verdict, glyphs: &Glyphs) 
         },
         (VerdictId::Threads, _) => format!("{}, made by {place}", more_threads(verdict)),
         (VerdictId::Allocator, _) => {
-            format!("{unseen}: the allocator keeps memory that was freed, {rate}, while what is live is flat")
+            let is_flat = verdict.reasons.iter().any(|reason| matches!(reason, Reason::TrackedFlat { .. }));
+            let tail = if is_flat { ", while what is live is flat" } else { "" };
+            format!("{unseen}: the allocator keeps memory that was freed, {rate}{tail}")
         }
         (VerdictId::Jvm, Some(_)) => format!("{unseen}: the JVM allocates for itself in {place}, {rate}"),
         (VerdictId::Jvm | VerdictId::Heap | VerdictId::Files, _) => {
@@ -82,18 +84,28 @@ pub(crate) fn sentence(analysis: &Analysis, verdict: &Verdict, glyphs: &Glyphs) 
             bytes_estimate(&suspect.live_bytes, glyphs),
             flat_since(suspect),
         ),
-        (VerdictId::Unknown, _) => unknown(verdict, &rate, unseen),
+        (VerdictId::Unknown, _) => unknown(verdict, &rate, unseen, glyphs),
         (_, None) => rate,
     }
 }
 
-fn unknown(verdict: &Verdict, rate: &str, unseen: &str) -> String {
+fn unknown(verdict: &Verdict, rate: &str, unseen: &str, glyphs: &Glyphs) -> String {
     match verdict.reasons.first() {
         Some(Reason::TooFewSnapshots { have, need }) => {
             let have = if *have == 1 { "one snapshot".to_owned() } else { format!("{have} snapshots") };
             format!("{have}: growth takes at least {need}")
         }
-        _ => format!("{unseen}: resident memory grows {rate}, and nothing that is measured explains it"),
+        _ => match verdict.reasons.iter().find_map(|reason| match reason {
+            Reason::TrackedUnclear { rate } => Some(rate),
+            _ => None,
+        }) {
+            Some(live) => format!(
+                "resident memory grows {rate}; what is live, {}/h, is not beyond chance yet: record longer, or with a \
+                 smaller --sample",
+                bytes_change(live, glyphs)
+            ),
+            None => format!("{unseen}: resident memory grows {rate}, and nothing that is measured explains it"),
+        },
     }
 }
 
@@ -226,6 +238,10 @@ pub(crate) fn reason(reason: &Reason, glyphs: &Glyphs) -> String {
             if *exited == 0 { "none".to_owned() } else { thousands(*exited as f64) },
         ),
         Reason::TrackedFlat { rate } => format!("what is live: {}/h", bytes_change(rate, glyphs)),
+        Reason::TrackedUnclear { rate } => format!(
+            "what is live: {}/h, not beyond chance: record longer, or with a smaller --sample",
+            bytes_change(rate, glyphs)
+        ),
         Reason::RowGrows { class, rate } => format!("{}: {}/h", row_name(*class), bytes_change(rate, glyphs)),
         Reason::ResidentGrows { rate } => format!("resident memory: {}/h", bytes_change(rate, glyphs)),
         Reason::TooFewSnapshots { have, need } => format!("{have} snapshots, a trend takes {need}"),
