@@ -15,7 +15,7 @@ use crate::analysis::{Shape, Trend, Window};
 use crate::change::{Change, Direction};
 use crate::course::Course;
 use crate::discovery::discoveries;
-use crate::estimate::{ERROR_RATE, Estimate};
+use crate::estimate::{ERROR_RATE, Estimate, Sums};
 use crate::series::SnapshotFacts;
 use crate::trend::{FEWEST_POINTS, Level, slope};
 
@@ -116,7 +116,7 @@ fn trend(course: &Course, change: &Change, snapshots: &[SnapshotFacts], window: 
     let hours = hours(window.to_ms.saturating_sub(window.from_ms));
     let per_hour =
         |e: &Estimate, hours: f64| Estimate { estimate: e.estimate / hours, low: e.low / hours, high: e.high / hours };
-    let slope = slope(&levels)?.or_wider(&per_hour(&change.bytes_estimate(ERROR_RATE), hours));
+    let slope = slope(&levels)?.with_counting(&per_hour(&counting(change), hours));
     let third = third(snapshots, window, 2);
     let since = course.change_since(third, snapshots).bytes_estimate(ERROR_RATE);
     let third_hours = self::hours(window.to_ms.saturating_sub(snapshots[third].instant.uptime_ms));
@@ -128,6 +128,17 @@ fn trend(course: &Course, change: &Change, snapshots: &[SnapshotFacts], window: 
         last_third.high = last_third.high.max(last_third.estimate + half);
     }
     Some(Trend { rate: slope.rate, chance: slope.chance, last_third, points: levels.len() })
+}
+
+/// A change with the interval of what counting leaves open: which blocks were sampled, and, since programs allocate when
+/// they are asked to, how many there were. The variance of a sum of y/p over random moments is the sum of (y/p)^2, which
+/// is V + sum y^2/p.
+fn counting(change: &Change) -> Estimate {
+    let with_moments = |sums: &Sums| {
+        let mean_bytes = sums.bytes_observed as f64 / sums.samples.max(1) as f64;
+        Sums { bytes_variance: sums.bytes_variance + sums.bytes * mean_bytes, bytes_observed: 0, ..*sums }
+    };
+    Change { new: with_moments(&change.new), gone: with_moments(&change.gone) }.bytes_estimate(ERROR_RATE)
 }
 
 fn levels(course: &Course, snapshots: &[SnapshotFacts], first: usize, last: usize) -> Vec<Level> {

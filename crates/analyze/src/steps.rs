@@ -6,8 +6,9 @@
 //!         well enough (its error at most 35 %), the rest at most 25 % of the growth, and the last one not long ago
 //! ```
 //!
-//! A full collection may take a staircase down, so steps are looked for between falls, and the longest staircase counts.
-//! Where only collections free, what comes is looked at instead: it comes in steps whatever goes in between.
+//! What the program itself frees in between is at most a quarter of the growth, too: else it is a cache. Where only
+//! collections free, one may take the staircase down: then steps are looked for between falls, the longest staircase
+//! counts, and if there is none, what came is looked at without what went.
 //! What coincides with the steps is what happens at 80 % of them at least and is rare between them.
 
 use std::collections::BTreeMap;
@@ -51,10 +52,11 @@ pub(crate) fn steps(
     least_bytes: f64,
 ) -> Option<Steps> {
     let live: Vec<f64> = course.live[..=last].iter().map(|flow| flow.bytes).collect();
-    let of_live = longest(course, snapshots, &live, least_bytes);
-    let of_births = || longest(course, snapshots, &births(course, last), least_bytes);
-    let Staircase { steps, segment, growth } =
-        of_live.or_else(|| if is_freed_by_gc(course) { of_births() } else { None })?;
+    let Staircase { steps, segment, growth } = match is_freed_by_gc(course) {
+        true => longest(course, snapshots, &live, least_bytes)
+            .or_else(|| longest(course, snapshots, &births(course, last), least_bytes)),
+        false => whole(course, snapshots, &live, least_bytes),
+    }?;
     let sizes: Vec<f64> = steps.iter().map(|step| step.bytes).collect();
     let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
     Some(Steps {
@@ -71,6 +73,15 @@ struct Staircase {
     steps: Vec<Step>,
     segment: Range<usize>,
     growth: f64,
+}
+
+/// The staircase that a whole curve is. What the program itself frees between is no part of one.
+fn whole(course: &Course, snapshots: &[SnapshotFacts], curve: &[f64], least_bytes: f64) -> Option<Staircase> {
+    let segment = 0..curve.len();
+    let steps = staircase(course, snapshots, curve, segment.clone(), least_bytes)?;
+    let growth = curve[curve.len() - 1] - curve[0];
+    let gone: f64 = (1..curve.len()).map(|at| course.change_at(at).gone.bytes).sum();
+    (gone <= MOST_REST * growth).then_some(Staircase { steps, segment, growth })
 }
 
 /// Of the staircases in a curve the one with the most steps.

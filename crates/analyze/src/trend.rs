@@ -12,12 +12,12 @@
 //! ```
 //!
 //! Which one it is says the autocorrelation rho of the levels around their line, corrected for the bias that a fitted
-//! line puts on it, rho + (2 + 4 rho)/n. Where it is within 1/sqrt(n) of 1, or there are fewer than 8 increments, the level is
-//! taken to wander, which is the wider of the two where it is wrong (Perron and Yabu 2009, with the small-sample
-//! correction of Roy and Fuller). Noise that is smooth over several increments is met by comparing blocks of them: the
-//! interval is the wider of both. Quantiles are Student's, since s is known from few increments only.
+//! line puts on it, rho + (2 + 4 rho)/n. Where it is within 2.5/sqrt(n) of 1, or there are fewer than 8 increments, the level
+//! is taken to wander, which is the wider of the two where it is wrong (after Perron and Yabu 2009, who take the nearest
+//! 1/sqrt(n), too little for a few dozen points). Noise that is smooth over several increments is met by comparing blocks of
+//! them: the interval is the wider of both. Quantiles are Student's, since s is known from few increments only.
 //!
-//! The caller adds what the sampling alone leaves open ([`Slope::or_wider`]).
+//! The caller adds what sampling and the moments of allocations alone leave open ([`Slope::with_counting`]).
 
 use crate::estimate::Estimate;
 use crate::student::{upper_quantile, upper_tail};
@@ -28,6 +28,8 @@ pub(crate) const FEWEST_POINTS: usize = 5;
 const FEWEST_FOR_LEVELS: usize = 8;
 /// Fewest increments that are compared in blocks.
 const FEWEST_FOR_BLOCKS: usize = 12;
+/// So many times 1/sqrt(n) below 1 a correlation is not told from 1.
+const NEAR_ONE: f64 = 2.5;
 /// Most blocks.
 const MOST_BLOCKS: usize = 10;
 
@@ -49,14 +51,25 @@ pub(crate) struct Slope {
     pub chance: f64,
     /// Standard deviation of what is added to the level in an hour, as far as it wanders.
     pub wandering: f64,
+    /// Whether the level returns to its line, and does not wander.
+    pub returns: bool,
 }
 
 impl Slope {
-    /// With an interval at least as wide on either side as another one, of the same growth, is around its middle.
-    pub(crate) fn or_wider(mut self, other: &Estimate) -> Slope {
-        let (below, above) = (other.estimate - other.low, other.high - other.estimate);
-        self.rate.low = self.rate.low.min(self.rate.estimate - below);
-        self.rate.high = self.rate.high.max(self.rate.estimate + above);
+    /// With what the counting of few blocks leaves open, as an interval of the same growth: what stays of every block adds
+    /// to a level that returns to its line; a level that wanders has it in its increments already.
+    pub(crate) fn with_counting(mut self, counting: &Estimate) -> Slope {
+        let rate = self.rate.estimate;
+        let (below, above) = (counting.estimate - counting.low, counting.high - counting.estimate);
+        let both = |own: f64, other: f64| match self.returns {
+            true => own.hypot(other),
+            false => own.max(other),
+        };
+        self.rate = Estimate {
+            estimate: rate,
+            low: rate - both(rate - self.rate.low, below),
+            high: rate + both(self.rate.high - rate, above),
+        };
         self
     }
 }
@@ -74,7 +87,13 @@ pub(crate) fn slope(levels: &[Level]) -> Option<Slope> {
         .collect();
     let wandering = wandering(&increments)?;
     let quiet = autocorrelation(levels, &increments).and_then(|rho| around_a_line(levels, &increments, rho));
-    Some(Slope { wandering: wandering.deviation, ..quiet.unwrap_or(wandering).finish() })
+    let deviation = wandering.deviation;
+    let returns = quiet.is_some();
+    let fit = quiet.unwrap_or(wandering);
+    let half = fit.half_width();
+    let rate = Estimate { estimate: fit.rate, low: fit.rate - half, high: fit.rate + half };
+    let chance = tail(fit.rate, fit.error, fit.degrees);
+    Some(Slope { rate, chance, wandering: deviation, returns })
 }
 
 /// A slope with its standard error.
@@ -88,15 +107,10 @@ struct Fit {
 }
 
 impl Fit {
-    fn finish(&self) -> Slope {
-        let mut half = self.error * upper_quantile(0.025, self.degrees);
-        let mut chance = tail(self.rate, self.error, self.degrees);
-        if let Some((error, degrees)) = self.blocks {
-            half = half.max(error * upper_quantile(0.025, degrees));
-            chance = chance.max(tail(self.rate, error, degrees));
-        }
-        let rate = Estimate { estimate: self.rate, low: self.rate - half, high: self.rate + half };
-        Slope { rate, chance, wandering: self.deviation }
+    /// Of the 95 % interval.
+    fn half_width(&self) -> f64 {
+        let half = self.error * upper_quantile(0.025, self.degrees);
+        self.blocks.map_or(half, |(error, degrees)| half.max(error * upper_quantile(0.025, degrees)))
     }
 }
 
@@ -162,7 +176,7 @@ fn autocorrelation(levels: &[Level], increments: &[Level]) -> Option<f64> {
         return None;
     }
     let rho = (n * products / squares + 2.0) / (n - 4.0);
-    (rho < 1.0 - 1.0 / n.sqrt()).then_some(rho.max(0.0))
+    (rho < 1.0 - NEAR_ONE / n.sqrt()).then_some(rho.max(0.0))
 }
 
 /// Generalized least squares: levels whose noise returns with autocorrelation `rho` over the median gap.
