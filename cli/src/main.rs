@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`args`] | the command line |
+//! | [`args`], [`config`] | the command line; leakscope.toml |
 //! | [`commands`] | one file for each command |
 //! | [`doctor`] | findings about this machine, a command or a process: would it be recorded? |
 //! | [`run`] | what `leakscope run` is made of: start, handshake, snapshots, signals, the end |
@@ -20,6 +20,7 @@ mod allocators;
 mod args;
 mod clock;
 mod commands;
+mod config;
 mod doctor;
 mod exit;
 mod glob;
@@ -47,8 +48,16 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let result = match &args.command {
+    let mut args = Args::parse();
+    let result = config::apply(&mut args).and_then(|()| run(&args));
+    ExitCode::from(result.unwrap_or_else(|error| {
+        say::say(&format!("leakscope: {error:#}"));
+        exit::Failure::code_of(&error)
+    }))
+}
+
+fn run(args: &Args) -> anyhow::Result<u8> {
+    match &args.command {
         Command::Run(run) => commands::run::run(run),
         Command::Snapshot(snapshot) => commands::snapshot::run(snapshot),
         Command::Mark(mark) => commands::mark::run(mark),
@@ -64,9 +73,5 @@ fn main() -> ExitCode {
         Command::Completions(completions) => commands::completions::run(completions),
         Command::Man(man) => commands::man::run(man),
         Command::DemoTarget { seconds } => commands::demo::target(*seconds),
-    };
-    ExitCode::from(result.unwrap_or_else(|error| {
-        say::say(&format!("leakscope: {error:#}"));
-        exit::Failure::code_of(&error)
-    }))
+    }
 }

@@ -116,7 +116,12 @@ pub fn unused_packages<'a>(
     let starts = |function: &str| args.packages.iter().any(|package| function.starts_with(package.as_str()));
     let mut places = places.into_iter();
     let is_used = places.any(|place| frames.resolve(&place.frames).any(|frame| starts(&frame.function)));
-    (!is_used).then(|| format!("--app {}: no function of this recording begins so", args.packages.join(",")))
+    (!is_used).then(|| {
+        format!(
+            "your own packages, {} (--app, LEAKSCOPE_APP or leakscope.toml): no function of this recording begins so",
+            args.packages.join(", ")
+        )
+    })
 }
 
 /// Where the leading places have functions without a name: what would give them one.

@@ -132,7 +132,8 @@ fn with_window(analysis: &mut Analysis, courses: Courses, timeline: &Timeline, w
         analysis.verdicts.extend(verdicts);
         analysis.suspects.push(suspect);
     }
-    let of_rows = of_rows(analysis, timeline, window, rss_bytes);
+    let is_jvm = courses.snapshots[window.last].is_jvm;
+    let of_rows = of_rows(analysis, timeline, window, rss_bytes, is_jvm);
     analysis.verdicts.extend(of_rows);
     let suspects = &analysis.suspects;
     analysis.verdicts.sort_by(|a, b| {
@@ -267,7 +268,7 @@ const MOST_LIVE: f64 = 0.6;
 const EXPLAINS: f64 = 0.4;
 
 /// Rows of resident memory that grow though nothing that is tracked does.
-fn of_rows(analysis: &Analysis, timeline: &Timeline, window: &Window, rss_bytes: u64) -> Vec<Verdict> {
+fn of_rows(analysis: &Analysis, timeline: &Timeline, window: &Window, rss_bytes: u64, is_jvm: bool) -> Vec<Verdict> {
     let span = hours(window.to_ms - window.from_ms);
     let least = LEAST_ROW_BYTES.max(LEAST_ROW_OF_RSS * rss_bytes as f64);
     let grows = |trend: &Trend| {
@@ -281,7 +282,7 @@ fn of_rows(analysis: &Analysis, timeline: &Timeline, window: &Window, rss_bytes:
     let mut kept = rows::kept_by_allocator(timeline, window);
     let mut rows = analysis.rows.clone();
     if rows.is_empty() {
-        (rows, kept) = rows::estimated(timeline, window);
+        (rows, kept) = rows::estimated(timeline, window, is_jvm);
     }
     let row = |id: VerdictId, row: &RowTrend, trend: &Trend, remedy: Remedy, unreclaimable: f64| {
         let mut reasons = vec![Reason::RowGrows { class: row.class, rate: trend.rate }];

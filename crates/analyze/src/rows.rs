@@ -77,7 +77,7 @@ pub(crate) fn row_trends(timeline: &Timeline, window: &Window) -> Vec<RowTrend> 
 /// files       resident pages of files
 /// allocator   without a JVM: anonymous memory less what the program mapped, and less live blocks for what is kept
 /// ```
-pub(crate) fn estimated(timeline: &Timeline, window: &Window) -> (Vec<RowTrend>, Option<Trend>) {
+pub(crate) fn estimated(timeline: &Timeline, window: &Window, is_jvm: bool) -> (Vec<RowTrend>, Option<Trend>) {
     let mut rows = Vec::new();
     let mut add = |class: Class, values: Vec<Measured>| {
         if let (Some(trend), Some(last)) = (trend(&values), values.last()) {
@@ -98,7 +98,7 @@ pub(crate) fn estimated(timeline: &Timeline, window: &Window) -> (Vec<RowTrend>,
     let allocator = |point: &Point, heap: f64| {
         let mapped = point.tracked.get("mmap-anon").map_or(0.0, |tracked| tracked.bytes);
         // In a JVM too much else is anonymous: the collector's tables, code, stacks.
-        let is_known = !point.tracked.is_empty() && point.java.is_none();
+        let is_known = !point.tracked.is_empty() && !is_jvm;
         let other = point.resident.anon_bytes as f64 - heap - metaspace(point) - mapped;
         is_known.then_some(other.max(0.0))
     };

@@ -3,8 +3,8 @@
 
 mod simulated;
 
-use leakscope_analyze::{Shape, VerdictId};
-use leakscope_sampling::{Interval, Rng};
+use leakscope_analyze::{Reason, Shape, VerdictId};
+use leakscope_sampling::Interval;
 use simulated::{Law, Place, Recording, alarms, clean_run, leak_run, suspect};
 
 #[test]
@@ -33,4 +33,72 @@ fn clean_programs_raise_an_alarm_in_at_most_1_percent() {
     println!("alarms: {} of {runs} clean runs: {wrong:?}", wrong.len());
     // 1 %, and what 100 runs of it may show by chance in one case of fifty.
     assert!(wrong.len() <= 3, "{wrong:?}");
+}
+
+fn recording(law: Law, size: u64, snapshots: usize) -> Recording {
+    let interval = Interval::from_bytes(16 << 10);
+    Recording { places: vec![Place { law, size }], snapshots, between_ms: 60_000, interval }
+}
+
+#[test]
+fn a_staircase_has_its_steps() {
+    let analysis = recording(Law::Stairs { steps: 6, blocks: 1024 }, 4096, 40).analyse(1);
+    let place = suspect(&analysis, 0).expect("a suspect");
+    let steps = place.steps.as_ref().expect("steps");
+    let mib = steps.size.estimate / (1 << 20) as f64;
+    assert!((5..=6).contains(&steps.at_ms.len()) && (mib - 4.0).abs() < 0.4 && steps.share > 0.8, "{steps:?}");
+    assert!(steps.period_ms.is_some_and(|ms| ms.abs_diff(400_000) < 30_000), "{steps:?}");
+    assert_eq!(analysis.verdicts[0].id, VerdictId::Staircase);
+}
+
+#[test]
+fn a_cache_that_fills_is_bounded_and_a_start_is_a_start() {
+    let cache = recording(Law::Cache { capacity: 3000, blocks: 9000.0 }, 4096, 60).analyse(2);
+    let shape = suspect(&cache, 0).expect("a suspect").shape;
+    assert!(matches!(shape, Shape::Bounded { flat_since_ms } if flat_since_ms < 1_600_000), "{shape:?}");
+    assert_eq!(cache.verdicts.iter().map(|v| v.id).collect::<Vec<_>>(), [VerdictId::Bounded]);
+    let start = recording(Law::Startup { blocks: 3000.0, until: 0.06 }, 4096, 60).analyse(3);
+    assert_eq!(start.verdicts.iter().map(|v| v.id).collect::<Vec<_>>(), [VerdictId::Startup]);
+}
+
+#[test]
+fn what_the_collector_frees_is_bound_to_it() {
+    let sawtooth = |by_gc| recording(Law::Sawtooth { most: 20_000.0, period: 0.2, by_gc }, 4096, 60).analyse(4);
+    let bound = sawtooth(true);
+    assert_eq!(bound.verdicts[0].id, VerdictId::GcBound, "{:?}", bound.verdicts);
+    let freed_by =
+        |reason: &Reason| matches!(reason, Reason::FreedBy { gc_share, frees } if *gc_share == 1.0 && *frees > 1000);
+    assert!(bound.verdicts[0].reasons.iter().any(freed_by), "{:?}", bound.verdicts[0].reasons);
+    assert_eq!(alarms(&sawtooth(false)), [], "the program's own frees");
+}
+
+#[test]
+fn one_block_in_a_hundred_is_a_leak() {
+    // 20,000 blocks come and go in the recording, and 200 stay, at the same place.
+    let churn = Law::Churn { live: 100.0, lifetime: 0.005 };
+    let places = [churn, Law::Leak { blocks: 200.0, evenly: false }].map(|law| Place { law, size: 4096 });
+    let exact = Recording { places: places.to_vec(), snapshots: 60, between_ms: 60_000, interval: Interval::EXACT };
+    let analysis = exact.analyse_together(5);
+    assert_eq!(analysis.verdicts[0].id, VerdictId::Leak, "{:?}", analysis.verdicts);
+    let clean = Recording { places: places[..1].to_vec(), ..exact };
+    assert_eq!(alarms(&clean.analyse_together(5)), []);
+}
+
+#[test]
+fn four_snapshots_say_nothing_about_growth() {
+    let analysis = recording(Law::Leak { blocks: 1e5, evenly: true }, 4096, 4).analyse(6);
+    assert_eq!(analysis.verdicts.len(), 1);
+    let verdict = &analysis.verdicts[0];
+    assert_eq!(verdict.id, VerdictId::Unknown);
+    assert_eq!(verdict.reasons, [Reason::TooFewSnapshots { have: 4, need: 5 }]);
+    assert!(analysis.window.is_none());
+}
+
+#[test]
+fn the_same_line_reached_by_many_callers_is_one_suspect() {
+    let analysis = recording(Law::Leak { blocks: 1e4, evenly: true }, 4096, 20).analyse(7);
+    assert_eq!(analysis.suspects.len(), 1);
+    assert_eq!(analysis.verdicts[0].suspect, Some(0));
+    assert_eq!(analysis.suspects[0].words, [VerdictId::Leak]);
+    assert_eq!(analysis.suspects[0].live.len(), 20);
 }
