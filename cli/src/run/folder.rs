@@ -7,7 +7,9 @@ use crate::run::thinning::{Candidate, MOST_KEPT, surplus};
 use crate::session_file::{End, SessionFile, SnapshotEntry, live_bytes};
 use anyhow::Result;
 use leakscope_profile::Profile;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The folder of one recorded process.
@@ -15,17 +17,29 @@ pub struct Folder {
     path: PathBuf,
     file: SessionFile,
     /// Locked while this process records into the folder, see [`SessionFile::is_abandoned`].
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Folder {
     /// Takes over an empty folder, and describes it from the start: leakscope itself may be killed before the first
     /// snapshot.
     pub fn new(path: PathBuf, file: SessionFile) -> Self {
-        let lock = File::open(&path).ok().filter(|folder| folder.try_lock().is_ok());
+        let lock = lock(&path);
         // Tried again with each snapshot.
         let _ = file.write(&path);
-        Self { path, file, _lock: lock }
+        Self { path, file, lock }
+    }
+
+    /// Makes the folder anew where somebody has removed it; whether that was so. What was in it is gone, what is
+    /// recorded is not.
+    pub fn restore(&mut self) -> bool {
+        let is_gone = fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if !is_gone || DirBuilder::new().recursive(true).mode(0o700).create(&self.path).is_err() {
+            return false;
+        }
+        self.lock = lock(&self.path);
+        self.file.snapshots.clear();
+        true
     }
 
     /// Where it is.
@@ -112,4 +126,8 @@ impl Folder {
             let _ = fs::remove_file(self.path.join(entry.file));
         }
     }
+}
+
+fn lock(folder: &Path) -> Option<File> {
+    File::open(folder).ok().filter(|folder| folder.try_lock().is_ok())
 }

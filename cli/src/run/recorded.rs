@@ -198,6 +198,12 @@ impl Recorded {
     /// Takes a snapshot and writes it; the name of the file, `None` if it could not be written.
     pub fn record(&mut self, reason: &str, names: &mut dyn NativeNames) -> Option<String> {
         let profile = self.snapshot(reason, names);
+        if self.folder.restore() {
+            let folder = self.folder.path().display();
+            warn(&format!(
+                "{folder} was removed: made anew, without the snapshots that were in it. Recording goes on."
+            ));
+        }
         let added = self.folder.add(&profile);
         self.live_samples = profile.rows.iter().map(|row| row.samples).sum();
         drop(profile);
