@@ -5,6 +5,7 @@
 //! series kill [RUNS]     kill -9 of a JVM at spread moments
 //! series starts [RUNS]   that many JVM starts of each JDK
 //! series exits [RUNS]    medians of what recording adds to a JVM's exit
+//! series corpus [RUNS]   that many runs of each program with a known verdict: the confusion matrix
 //! ```
 //!
 //! Each run is a line `NUMBER FIGURE...` in target/series/NAME; one that is there is not done again. A failing run ends
@@ -15,12 +16,15 @@ mod experiments;
 #[allow(dead_code)] // the door is shared with e2e.rs; a series needs only a part of it
 mod support;
 
+use experiments::corpus::{ACCUSATIONS, CASES, Case, Form};
 use experiments::{exits, kill, sizes, starts};
 use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use support::machine::{RELEASES, target};
 
 fn main() -> ExitCode {
@@ -34,8 +38,9 @@ fn main() -> ExitCode {
         Some("kill") => kill_series(state("kill"), runs.unwrap_or(100)),
         Some("starts") => starts_series(state("starts"), runs.unwrap_or(100)),
         Some("exits") => exits_series(state("exits"), runs.unwrap_or(15)),
+        Some("corpus") => corpus_series(runs.unwrap_or(20), is_fresh),
         _ => {
-            eprintln!("usage: scripts/series sizes|kill|starts|exits [RUNS] [--fresh]");
+            eprintln!("usage: scripts/series sizes|kill|starts|exits|corpus [RUNS] [--fresh]");
             return ExitCode::from(2);
         }
     };
@@ -147,4 +152,80 @@ fn exits_series(state: State, runs: u64) -> bool {
         println!("{release:>3}  {way:<6} {plain:>7.1} {recorded:>9.1} {:>+7.1}", recorded - plain);
     }
     true
+}
+
+/// Programs of the corpus that run at once: most of their time they sleep.
+const AT_ONCE: usize = 3;
+/// Length of a run of the corpus, seconds.
+const CORPUS_SECONDS: u32 = 8;
+
+/// Each case right in 19 of 20 runs, and no accusation of a program without its fault in any.
+fn corpus_series(runs: u64, is_fresh: bool) -> bool {
+    let lines = State::open("corpus", is_fresh).run(runs, corpus_run);
+    let mut holds = true;
+    println!("{:<20} {:>7}  verdicts that came first, in {} runs", "program", "right", lines.len());
+    for (at, case) in CASES.iter().enumerate() {
+        let (mut right, mut said) = (0, [0u32; VERDICTS.len()]);
+        for line in &lines {
+            let code = line[1 + at] as usize;
+            right += code % 2;
+            said[code / 2] += 1;
+        }
+        let counts = VERDICTS.iter().zip(said).filter(|(_, count)| *count > 0);
+        let counts: Vec<_> = counts.map(|(word, count)| format!("{word} {count}")).collect();
+        println!("{:<20} {right:>3}/{:<3}  {}", case.name(), lines.len(), counts.join(", "));
+        let accused =
+            VERDICTS.iter().zip(said).filter(|(word, count)| ACCUSATIONS.contains(word) && *count > 0).count();
+        holds &= right * 20 >= lines.len() * 19 && (case.form == Form::Leak || accused == 0);
+    }
+    holds
+}
+
+/// The words of DESIGN 7, and that there was none.
+const VERDICTS: [&str; 12] = [
+    "-",
+    "LEAK",
+    "GC-BOUND",
+    "STAIRCASE",
+    "THREADS",
+    "ALLOCATOR",
+    "JVM",
+    "HEAP",
+    "FILES",
+    "BOUNDED",
+    "STARTUP",
+    "UNKNOWN",
+];
+
+/// Runs every case once, on another JDK each time; for each twice the number of its first verdict, one more if it is
+/// right. What was said wrongly is kept in target/series/corpus-wrong.
+fn corpus_run(number: u64) -> Vec<f64> {
+    let release = RELEASES[number as usize % RELEASES.len()];
+    let next = AtomicUsize::new(0);
+    let codes: Vec<AtomicUsize> = CASES.iter().map(|_| AtomicUsize::new(0)).collect();
+    let work = || {
+        while let Some((at, case)) = CASES.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
+            codes[at].store(corpus_case(case, number, release), Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(work);
+        }
+    });
+    codes.into_iter().map(|code| code.into_inner() as f64).collect()
+}
+
+fn corpus_case(case: &Case, number: u64, release: u32) -> usize {
+    let outcome = case.run(CORPUS_SECONDS, release);
+    if !outcome.is_right {
+        println!("run {number}, JDK {release}: {} is called {}", case.name(), outcome.said.join(" "));
+        let folder = target().join("series/corpus-wrong");
+        fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join(format!("{number}-{}.txt", case.name().replace(' ', "-")));
+        fs::write(file, &outcome.text).expect("the report is kept");
+    }
+    let first = outcome.said.first().map_or("-", String::as_str);
+    let word = VERDICTS.iter().position(|word| *word == first).unwrap_or_else(|| panic!("no verdict: {first}"));
+    2 * word + usize::from(outcome.is_right)
 }

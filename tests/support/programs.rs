@@ -59,18 +59,58 @@ pub fn cc_library(name: &str, options: &[&str]) -> PathBuf {
 
 /// tests/programs/NAME.c with the headers of the JDK.
 pub fn c_with_jni(name: &str) -> PathBuf {
+    let headers = jni_headers();
+    let [java, system] = &headers;
+    compile_c(&format!("{name}.c"), "cc", &["-std=gnu11", java, system])
+}
+
+/// Options that find the JDK's headers.
+fn jni_headers() -> [String; 2] {
     let include = java_home().join("include");
-    let here = format!("-I{}", include.display());
-    let linux = format!("-I{}", include.join("linux").display());
-    compile_c(&format!("{name}.c"), "cc", &["-std=gnu11", &here, &linux])
+    [format!("-I{}", include.display()), format!("-I{}", include.join("linux").display())]
+}
+
+/// Where the programs with a known verdict are.
+pub fn corpus() -> PathBuf {
+    repository().join("tests/corpus")
+}
+
+/// tests/corpus/NAME.c as an executable.
+pub fn corpus_c(name: &str) -> PathBuf {
+    compile(&corpus(), &format!("{name}.c"), "cc", &["-std=gnu11"])
+}
+
+/// tests/corpus/NAME.cc as an executable.
+pub fn corpus_cc(name: &str) -> PathBuf {
+    compile(&corpus(), &format!("{name}.cc"), "c++", &["-std=gnu++17"])
+}
+
+/// tests/corpus/NAME.c as a library for Java.
+pub fn corpus_jni(name: &str) -> PathBuf {
+    let headers = jni_headers();
+    let [java, system] = &headers;
+    compile(&corpus(), &format!("{name}.c"), "cc", &["-std=gnu11", "-shared", "-fPIC", java, system])
+}
+
+/// Classes of all tests/corpus/*.java.
+pub fn corpus_java() -> PathBuf {
+    java_in(&corpus())
 }
 
 fn compile_c(file: &str, compiler: &str, options: &[&str]) -> PathBuf {
+    compile(&folder(), file, compiler, options)
+}
+
+fn compile(folder: &Path, file: &str, compiler: &str, options: &[&str]) -> PathBuf {
     need(compiler);
-    let source = folder().join(file);
+    let source = folder.join(file);
     let mut command = Command::new(compiler);
     command.args(C_OPTIONS).args(options).arg(&source).arg("-ldl");
-    let inputs = [source, folder().join("program.h")];
+    let entries = fs::read_dir(folder).expect("a folder of programs").map(|entry| entry.expect("an entry").path());
+    let headers = entries.filter(|path| path.extension().is_some_and(|extension| extension == "h"));
+    let mut inputs: Vec<PathBuf> = headers.collect();
+    inputs.sort();
+    inputs.insert(0, source);
     once(&inputs, command, |command, out| {
         command.arg("-o").arg(out.join("program"));
     })
@@ -79,8 +119,12 @@ fn compile_c(file: &str, compiler: &str, options: &[&str]) -> PathBuf {
 
 /// Classes of all tests/programs/*.java, for JDK 11 and later.
 pub fn java() -> PathBuf {
-    let mut sources: Vec<PathBuf> = fs::read_dir(folder())
-        .expect("tests/programs")
+    java_in(&folder())
+}
+
+fn java_in(folder: &Path) -> PathBuf {
+    let mut sources: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("a folder of programs")
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "java"))
         .collect();
