@@ -9,6 +9,7 @@ mod support;
 mod adaptive;
 mod containers;
 mod daemons;
+mod corpus;
 mod demo;
 mod diff;
 mod doctor;
