@@ -145,8 +145,9 @@ impl Case {
             Language::C => run.target(programs::corpus_c(self.program)),
             Language::Cpp => run.target(programs::corpus_cc(self.program)),
             Language::Java | Language::Jni => {
-                // A small young generation, from which what survives a collection leaves at once, as under load.
-                let options = ["-Xmx256m", "-Xmn16m", "-XX:MaxTenuringThreshold=0", "-cp"];
+                // A small young generation, from which what survives two collections leaves, as under load. (0 would be no
+                // model: such a JVM does not look at references in young collections.)
+                let options = ["-Xmx256m", "-Xmn16m", "-XX:MaxTenuringThreshold=1", "-cp"];
                 let run = run.target(machine::java(release)).targets(&options);
                 run.target(programs::corpus_java()).target(self.program)
             }

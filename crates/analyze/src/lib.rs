@@ -40,6 +40,7 @@ mod site;
 mod sites;
 mod steps;
 mod student;
+pub mod suppression;
 mod surge;
 mod trend;
 mod verdict;
