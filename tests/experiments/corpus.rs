@@ -176,7 +176,7 @@ impl Case {
     /// Whether a verdict's own words hold the marked line, and its site's stack does.
     fn names_the_line(&self, verdict: &Value, report: &Value) -> bool {
         let (file, line) = self.line();
-        let is_said = verdict["text"].as_str().is_some_and(|text| text.contains(&format!("{file}:{line}")));
+        let is_said = verdict["text"].as_str().is_some_and(|text| says_line(text, line));
         let sites = report["sites"].as_array().expect("sites");
         let site = sites.iter().find(|site| site["id"] == verdict["site"]);
         let frames = site.and_then(|site| site["frames"].as_array());
@@ -184,6 +184,12 @@ impl Case {
             |frame: &Value| frame["line"] == line && frame["file"].as_str().is_some_and(|path| path.ends_with(&file));
         is_said && frames.is_some_and(|frames| frames.iter().any(is_marked))
     }
+}
+
+/// Whether a text holds `:LINE`, as in `Codec.encode:71`.
+fn says_line(text: &str, line: u64) -> bool {
+    let number = |part: &str| part.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
+    text.split(':').skip(1).any(|part| number(part) == Some(line))
 }
 
 /// The words of the verdicts.
