@@ -8,8 +8,8 @@ mod support;
 
 mod adaptive;
 mod containers;
-mod daemons;
 mod corpus;
+mod daemons;
 mod demo;
 mod diff;
 mod doctor;
