@@ -40,7 +40,6 @@ mod site;
 mod sites;
 mod steps;
 mod student;
-pub mod suppression;
 mod surge;
 mod trend;
 mod verdict;
