@@ -17,7 +17,8 @@ fn main() {
     let directory = value("--keep").map_or(temporary.path().to_owned(), PathBuf::from);
     let is_busy = arguments.iter().any(|word| word == "--busy");
     let (snapshots, others) = (number("--snapshots", 240), number("--sites", 5000) as usize);
-    Invented { snapshots, others, is_busy, ..Invented::default() }.write(&directory);
+    let leak = value("--leak").and_then(|text| text.parse().ok()).unwrap_or(3.2);
+    Invented { snapshots, others, is_busy, leak, ..Invented::default() }.write(&directory);
     println!("| command, {snapshots} snapshots of {others} sites | seconds | result |\n|---|---|---|");
     let page = directory.join("report.html");
     for (name, options) in

@@ -20,11 +20,23 @@ async function read(page) {
       wide: document.documentElement.scrollWidth, overlaps: overlaps(),
     };
 
+    // What of an element its scrolling ancestors show.
+    function visible(one) {
+      let { left, right, top, bottom } = one.getBoundingClientRect();
+      for (let above = one.parentElement; above; above = above.parentElement) {
+        if (getComputedStyle(above).overflow === "visible") continue;
+        const box = above.getBoundingClientRect();
+        left = Math.max(left, box.left); right = Math.min(right, box.right);
+        top = Math.max(top, box.top); bottom = Math.min(bottom, box.bottom);
+      }
+      return { left, right, top, bottom };
+    }
+
     // Pairs of texts of the chart's frame, tiles and head that lie on each other.
     function overlaps() {
       const boxes = [...document.querySelectorAll("h1, h2, .facts, .tile dd, .tile dt, .note, .said, .sentence, .fix, .legend > span, .keys > span, th, .frames li, .pairs dd, .pairs dt")]
         .filter((one) => one.offsetParent !== null && one.getBoundingClientRect().width > 1)
-        .map((one) => [one, one.getBoundingClientRect()]);
+        .map((one) => [one, visible(one)]);
       const found = [];
       boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
         if (a.contains(b) || b.contains(a)) return;

@@ -23,11 +23,13 @@ pub struct Invented {
     pub name: Option<String>,
     /// Whether every snapshot changes every site.
     pub is_busy: bool,
+    /// What leaks between two snapshots, MiB.
+    pub leak: f64,
 }
 
 impl Default for Invented {
     fn default() -> Self {
-        Self { snapshots: 42, others: 60, interval_ms: 60_000, name: None, is_busy: false }
+        Self { snapshots: 42, others: 60, interval_ms: 60_000, name: None, is_busy: false, leak: 3.2 }
     }
 }
 
@@ -143,7 +145,7 @@ impl Invented {
         ];
         let mut sites = vec![
             site(&deflater, Kind::Malloc, 268_000, 30.0, 0.93, true, u32::MAX),
-            site(&rocks, Kind::Malloc, 4_096, 3.2, 0.0, false, u32::MAX),
+            site(&rocks, Kind::Malloc, 4_096, self.leak, 0.0, false, u32::MAX),
             site(&cache, Kind::Malloc, 8_192, 60.0, 0.0, false, 4),
             site(&arena, Kind::Malloc, 32_760, 16.0, 0.28, false, u32::MAX),
             site(&netty, Kind::Malloc, 4 << 20, 24.0, 0.0, false, 3),

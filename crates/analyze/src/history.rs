@@ -45,8 +45,19 @@ pub struct SiteHistory {
     pub missable_bytes: u64,
     /// Changes, by birth and then by time; a value holds until the next change of the same birth.
     pub cells: Vec<Cell>,
-    /// Estimated bytes allocated since recording started: snapshot and value, where it changed.
-    pub allocated: Vec<(u32, f64)>,
+    /// Bytes allocated since recording started, where that changed.
+    pub allocated: Vec<Allocated>,
+}
+
+/// What was allocated from the start of recording to a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Allocated {
+    /// An index into [`History::instants`].
+    pub at: u32,
+    /// T for bytes.
+    pub bytes: f64,
+    /// V for bytes.
+    pub bytes_variance: f64,
 }
 
 /// From a snapshot on, what is live of the blocks that were born before another one.
@@ -112,7 +123,7 @@ pub struct HistoryBuilder {
 #[derive(Debug, Default)]
 struct StackHistory {
     lines: Vec<Line>,
-    allocated: Vec<(u32, f64)>,
+    allocated: Vec<Allocated>,
 }
 
 /// Blocks of one stack, kind and birth.
@@ -177,8 +188,9 @@ impl HistoryBuilder {
         self.add_rows(profile, at);
         for (stack, id) in profile.stacks.iter().zip(&self.last) {
             let allocated = &mut self.stacks[id.0 as usize].allocated;
-            if stack.totals.bytes > 0.0 && allocated.last().is_none_or(|(_, known)| *known != stack.totals.bytes) {
-                allocated.push((at, stack.totals.bytes));
+            let (bytes, bytes_variance) = (stack.totals.bytes, stack.totals.bytes_variance);
+            if bytes > 0.0 && allocated.last().is_none_or(|known| known.bytes != bytes) {
+                allocated.push(Allocated { at, bytes, bytes_variance });
             }
         }
         for line in self.stacks.iter_mut().flat_map(|stack| &mut stack.lines) {
@@ -268,7 +280,7 @@ struct Gathered {
     missable_bytes: u64,
     /// By birth.
     changes: Vec<(u32, Change)>,
-    allocated: Vec<(u32, f64)>,
+    allocated: Vec<Allocated>,
 }
 
 impl Gathered {
@@ -278,11 +290,12 @@ impl Gathered {
     }
 
     /// Kept as differences until the end.
-    fn add_allocated(&mut self, values: &[(u32, f64)]) {
-        let mut before = 0.0;
-        for (at, value) in values {
-            self.allocated.push((*at, value - before));
-            before = *value;
+    fn add_allocated(&mut self, values: &[Allocated]) {
+        let mut before = Allocated::default();
+        for now in values {
+            let (bytes, bytes_variance) = (now.bytes - before.bytes, now.bytes_variance - before.bytes_variance);
+            self.allocated.push(Allocated { at: now.at, bytes, bytes_variance });
+            before = *now;
         }
     }
 
@@ -303,14 +316,15 @@ impl Gathered {
                 None => cells.push(cell),
             }
         }
-        self.allocated.sort_by_key(|(at, _)| *at);
-        let mut allocated: Vec<(u32, f64)> = Vec::new();
-        for (at, more) in self.allocated {
-            let before = allocated.last().map_or(0.0, |(_, value)| *value);
-            match allocated.last_mut().filter(|last| last.0 == at) {
-                Some(last) => last.1 += more,
-                None => allocated.push((at, before + more)),
+        self.allocated.sort_by_key(|more| more.at);
+        let mut allocated: Vec<Allocated> = Vec::new();
+        for more in self.allocated {
+            let before = allocated.last().copied().unwrap_or_default();
+            if before.at == more.at {
+                allocated.pop();
             }
+            let (bytes, bytes_variance) = (before.bytes + more.bytes, before.bytes_variance + more.bytes_variance);
+            allocated.push(Allocated { at: more.at, bytes, bytes_variance });
         }
         SiteHistory { place, missable_bytes: self.missable_bytes, cells, allocated }
     }

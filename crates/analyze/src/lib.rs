@@ -53,7 +53,7 @@ pub use change::{Change, Direction, FEWEST_SAMPLES};
 pub use diff::{Diff, DiffOptions, Growth, Status, diff};
 pub use estimate::{ERROR_RATE, Estimate, Missable, Sums};
 pub use frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
-pub use history::{Cell, History, HistoryBuilder, SiteHistory};
+pub use history::{Allocated, Cell, History, HistoryBuilder, SiteHistory};
 pub use judge::{AnalysisOptions, analyze, judge};
 pub use names::{java_name, key_name, library_name, native_name};
 pub use release::{Release, Releases, releases};

@@ -98,7 +98,7 @@ fn changes_are_kept_and_nothing_else() {
             assert!(cells[0].at >= cells[0].born && cells[0].samples > 0, "{cells:?}");
             assert!(cells.windows(2).all(|two| two[0].at < two[1].at && two[0].samples != two[1].samples), "{cells:?}");
         }
-        assert!(site.allocated.windows(2).all(|two| two[0].0 < two[1].0 && two[0].1 < two[1].1));
+        assert!(site.allocated.windows(2).all(|two| two[0].at < two[1].at && two[0].bytes < two[1].bytes));
     }
 }
 
@@ -115,6 +115,13 @@ fn sites_together_are_their_sums() {
             let (samples, bytes) = parts.fold((0, 0.0), |(n, t), part| (n + part.samples, t + part.bytes));
             assert!(sums.samples == samples && close(sums.bytes, bytes), "{sums:?} {samples} {bytes}");
         }
+        let until = |site: &SiteHistory| {
+            let now = site.allocated.iter().rfind(|step| step.at <= at).copied().unwrap_or_default();
+            (now.bytes, now.bytes_variance)
+        };
+        let expected = all.iter().map(|site| until(site)).fold((0.0, 0.0), |(t, v), (u, w)| (t + u, v + w));
+        let got = until(&together);
+        assert!(close(got.0, expected.0) && close(got.1, expected.1), "{got:?} {expected:?}");
     }
     assert!(SiteHistory::together(&[]).is_none());
 }

@@ -24,10 +24,18 @@ function makeChart(host, onRange) {
     }
     const ahead = time.forecast.length ? [time.forecast[0][1][0]] : [];
     const pad = (column) => column.concat(ahead.map(() => null));
-    const all = [time.at.concat(ahead).map(seconds)];
+    const all = [time.at.concat(ahead).map(seconds), pad(time.rss)];
     for (const part of bands) all.push(pad(sums.get(part.key)));
     all.push(pad(time.rss));
     return all;
+  }
+
+  // From the first to the last of whatever is drawn.
+  function reach() {
+    const ends = [time.at[0], time.at[time.at.length - 1], instants[0].at, instants[LAST].at];
+    if (time.forecast.length) ends.push(time.forecast[0][1][0]);
+    const known = ends.filter((at) => at !== undefined), from = Math.min(...known), to = Math.max(...known);
+    return [seconds(from), seconds(to > from ? to : from + 1000)];
   }
 
   function largest() {
@@ -45,15 +53,16 @@ function makeChart(host, onRange) {
     const soft = colourOf("--soft"), line = colourOf("--line"), ink = colourOf("--ink"), card = colourOf("--card");
     const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 5 }, font: "12px system-ui, sans-serif" };
     return {
-      width, height: width < 600 ? 240 : 310, padding: [TOP, 12, 0, 0], legend: { show: false },
-      scales: { x: { time: true }, y: { range: () => [0, largest()] } },
+      width, height: width < 600 ? 240 : 310, padding: [TOP, 30, 0, 0], legend: { show: false },
+      scales: { x: { time: true, range: () => reach() }, y: { range: () => [0, largest()] } },
       axes: [
         { ...axis, size: 34, space: withDay ? 96 : 72, values: (u, splits) => splits.map((s) => clock(s * 1000, withDay, withSeconds)) },
         { ...axis, size: 76, values: (u, splits) => splits.map((v) => v === 0 ? "0" : bytes(v)), incrs: binarySteps() },
       ],
       cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
       select: { show: true, left: 0, top: 0, width: 0, height: 0 },
-      series: [{}].concat(
+      // What is resident lies behind the layers, which may end before it does.
+      series: [{}, { fill: isStacked ? colourOf("--shade") : undefined, spanGaps: true, points: { show: false } }].concat(
         bands.map((part) => isStacked
           ? { stroke: card, width: 1, fill: colourOf("--k-" + part.key), spanGaps: true, points: { show: false } }
           : { stroke: colourOf("--k-" + part.key), width: 2, spanGaps: true, points: { show: false } }),
@@ -110,7 +119,8 @@ function makeChart(host, onRange) {
       g.restore(); g.save();
     }
     const gutter = top - 5 * ratio;
-    g.globalAlpha = 0.75;
+    // Many of them stand for a texture.
+    g.globalAlpha = time.young_gcs.length * 5 * ratio > width ? 0.3 : 0.75;
     g.strokeStyle = soft;
     for (const at of time.young_gcs) stroke(g, x(at), gutter - 7 * ratio, x(at), gutter);
     g.globalAlpha = 1;
@@ -206,6 +216,8 @@ function showKeys() {
   if (time.forecast.length) keys.push("· · · forecast with its 95 % interval");
   if (time.end) keys.push("ended after " + duration(time.end[0]) + ": " + time.end[1]);
   if (time.source) keys.push(time.source);
+  const divided = time.parts.length ? time.parts[0].bytes.reduce((last, value, i) => value === null ? last : time.at[i], 0) : 0;
+  if (divided > 0 && time.at[time.at.length - 1] - divided > 0.05 * divided) keys.push("Grey: not divided any more after " + duration(divided) + ".");
   if (time.thinned) keys.push(thousands(time.thinned) + " measurements are not drawn (peaks are).");
   replace("chart-keys", keys.map((key) => element("span", {}, key)));
 }
@@ -235,7 +247,7 @@ function threadsChart(host, span) {
     const soft = colourOf("--soft"), line = colourOf("--line"), ink = colourOf("--k-stacks");
     const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 5 }, font: "12px system-ui, sans-serif" };
     new uPlot({
-      width: Math.max(host.clientWidth, 200), height: 150, legend: { show: false }, cursor: { show: false }, padding: [8, 12, 0, 0],
+      width: Math.max(host.clientWidth, 200), height: 150, legend: { show: false }, cursor: { show: false }, padding: [8, 30, 0, 0],
       scales: { x: { time: true }, y: { range: (u, low, high) => [0, Math.max(4, high * 1.15)] } },
       axes: [{ ...axis, size: 34, space: span.withDay ? 96 : 72, values: (u, splits) => splits.map((s) => clock(s * 1000, span.withDay, span.withSeconds)) }, { ...axis, size: 76, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000], values: (u, splits) => splits.map(thousands) }],
       series: [{}, { stroke: ink, width: 2, fill: ink + "22", spanGaps: true, points: { show: false } }],

@@ -51,7 +51,7 @@ function pathOf(site) {
     return value;
   }
   for (const site of sites) {
-    const unit = 2 ** site.exponent;
+    const [unit, unitOfAllocated] = site.exponents.map((exponent) => 2 ** exponent);
     const cells = [];
     let born = 0;
     for (let births = number(); births > 0; births--) {
@@ -65,11 +65,12 @@ function pathOf(site) {
     }
     site.cells = cells;
     site.allocated = [];
-    let when = 0, amount = 0;
+    let when = 0, amount = 0, variance = 0;
     for (let steps = number(); steps > 0; steps--) {
       when += number();
-      amount += number() * unit;
-      site.allocated.push([when, amount]);
+      amount += number() * unitOfAllocated;
+      variance += (number() * unitOfAllocated) ** 2;
+      site.allocated.push([when, amount, variance]);
     }
   }
   program.series = "";
@@ -86,20 +87,21 @@ function eachBirth(site, at, use) {
   }
 }
 
+// What was allocated until a snapshot: T, V.
 function allocatedAt(site, at) {
-  let amount = 0;
-  for (const step of site.allocated) { if (step[0] > at) break; amount = step[1]; }
-  return amount;
+  let last = [0, 0, 0];
+  for (const step of site.allocated) { if (step[0] > at) break; last = step; }
+  return [last[1], last[2]];
 }
 
-// Live bytes at every snapshot.
-function liveOverTime(site) {
+// What is live at every snapshot: column 2 of its cells is T, 3 is V.
+function liveOverTime(site, column) {
   const steps = new Float64Array(instants.length);
   let before = 0, born = -1;
   for (const cell of site.cells) {
     if (cell[0] !== born) { before = 0; born = cell[0]; }
-    steps[cell[1]] += cell[2] - before;
-    before = cell[2];
+    steps[cell[1]] += cell[column] - before;
+    before = cell[column];
   }
   for (let i = 1; i < steps.length; i++) steps[i] += steps[i - 1];
   return steps;
@@ -110,11 +112,11 @@ const AGES = [[0, "younger than 1 m"], [60e3, "1 m to 10 m"], [600e3, "10 m to 1
 
 function emptySums() {
   return { before: 0, beforeV: 0, after: 0, afterV: 0, newT: 0, newV: 0, goneT: 0, goneV: 0, old: 0, oldV: 0,
-    allocated: 0, app: 0, gc: 0, w: 0, ages: [0, 0, 0, 0] };
+    allocated: 0, allocatedV: 0, app: 0, gc: 0, w: 0, ages: [0, 0, 0, 0] };
 }
 
 function addSums(to, from) {
-  for (const key of ["before", "beforeV", "after", "afterV", "newT", "newV", "goneT", "goneV", "old", "oldV", "allocated", "app", "gc"]) to[key] += from[key];
+  for (const key of ["before", "beforeV", "after", "afterV", "newT", "newV", "goneT", "goneV", "old", "oldV", "allocated", "allocatedV", "app", "gc"]) to[key] += from[key];
   if (from.w > to.w) to.w = from.w;
   for (let i = 0; i < 4; i++) to.ages[i] += from.ages[i];
 }
@@ -140,11 +142,14 @@ function sumsOf(site, a, b, age) {
     // Amounts are whole numbers of a power of two, so what stayed cancels without a rest.
     s.goneT = Math.max(s.before - stayed, 0); s.goneV = s.goneT > 0 ? Math.max(s.beforeV - stayedV, 0) : 0;
   }
-  s.allocated = allocatedAt(site, b) - (a < b ? allocatedAt(site, a) : 0);
+  const [until, untilV] = allocatedAt(site, b), [from, fromV] = a < b ? allocatedAt(site, a) : [0, 0];
+  s.allocated = until - from;
+  s.allocatedV = untilV - fromV;
   s.app = site.freed[0];
   s.gc = site.freed[1];
   return s;
 }
 
 function growthOf(s) { return difference(s.newT, s.newV, s.goneT, s.goneV, s.w); }
+function allocatedOf(s) { return interval(s.allocated, s.allocatedV, s.allocatedV > 0 ? s.w : 0); }
 function liveOf(s) { return interval(s.after, s.afterV, s.w); }

@@ -99,7 +99,7 @@ function makeFlame(host, onChoose) {
 
   function describe(node) {
     const part = flame.tree.root.width > 0 ? percent(node.width / flame.tree.root.width) + " of the width" : "";
-    return [amountOf(flame.state, node), part].join(", ");
+    return [amountOf(flame.state.view, node.sums), part].join(", ");
   }
 
   function choose(node, isQuiet) {

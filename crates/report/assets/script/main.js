@@ -63,7 +63,7 @@ function drawTree() {
   tree = makeTree(state);
   const emptyText = { growth: "Nothing is live at A or B.", old: "Nothing that is live at B is as old as that.", allocated: "Nothing that was sampled was allocated from A to B." }[state.view] || "Nothing that was sampled is live at B.";
   const found = flame.show(tree, state, emptyText);
-  const all = tree.root.width > 0 ? amountOf(state, tree.root) : "0 B";
+  const all = tree.root.width > 0 ? amountOf(state.view, tree.root.sums) : "0 B";
   byId("flame-total").textContent = found ? (found.found.size ? thousands(found.found.size) + " frames match: " + percent(found.part) + " of the width" : "no frame matches") : all + " in all";
   replace("flame-legend", legendOf(state.colour, tree).map(([colour, text]) => element("span", {}, swatch(colour), element("span", { class: "text" }, text))));
   const notes = [VIEWS.find(([key]) => key === state.view)[2]];
@@ -82,19 +82,22 @@ function treeTable() {
     if (node.frame >= 0) {
       const name = functionOf(node.frame);
       if (!above.has(name)) {
-        const known = totals.get(name) || [name, 0, 0, libraryOf(node.frame)];
-        known[1] += node.width;
+        const known = totals.get(name) || { name, width: 0, self: 0, library: libraryOf(node.frame), sums: emptySums() };
+        known.width += node.width;
+        addSums(known.sums, node.sums);
         totals.set(name, known);
         inside = new Set(above).add(name);
       }
-      totals.get(name)[2] += node.width - node.order.reduce((sum, callee) => sum + callee.width, 0);
+      totals.get(name).self += node.width - node.order.reduce((sum, callee) => sum + callee.width, 0);
     }
     node.order.forEach((callee) => visit(callee, inside));
   })(tree.root, new Set());
-  const rows = [...totals.values()].sort((x, y) => y[1] - x[1]).slice(0, 100);
-  const body = rows.map(([name, all, self, library]) => element("tr", {}, element("td", { class: "code" }, name), element("td", {}, library), element("td", { class: "n" }, bytes(all)), element("td", { class: "n" }, bytes(self))));
+  const rows = [...totals.values()].sort((x, y) => y.width - x.width).slice(0, 100);
+  const part = (width) => percent(width / tree.root.width);
+  const body = rows.map((row) => element("tr", {}, element("td", { class: "code" }, row.name), element("td", {}, row.library), element("td", { class: "n" }, amountOf(state.view, row.sums)),
+    element("td", { class: "n" }, part(row.width)), element("td", { class: "n" }, part(row.self))));
   byId("flame-table").replaceChildren(byId("flame-table").firstElementChild, element("div", { class: "scroll tall" }, element("table", {},
-    element("thead", {}, element("tr", {}, ["Function", "Library"].map((name) => element("th", { scope: "col" }, name)), ["With callees", "Itself"].map((name) => element("th", { scope: "col", class: "n" }, name)))), element("tbody", {}, body))));
+    element("thead", {}, element("tr", {}, ["Function", "Library"].map((name) => element("th", { scope: "col" }, name)), ["With callees", "Width", "Itself"].map((name) => element("th", { scope: "col", class: "n" }, name)))), element("tbody", {}, body))));
 }
 
 function showRange() {
@@ -115,7 +118,7 @@ function showRange() {
     element("div", { class: "pick" }, pick("A", "a", (at) => at < state.b), pick("B", "b", (at) => at > state.a),
       element("button", { type: "button", class: "quiet", id: "range-all", on: { click: () => setRange(0, LAST) } }, "all of it")),
     element("p", { class: "said" }, "tracked memory in " + duration(between) + ": ", element("b", { id: "range-growth", class: isChance ? "" : growth[0] > 0 ? "up" : "down" }, change(growth)),
-      isChance ? ", may be chance" : perHour && between >= 60e3 ? " · " + signed(perHour[0]) + "/h" : ""));
+      isChance ? ", may be chance" : perHour && between >= 60e3 ? " · " + change(perHour) + "/h" : ""));
   if (focus && focus.startsWith("range-") && byId(focus)) byId(focus).focus();
 }
 

@@ -8,7 +8,7 @@ function showStack(index, state, chosenFrame, through) {
     const growth = growthOf(sums);
     facts.push(["A to B", change(growth) + (mayBeChance(growth) ? ", may be chance" : "")]);
   }
-  facts.push([state.a < state.b ? "Allocated A to B" : "Allocated", bytes(sums.allocated) + " (an estimate)"]);
+  facts.push([state.a < state.b ? "Allocated A to B" : "Allocated", estimate(allocatedOf(sums))]);
   if (site.objects && site.objects[2] <= 10 * site.objects[1]) facts.push([site.kind === "thread" ? "Threads" : "Blocks at the end", thousands(site.objects[0])]);
   if (site.oldest !== null) facts.push(["Oldest at the end", duration(site.oldest)]);
   const freed = site.freed[0] + site.freed[1];

@@ -29,10 +29,10 @@ const lines = (function () {
   const taken = new Set();
   const made = data.groups.map((group) => {
     group.sites.forEach((site) => taken.add(site));
-    return { ...group, over: sumOver(group.sites) };
+    return { ...group, over: sumOver(group.sites, 2) };
   });
   sites.forEach((site, index) => {
-    if (!taken.has(index)) made.push({ words: [], looks: "", sites: [index], rate: null, over: liveOverTime(site) });
+    if (!taken.has(index)) made.push({ words: [], looks: "", sites: [index], rate: null, over: liveOverTime(site, 2) });
   });
   const alike = new Map();
   for (const line of made) {
@@ -54,9 +54,9 @@ const lines = (function () {
   return made;
 })();
 
-function sumOver(indexes) {
+function sumOver(indexes, column) {
   const sum = new Float64Array(instants.length);
-  for (const index of indexes) liveOverTime(sites[index]).forEach((value, at) => { sum[at] += value; });
+  for (const index of indexes) liveOverTime(sites[index], column).forEach((value, at) => { sum[at] += value; });
   return sum;
 }
 
@@ -66,7 +66,13 @@ function sumsOfLine(line, state) {
   return sums;
 }
 
-const SHOWN = 12;
+// Lines that are shown before others are asked for: those that matter, but neither a wall nor a stump of them.
+const FEWEST = 5, MOST = 12;
+
+function matters(row, total) {
+  return row.line.words.length > 0 || !mayBeChance(row.growth) || row.sums.after >= 0.02 * total;
+}
+
 const ORDERS = { change: (l) => l.growth[0], rate: (l) => l.rate ? l.rate[0] : -Infinity, live: (l) => l.sums.after, oldest: (l) => l.oldest };
 
 // Bad news before others, and both before lines without a verdict.
@@ -95,7 +101,9 @@ function showSuspects(state, onLine, onOrder, onAll) {
   // Lines with a verdict lead where they grow.
   rows.sort((x, y) => order === "change" || order === "rate"
     ? rankOf(y.line) - rankOf(x.line) || ORDERS[order](y) - ORDERS[order](x) : ORDERS[order](y) - ORDERS[order](x));
-  const shown = state.all ? rows.slice(0, 500) : rows.slice(0, SHOWN);
+  const total = rows.reduce((sum, row) => sum + row.sums.after, 0);
+  const worth = rows.filter((row, at) => matters(row, total) || at < FEWEST).slice(0, MOST);
+  const shown = state.all ? rows.slice(0, 500) : worth;
   const head = element("tr", {}, columns.map(([key, name, isNumber]) => element("th", {
     scope: "col", class: isNumber ? "n" : undefined, "aria-sort": key === order ? "descending" : undefined,
   }, key in ORDERS ? element("button", { type: "button", class: "sort", on: { click: () => onOrder(key) } }, name) : name)));
@@ -106,9 +114,9 @@ function showSuspects(state, onLine, onOrder, onAll) {
   });
   replace("suspects-table", rows.length === 0 ? element("p", { class: "note" }, "Nothing that was sampled is live here.")
     : element("div", { class: "scroll" }, element("table", { class: "suspects" }, element("thead", {}, head), element("tbody", {}, body))),
-  rows.length > shown.length || state.all && rows.length > SHOWN
+  rows.length > worth.length
     ? element("p", { class: "more" }, element("button", { type: "button", class: "quiet", on: { click: onAll } },
-      state.all ? "show fewer" : "show " + thousands(Math.min(rows.length, 500)) + " of " + thousands(rows.length))) : null);
+      state.all ? "show fewer" : rows.length <= 500 ? "show all " + thousands(rows.length) + " places" : "show 500 of " + thousands(rows.length) + " places")) : null);
   byId("suspects-note").textContent = state.a < state.b ? "Changes with their 95 % intervals; grey: may be chance. Choose a line to see its stack." : "Estimates with their 95 % intervals. Choose a line to see its stack.";
 }
 
@@ -116,7 +124,7 @@ function cellOf(key, name, row, at) {
   const { line, sums } = row;
   switch (key) {
     case "rank": return element("td", { class: "rank dim" }, String(at + 1));
-    case "verdict": return element("td", { "data-name": line.words.length ? name : undefined }, line.words.length ? line.words.map(([word, tone]) => wordElement(word, tone)) : element("span", { class: "dim" }, line.looks));
+    case "verdict": return element("td", { class: "word-cell", "data-name": name }, line.words.length ? line.words.map(([word, tone]) => wordElement(word, tone)) : element("span", { class: "dim" }, line.looks));
     case "change": {
       const chance = mayBeChance(row.growth);
       return element("td", { class: "n", "data-name": name }, element("span", { class: chance ? "dim" : row.growth[0] > 0 ? "up" : "down" }, signed(row.growth[0])),
@@ -127,9 +135,9 @@ function cellOf(key, name, row, at) {
       const live = liveOf(sums);
       return element("td", { class: "n", "data-name": name }, bytes(live[0]), element("span", { class: "error" }, errorOf(live, bytes)));
     }
-    case "oldest": return element("td", { class: "n", "data-name": name }, row.oldest < 0 ? element("span", { class: "dim" }, "–") : duration(row.oldest));
+    case "oldest": return element("td", { class: "n oldest", "data-name": name }, row.oldest < 0 ? element("span", { class: "dim" }, "–") : duration(row.oldest));
     case "freed": return element("td", { class: "who", "data-name": name }, freedCell(line, sums));
-    case "spark": return element("td", { "data-name": name }, sparkline(line.over));
+    case "spark": return element("td", { class: "spark-cell", "data-name": name }, sparkline(line.over));
     default: return element("td", { class: "where" }, element("button", { type: "button", class: "linkish" }, line.own), line.way ? element("small", {}, line.way) : null);
   }
 }
@@ -159,14 +167,14 @@ function showRows() {
   const parts = data.rows.filter((row) => row.key !== "total");
   const most = Math.max(1, ...parts.map((row) => row.now));
   const hasRates = data.rows.some((row) => row.rate_text);
-  const heads = [["What"], ["Now", "n"], hasRates ? ["Per hour", "n"] : null, ["Share", "n"], ["", "barcell"]].filter(Boolean);
+  const heads = [["What"], ["Now", "n"], hasRates ? ["Per hour", "n"] : null, ["Share", "n share"], ["", "barcell"]].filter(Boolean);
   replace("rss-table", parts.length === 0 ? null : element("div", { class: "scroll" }, element("table", { class: "rows" },
     element("thead", {}, element("tr", {}, heads.map(([name, cls]) => element("th", { scope: "col", class: cls }, name)))),
     element("tbody", {}, data.rows.map((row) => element("tr", { class: row.key === "total" ? "total" : undefined },
       element("td", {}, row.key === "total" ? null : swatch("var(--k-" + row.key + ")"), " ", row.name),
       element("td", { class: "n" }, row.now_text),
       hasRates ? element("td", { class: row.grows ? "n up" : "n dim" }, row.rate_text) : null,
-      element("td", { class: "n dim" }, row.share),
+      element("td", { class: "n dim share" }, row.share),
       element("td", { class: "barcell" }, row.key === "total" ? null : element("i", { class: "bar", style: { width: Math.max(row.now / most * 100, 0.3) + "%", background: "var(--k-" + row.key + ")" } }))))))),
   data.rows_notes.map((note) => element("p", { class: "note" }, note)));
 }
@@ -179,10 +187,11 @@ function showLists(onRange) {
   byId("threads").hidden = data.threads === null;
   if (data.threads) replace("threads-body", data.threads.sentences.map((sentence) => element("p", {}, sentence)), element("div", { id: "threads-chart", class: "chart" }));
   byId("snapshots").hidden = LAST < 1;
-  const total = sumOver(sites.map((_, index) => index));
+  const all = sites.map((_, index) => index), total = sumOver(all, 2), variance = sumOver(all, 3);
+  const missable = Math.max(0, ...sites.map((site) => site.missable));
   const rows = instants.map((instant, at) => element("tr", {},
     element("td", { class: "n" }, String(instant.index)), element("td", {}, clock(instant.time, true, true)), element("td", { class: "n" }, duration(instant.at)),
-    element("td", { class: "n" }, bytes(total[at])), element("td", {}, instant.reason), element("td", { class: "code" }, instant.file),
+    element("td", { class: "n" }, estimate(interval(total[at], variance[at], missable))), element("td", {}, instant.reason), element("td", { class: "code" }, instant.file),
     element("td", {}, element("button", { type: "button", class: "linkish", "aria-label": "begin the range at snapshot " + instant.index, on: { click: () => onRange(at, null) } }, "A"), " ", element("button", { type: "button", class: "linkish", "aria-label": "end the range at snapshot " + instant.index, on: { click: () => onRange(null, at) } }, "B"))));
   const heads = [["#", "n"], ["Time (UTC)"], ["After", "n"], ["Live, tracked", "n"], ["Why"], ["File"], ["Range"]];
   replace("snapshots-body", element("div", { class: "scroll tall" }, element("table", {}, element("thead", {}, element("tr", {}, heads.map(([name, cls]) => element("th", { scope: "col", class: cls }, name)))), element("tbody", {}, rows))));

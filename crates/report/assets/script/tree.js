@@ -76,12 +76,12 @@ function search(tree, query) {
   return { found, part: tree.root.width > 0 ? width / tree.root.width : 0 };
 }
 
-// What a node amounts to, in words.
-function amountOf(state, node) {
-  switch (state.view) {
-    case "growth": return change(node.growth || (node.growth = growthOf(node.sums)));
-    case "old": return estimate(interval(node.sums.old, node.sums.oldV, node.sums.w));
-    case "allocated": return bytes(node.width) + " (an estimate)";
-    default: return estimate(liveOf(node.sums));
+// What sums amount to in a view, in words.
+function amountOf(view, sums) {
+  switch (view) {
+    case "growth": return change(growthOf(sums));
+    case "old": return estimate(interval(sums.old, sums.oldV, sums.w));
+    case "allocated": return estimate(allocatedOf(sums));
+    default: return estimate(liveOf(sums));
   }
 }

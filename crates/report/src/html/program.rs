@@ -61,7 +61,7 @@ pub(crate) fn program(history: &History, sites: &Sites, first: &[SiteId]) -> Pro
             break;
         }
         packed.extend(&bytes.bytes);
-        maker.site(history, site, now.get(&site.place.id).copied(), bytes.exponent);
+        maker.site(history, site, now.get(&site.place.id).copied(), bytes.exponents);
         kept += 1;
     }
     let rest = &ordered[kept..];
@@ -70,7 +70,7 @@ pub(crate) fn program(history: &History, sites: &Sites, first: &[SiteId]) -> Pro
         if let Some(together) = SiteHistory::together(&of_kind) {
             let bytes = series::pack(&together);
             packed.extend(&bytes.bytes);
-            maker.rest(&together, &of_kind, &now, bytes.exponent);
+            maker.rest(&together, &of_kind, &now, bytes.exponents);
         }
     }
     let mut view = maker.view;
@@ -91,7 +91,7 @@ fn by_importance<'a>(history: &'a History, first: &[SiteId]) -> Vec<&'a SiteHist
             for cells in site.cells.chunk_by(|a, b| a.born == b.born) {
                 most = most.max(cells.iter().map(|cell| cell.bytes).fold(0.0, f64::max));
             }
-            let allocated = site.allocated.last().map_or(0.0, |(_, bytes)| *bytes);
+            let allocated = site.allocated.last().map_or(0.0, |now| now.bytes);
             (rank.get(&site.place.id).copied().unwrap_or(usize::MAX), most.max(allocated / 64.0), site)
         })
         .collect();
@@ -186,7 +186,7 @@ impl Maker {
         self.intern_frame([2, name, 0, 0, 0, name, 0])
     }
 
-    fn site(&mut self, history: &History, site: &SiteHistory, now: Option<&Site>, exponent: u32) {
+    fn site(&mut self, history: &History, site: &SiteHistory, now: Option<&Site>, exponents: [u32; 2]) {
         let place = &site.place;
         let mut own = place.application.unwrap_or(0);
         let mut stack: Vec<u32> = history.frames.resolve(&place.frames).map(|frame| self.frame(frame)).collect();
@@ -214,7 +214,7 @@ impl Maker {
             node,
             own,
             missable: site.missable_bytes,
-            exponent,
+            exponents,
             samples: now.map_or(0, |site| site.amounts.samples),
             objects: now.map(|site| interval(&site.amounts.live_objects)),
             oldest: now.and_then(|site| site.oldest_age_ms),
@@ -224,7 +224,13 @@ impl Maker {
     }
 
     /// One site in the place of many.
-    fn rest(&mut self, together: &SiteHistory, parts: &[&SiteHistory], now: &HashMap<SiteId, &Site>, exponent: u32) {
+    fn rest(
+        &mut self,
+        together: &SiteHistory,
+        parts: &[&SiteHistory],
+        now: &HashMap<SiteId, &Site>,
+        exponents: [u32; 2],
+    ) {
         let kind = together.place.kind.as_str();
         let note = self.note(&format!("[{} smaller {kind} sites]", parts.len()));
         let node = self.node(&[note]);
@@ -241,7 +247,7 @@ impl Maker {
             node,
             own: 0,
             missable: together.missable_bytes,
-            exponent,
+            exponents,
             samples: sites().map(|site| site.amounts.samples).fold(0, u64::saturating_add),
             objects: None,
             oldest: sites().filter_map(|site| site.oldest_age_ms).max(),

@@ -4,32 +4,32 @@
 //! site    = births, birth*, steps, step*
 //! birth   = born (difference to the one before), changes, change*
 //! change  = at (difference to the one before), bytes, deviation       both in units of the site
-//! step    = at (difference to the one before), bytes allocated since (difference to the one before)
+//! step    = at (difference to the one before), bytes allocated since the one before, deviation      in units of their own
 //! ```
 //! All are unsigned numbers of 7 bits a byte, low ones first, the high bit set where another byte follows. Deviation is
 //! the square root of the variance. The unit is a power of two that leaves 14 bits of a sampled site's largest amount: off
 //! by less than a 10,000th, where chance alone makes it a 1,000th after a million samples. Exact sites have 21 bits.
 
 use base64::Engine;
-use leakscope_analyze::SiteHistory;
+use leakscope_analyze::{Allocated, SiteHistory};
 
 /// Numbers of this many bits are kept whole: those that fill two and three bytes.
 const BITS_SAMPLED: u32 = 14;
 const BITS_EXACT: u32 = 21;
 
-/// A site's bytes, and the exponent of its unit.
+/// A site's bytes, and the exponents of its units: of what is live, and of what is allocated.
 pub(crate) struct Packed {
     pub bytes: Vec<u8>,
-    pub exponent: u32,
+    pub exponents: [u32; 2],
 }
 
 /// Packs one site.
 pub(crate) fn pack(site: &SiteHistory) -> Packed {
     let amounts = site.cells.iter().flat_map(|cell| [cell.bytes, cell.bytes_variance.sqrt()]);
-    let largest = amounts.chain(site.allocated.iter().map(|(_, bytes)| *bytes)).fold(0.0, f64::max);
+    let allocated = site.allocated.iter().map(|now| now.bytes);
     let bits = if site.missable_bytes > 0 { BITS_SAMPLED } else { BITS_EXACT };
-    let exponent = exponent_of(largest, bits);
-    let unit = 2f64.powi(exponent as i32);
+    let exponents = [exponent_of(amounts.fold(0.0, f64::max), bits), exponent_of(allocated.fold(0.0, f64::max), bits)];
+    let [unit, unit_of_allocated] = exponents.map(|exponent| 2f64.powi(exponent as i32));
     let mut bytes = Vec::new();
     let births: Vec<_> = site.cells.chunk_by(|a, b| a.born == b.born).collect();
     number(&mut bytes, births.len() as u64);
@@ -47,14 +47,17 @@ pub(crate) fn pack(site: &SiteHistory) -> Packed {
         }
     }
     number(&mut bytes, site.allocated.len() as u64);
-    let (mut at, mut before) = (0, 0);
-    for (step, amount) in &site.allocated {
-        let amount = in_units(*amount, unit).max(before);
-        number(&mut bytes, u64::from(step - at));
-        number(&mut bytes, amount - before);
-        (at, before) = (*step, amount);
+    let (mut before, mut at_units) = (Allocated::default(), 0);
+    for now in &site.allocated {
+        // Rounded as a whole, so that the errors of many steps do not add up.
+        let units = in_units(now.bytes, unit_of_allocated).max(at_units);
+        let variance = (now.bytes_variance - before.bytes_variance).max(0.0);
+        number(&mut bytes, u64::from(now.at - before.at));
+        number(&mut bytes, units - at_units);
+        number(&mut bytes, in_units(variance.sqrt(), unit_of_allocated));
+        (before, at_units) = (*now, units);
     }
-    Packed { bytes, exponent }
+    Packed { bytes, exponents }
 }
 
 /// As text for JSON.
@@ -101,12 +104,14 @@ mod tests {
             is_jvms_own: false,
         };
         let cells = vec![cell(1, 1, 300.0), cell(1, 4, 0.0), cell(3, 3, 5.0)];
-        let site = SiteHistory { place, missable_bytes: 0, cells, allocated: vec![(1, 300.0), (3, 305.0)] };
+        let step = |at, bytes, bytes_variance| Allocated { at, bytes, bytes_variance };
+        let allocated = vec![step(1, 300.0, 9.0), step(3, 305.0, 25.0)];
+        let site = SiteHistory { place, missable_bytes: 0, cells, allocated };
         let packed = pack(&site);
-        assert_eq!(packed.exponent, 0);
+        assert_eq!(packed.exponents, [0, 0]);
         let first = [2, 1, 2, 1, 0xAC, 0x02, 3, 3, 0, 3];
         let second = [2, 1, 3, 5, 3];
-        let allocated = [2, 1, 0xAC, 0x02, 2, 5];
+        let allocated = [2, 1, 0xAC, 0x02, 3, 2, 5, 4];
         assert_eq!(packed.bytes, [&first[..], &second, &allocated].concat());
     }
 

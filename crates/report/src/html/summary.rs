@@ -167,14 +167,29 @@ pub(crate) fn rows_notes(report: &HtmlReport<'_>) -> Vec<String> {
             parts => vec![format!("{}. Where it is was not measured.", parts.join(", "))],
         };
     };
-    let measured = format!(
-        "Proportional set size, measured after {}; rates from {} measurements, with their 95 % intervals.",
-        duration(rss.uptime_ms),
-        thousands(rss.points as f64),
+    let after = duration(rss.uptime_ms);
+    let mut notes = vec![match rss.points {
+        0..=2 => format!("Proportional set size, measured after {after}; too few measurements for rates."),
+        points => format!(
+            "Proportional set size, measured after {after}; rates from {} measurements, with their 95 % intervals.",
+            thousands(points as f64)
+        ),
+    }];
+    notes.extend(
+        words::memory(report.profile, &report.sites.total)
+            .into_iter()
+            .skip(1)
+            .filter(|part| part.starts_with("more is live"))
+            .map(sentence),
     );
-    let mut notes = vec![measured];
-    notes.extend(text_rss::beside(rss).into_iter().map(|line| format!("{}{}.", line[..1].to_uppercase(), &line[1..])));
+    notes.extend(text_rss::beside(rss).into_iter().map(sentence));
     notes
+}
+
+/// A phrase as a sentence. Ours begin in ASCII.
+fn sentence(phrase: String) -> String {
+    let (first, rest) = phrase.split_at(usize::from(phrase.starts_with(|c: char| c.is_ascii())));
+    format!("{}{rest}.", first.to_ascii_uppercase())
 }
 
 /// What is known of threads; `None` where there is nothing to say.
@@ -208,10 +223,10 @@ pub(crate) fn threads(report: &HtmlReport<'_>) -> Option<ThreadsView> {
 
 /// What this recording and this page do not hold.
 pub(crate) fn missing(report: &HtmlReport<'_>, program: &Program) -> Vec<String> {
-    let mut missing: Vec<String> = report.notes.iter().map(|note| printable(note).into_owned()).collect();
-    missing.extend(losses(&report.profile.losses).into_iter().map(|loss| format!("Lost: {loss}.")));
+    let mut missing: Vec<String> =
+        losses(&report.profile.losses).into_iter().map(|loss| format!("Lost: {loss}.")).collect();
     if let Some(own) = words::jvms_own(&report.sites.jvms_own) {
-        missing.push(format!("{}{}.", own[..1].to_uppercase(), &own[1..]));
+        missing.push(sentence(own));
     }
     if report.timeline.damaged > 0 {
         missing.push(format!("{} lines of the timeline could not be read.", thousands(report.timeline.damaged as f64)));
@@ -253,6 +268,7 @@ pub(crate) fn about(report: &HtmlReport<'_>) -> Vec<(String, String)> {
             "values of arguments of the command that look like secrets (password, token, secret, key)".to_owned(),
         ),
     ];
+    about.extend(report.notes.iter().map(|note| ("Note".to_owned(), printable(note).into_owned())));
     about.retain(|(_, value)| !value.is_empty());
     about
 }

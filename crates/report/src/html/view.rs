@@ -130,8 +130,8 @@ pub(crate) struct SiteView {
     pub own: usize,
     /// Largest interval of its samples; 0: exact.
     pub missable: u64,
-    /// Exponent of the unit of its series.
-    pub exponent: u32,
+    /// Exponents of the units of its series.
+    pub exponents: [u32; 2],
     pub samples: u64,
     /// Live objects at the last snapshot.
     pub objects: Option<Interval>,
