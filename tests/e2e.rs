@@ -36,3 +36,4 @@ mod threads;
 mod timeline;
 mod tools;
 mod users;
+mod verdicts;

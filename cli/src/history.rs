@@ -1,6 +1,7 @@
 //! What all snapshots of one process and its timeline say: the verdicts.
 
 use crate::reading::Reading;
+use crate::say::say;
 use crate::whole_recording::WholeRecording;
 use leakscope_analyze::{Analysis, AnalysisOptions, SeriesBuilder, judge};
 
@@ -13,9 +14,10 @@ pub fn analyze(reading: &Reading, options: &AnalysisOptions) -> Option<Analysis>
     recording.process.as_ref()?;
     let mut series = SeriesBuilder::default();
     let mut is_newest = false;
-    let _unread = recording.each(&reading.profile, |profile| {
+    let unread = recording.each(&reading.profile, |profile| {
         is_newest = series.add(&profile) && profile.snapshot.index == reading.profile.snapshot.index;
     });
+    unread.iter().for_each(|note| say(&format!("leakscope: note: {note}")));
     let newest = is_newest.then_some(&reading.profile);
     Some(judge(series, newest, &recording.timeline, options))
 }
