@@ -216,7 +216,10 @@ fn a_real_recording_and_one_profile_of_it_make_pages() {
     let one = recording.folder().join(format!("{:04}.prof", recording.last().snapshot.index));
     let found = used(&page(&sandbox, &one), "1400");
     let first = &found["first"];
-    assert!(text(first, &["verdict"]).contains("live"), "{first}");
+    assert!(
+        text(first, &["verdict"]).contains("live") && text(first, &["verdict"]).contains("one snapshot"),
+        "{first}"
+    );
     assert!(text(first, &["own"]).contains("DeflaterLeak$ExceptionLogger.compress"), "{first}");
     assert!(found["views"]["growth"].is_null() && found["ranges"].is_null(), "one snapshot has no growth");
 }

@@ -65,7 +65,7 @@ const inked = (page, isMark) => page.evaluate((isMark) => {
 (async () => {
   const browser = await chromium.launch({ executablePath, args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
   const page = await browser.newPage({ viewport: { width: Number(width), height: 900 }, colorScheme: "light" });
-  page.setDefaultTimeout(60000);
+  page.setDefaultTimeout(300000);
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) found.errors.push(message.text()); });
   page.on("pageerror", (error) => found.errors.push(String(error)));
   page.on("request", (request) => { if (!request.url().startsWith("file:") && !request.url().startsWith("data:")) found.requests.push(request.url()); });
@@ -121,7 +121,7 @@ const inked = (page, isMark) => page.evaluate((isMark) => {
   for (const key of ["Home", "ArrowDown", "ArrowDown", "Enter", "ArrowUp", "ArrowRight", "Escape"]) await page.keyboard.press(key);
   found.spoken = await page.textContent("#flame .skip");
   await page.locator("#flame-table summary").click();
-  await page.locator("#chart-table summary").click();
+  if (await page.locator("#chart-table summary").isVisible()) await page.locator("#chart-table summary").click();
   found.treeTable = await page.locator("#flame-table tbody tr").count();
   found.treeNames = await page.locator("#flame-table tbody td:first-child").allTextContents();
   found.chartTable = await page.locator("#chart-table tbody tr").count();

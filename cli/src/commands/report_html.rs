@@ -56,10 +56,10 @@ pub fn run(args: &ReportArgs, path: &Path) -> Result<u8> {
     super::flame::write(path, |out| out.write_all(page.as_bytes()))?;
     symbols.say_warnings();
     say(&format!(
-        "leakscope: {} written ({}, {} snapshots); open it in a browser",
+        "leakscope: {} written ({}, {}); open it in a browser",
         path.display(),
         sizes::bytes(page.len() as u64),
-        snapshots.len()
+        if snapshots.len() == 1 { "1 snapshot".to_owned() } else { format!("{} snapshots", snapshots.len()) },
     ));
     Ok(exit::OK)
 }

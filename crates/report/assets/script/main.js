@@ -179,6 +179,8 @@ showTiles();
 showRows();
 showLists(setRange);
 showKeys();
+// One measurement is no course of things.
+byId("timeline").hidden = data.timeline.at.length < 2;
 chart.make();
 drawThreads = threadsChart(byId("threads-chart"), chart.span);
 if (drawThreads) drawThreads(); else if (byId("threads-chart")) byId("threads-chart").remove();

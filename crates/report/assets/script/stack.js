@@ -3,14 +3,14 @@ function showStack(index, state, chosenFrame, through) {
   if (index < 0) return replace("stack-body", element("p", { class: "note" }, "Choose a line of the table or a frame of the call tree."));
   const site = sites[index], sums = state.sums[index];
   const frames = framesOf(site), own = Math.min(site.own, frames.length - 1);
-  const facts = [["Live at B", estimate(liveOf(sums))]];
+  const facts = [[LAST > 0 ? "Live at B" : "Live", estimate(liveOf(sums))]];
   if (state.a < state.b) {
     const growth = growthOf(sums);
     facts.push(["A to B", change(growth) + (mayBeChance(growth) ? ", may be chance" : "")]);
   }
   facts.push([state.a < state.b ? "Allocated A to B" : "Allocated", estimate(allocatedOf(sums))]);
-  if (site.objects && site.objects[2] <= 10 * site.objects[1]) facts.push([site.kind === "thread" ? "Threads" : "Blocks at the end", thousands(site.objects[0])]);
-  if (site.oldest !== null) facts.push(["Oldest at the end", duration(site.oldest)]);
+  if (site.objects && site.objects[2] <= 10 * site.objects[1]) facts.push([site.kind === "thread" ? "Threads" : LAST > 0 ? "Blocks at the end" : "Blocks", thousands(site.objects[0])]);
+  if (site.oldest !== null) facts.push([LAST > 0 ? "Oldest at the end" : "Oldest", duration(site.oldest)]);
   const freed = site.freed[0] + site.freed[1];
   if (site.kind === "thread") facts.push(["Ended", thousands(freed)]);
   else facts.push(["Freed by", freed === 0 ? "nobody: none of its sampled blocks was freed" : freedText(site.freed)]);

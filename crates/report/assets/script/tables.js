@@ -85,7 +85,7 @@ function columnsOf(state) {
     data.groups.some((group) => group.words.length) ? ["verdict", "Verdict"] : null,
     state.a < state.b ? ["change", "Change A to B", true] : null,
     data.groups.some((group) => group.rate) ? ["rate", "Growth per hour", true] : null,
-    ["live", "Live at B", true], ["oldest", "Oldest", true], ["freed", "Freed by"],
+    ["live", LAST > 0 ? "Live at B" : "Live", true], ["oldest", "Oldest", true], ["freed", "Freed by"],
     LAST > 0 ? ["spark", "Over time"] : null, ["where", "Where"],
   ].filter(Boolean);
 }

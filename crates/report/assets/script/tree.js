@@ -5,10 +5,10 @@
 //   old        bytes live at B that are at least so old
 //   allocated  bytes allocated from A to B
 const VIEWS = [
-  ["live", "live", "bytes that are live at B"],
+  ["live", "live", LAST > 0 ? "bytes that are live at B" : "bytes that are live"],
   ["growth", "growth", "change from A to B"],
-  ["old", "old", "live at B, and of a certain age at least"],
-  ["allocated", "allocated", "bytes allocated from A to B, freed ones included"],
+  ["old", "old", "bytes that are live" + (LAST > 0 ? " at B" : "") + " and so old at least"],
+  ["allocated", "allocated", "bytes allocated" + (LAST > 0 ? " from A to B" : " since the start") + ", freed ones included"],
 ];
 
 function widthOf(view, s) {

@@ -123,7 +123,16 @@ fn headline(report: &HtmlReport<'_>) -> VerdictView {
             None => format!("{changed}; no site grew beyond chance"),
         }
     };
-    VerdictView { sentence, ..VerdictView::default() }
+    let reasons = match last {
+        0 => {
+            vec!["one snapshot: nothing about growth, and no verdict; the recording's directory would tell".to_owned()]
+        }
+        _ => {
+            let too_few = report.analysis.and_then(|analysis| Some((analysis, analysis.verdicts.first()?)));
+            too_few.map(|(analysis, verdict)| words::sentence(analysis, verdict, GLYPHS)).into_iter().collect()
+        }
+    };
+    VerdictView { sentence, reasons, ..VerdictView::default() }
 }
 
 fn own(frames: &FrameTable, place: &Place) -> String {
