@@ -125,18 +125,18 @@ fn a_child_that_has_locked_itself_in_is_left_alone() {
     assert_eq!(Family::followed("sandbox").children.len(), 0);
 }
 
-/// leakscope holds some descriptors for each process; the usual limit is 1024.
+/// leakscope holds some descriptors for each process: more than it is allowed at first.
 #[test]
-fn three_hundred_processes_at_once() {
+fn a_hundred_processes_at_a_time() {
     let sandbox = Sandbox::new();
     let leakscope = machine::leakscope();
-    let line = "ulimit -Sn 1024; exec \"$0\" run -o out --sample 1 --follow -- \"$1\" crowd";
+    let line = "ulimit -Sn 256; exec \"$0\" run -o out --sample 1 --follow -- \"$1\" crowd";
     let program = programs::c("children");
     let line = ["sh", "-c", line, leakscope.to_str().expect("text"), program.to_str().expect("text")];
     let recording = sandbox.command("run").instead(&line).finish().in_directory(sandbox.path().join("out"));
     let (parents, children): (Vec<_>, Vec<_>) =
         recording.last_of_each().into_iter().partition(|profile| observed(profile, "parent_block").1 > 0);
-    assert_eq!((parents.len(), children.len()), (1, 300), "{}", recording.err());
+    assert_eq!((parents.len(), children.len()), (1, 100), "{}", recording.err());
     assert!(children.iter().all(|child| observed(child, "worker_block") == (100 * SIZE, 100)));
     assert!(!recording.err().contains("warning"), "{}", recording.err());
 }

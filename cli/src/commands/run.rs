@@ -85,7 +85,7 @@ fn record(args: &RunArgs, mut child: Child, run: &mut Run) -> u8 {
     recipient.set(None);
     let exit = child.wait().map_or(Exit::Unknown, launch::exit_of);
     let after = started.elapsed();
-    let (finished, launchers) = recorder.finish(exit);
+    let (finished, left_out) = recorder.finish(exit);
     let oom = match finished.iter().rfind(|finished| finished.pid == child.id()) {
         Some(recorded) => recorded.oom,
         None => {
@@ -96,7 +96,7 @@ fn record(args: &RunArgs, mut child: Child, run: &mut Run) -> u8 {
     };
     if run.may_preload || !finished.is_empty() {
         say(&messages::end(&run.name, exit, after, oom));
-        summary(finished, launchers, &run.directory).iter().for_each(|line| say(line));
+        summary(finished, left_out, &run.directory).iter().for_each(|line| say(line));
         if !finished.is_empty() {
             say(&format!("  {}", messages::own_cost(started.elapsed())));
         }

@@ -64,8 +64,17 @@ pub fn is_launcher(live_samples: u64, lasted: Duration) -> bool {
     live_samples == 0 || live_samples < FEWEST_SAMPLES && lasted < BRIEF
 }
 
-/// The lines that sum a recording up. `launchers` is the number of programs that were left out by [`is_launcher`].
-pub fn summary(finished: &[Finished], launchers: usize, directory: &Path) -> Vec<String> {
+/// Who left no folder, and why.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LeftOut {
+    /// Programs that [`is_launcher`] names.
+    pub launchers: usize,
+    /// Processes that did not wait for leakscope any longer.
+    pub gave_up: usize,
+}
+
+/// The lines that sum a recording up.
+pub fn summary(finished: &[Finished], left_out: LeftOut, directory: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     let snapshots: usize = finished.iter().map(|f| f.snapshots).sum();
     let missing = missing(finished);
@@ -75,9 +84,14 @@ pub fn summary(finished: &[Finished], launchers: usize, directory: &Path) -> Vec
         let bytes = sizes::bytes(finished.iter().map(|f| f.bytes).sum());
         lines.push(format!("  {}, {bytes} in {}", counted(snapshots, "snapshot"), place(finished, directory)));
     }
-    if launchers > 0 {
-        let programs = counted(launchers, "program");
+    if left_out.launchers > 0 {
+        let programs = counted(left_out.launchers, "program");
         lines.push(format!("  {programs} that soon executed another one, and held next to nothing, left no folder"));
+    }
+    if left_out.gave_up > 0 {
+        let was = if left_out.gave_up == 1 { "process was" } else { "processes were" };
+        let reason = "leakscope was too slow to answer (a busy machine?)";
+        lines.push(format!("  {} {was} not recorded: {reason}", left_out.gave_up));
     }
     lines.extend(missing);
     lines.extend(missing_points(finished));
@@ -131,7 +145,7 @@ mod tests {
     }
 
     fn lines(finished: &[Finished], launchers: usize) -> Vec<String> {
-        summary(finished, launchers, Path::new("rec"))
+        summary(finished, LeftOut { launchers, gave_up: 0 }, Path::new("rec"))
     }
 
     #[test]
@@ -146,6 +160,9 @@ mod tests {
         let three = [finished(7, 1), finished(7, 1), finished(8, 1)];
         assert_eq!(lines(&three, 0), ["  3 snapshots, 3 KiB in rec (3 programs of 2 processes)"]);
         assert!(lines(&three, 6)[1].starts_with("  6 programs that soon executed another one"));
+        let slow = |gave_up| summary(&three, LeftOut { launchers: 0, gave_up }, Path::new("rec")).remove(1);
+        assert!(slow(1).starts_with("  1 process was not recorded: "), "{}", slow(1));
+        assert!(slow(2).starts_with("  2 processes were not recorded: "), "{}", slow(2));
     }
 
     #[test]

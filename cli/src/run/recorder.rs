@@ -5,7 +5,7 @@ use crate::doctor;
 mod requests;
 
 use crate::clock::{rfc3339, time_of_day, unix_seconds};
-use crate::run::finished::Finished;
+use crate::run::finished::{Finished, LeftOut};
 use crate::run::folder::Folder;
 use crate::run::front::Front;
 use crate::run::messages;
@@ -62,7 +62,7 @@ pub struct Recorder {
     root: u32,
     processes: Vec<Recorded>,
     finished: Vec<Finished>,
-    launchers: usize,
+    left_out: LeftOut,
     symbols: Symbols,
     /// Since when nobody has been recorded; `None` while somebody is, or once the user was told.
     silent_since: Option<Instant>,
@@ -80,7 +80,7 @@ impl Recorder {
             root,
             processes: Vec::new(),
             finished: Vec::new(),
-            launchers: 0,
+            left_out: LeftOut::default(),
             symbols: Symbols::new(),
             silent_since: may_preload.then(Instant::now),
             greeted: false,
@@ -122,9 +122,8 @@ impl Recorder {
         has_ended
     }
 
-    /// Takes the last snapshots; `exit` is how the target ended. What is left, and how many programs left nothing
-    /// because all they did was to execute another one.
-    pub fn finish(&mut self, exit: Exit) -> (&[Finished], usize) {
+    /// Takes the last snapshots; `exit` is how the target ended. What is left, and who left nothing.
+    pub fn finish(&mut self, exit: Exit) -> (&[Finished], LeftOut) {
         for process in std::mem::take(&mut self.processes) {
             let ended = match (process.is_root, process.liveness.is_alive()) {
                 (true, _) => Some(exit),
@@ -143,7 +142,7 @@ impl Recorder {
         while self.front.is_replying() && Instant::now() < deadline {
             std::thread::sleep(TICK);
         }
-        (&self.finished, self.launchers)
+        (&self.finished, self.left_out)
     }
 
     fn take(&mut self, event: Event) {
@@ -151,6 +150,14 @@ impl Recorder {
             Event::Recording { why, shared, facts, .. } => self.begin(why, *shared, *facts),
             Event::Failed { credentials, reason } => {
                 warn(&format!("process {} is not recorded: {reason}", credentials.pid));
+                self.silent_since = self.silent_since.filter(|_| credentials.pid != self.root);
+            }
+            Event::GaveUp { credentials } => {
+                if self.left_out.gave_up == 0 {
+                    let pid = credentials.pid;
+                    warn(&format!("process {pid} is not recorded: leakscope was too slow to answer (a busy machine?)"));
+                }
+                self.left_out.gave_up += 1;
                 self.silent_since = self.silent_since.filter(|_| credentials.pid != self.root);
             }
             Event::Request { peer, credentials, pid } => self.answer(peer, credentials, pid),
@@ -290,7 +297,7 @@ impl Recorder {
                 }
                 self.finished.push(finished);
             }
-            None => self.launchers += 1,
+            None => self.left_out.launchers += 1,
         }
         if self.processes.is_empty() {
             self.silent_since = Some(Instant::now());

@@ -18,10 +18,15 @@ use crate::Caller;
 use crate::helper;
 use crate::kernel;
 use crate::libc_symbols::{KeepErrno, thread_id_of_libc};
+use crate::machine::stack_pointer;
 use crate::recorder::{Published, RECORDER, Recorder};
 use crate::start;
 use crate::thread::ThreadBlock;
 use crate::thread_wrap;
+use leakscope_unwind::StackBounds;
+
+/// Bytes of stack without which a child does not ask: it waits until it is on a larger stack.
+const LEAST_ROOM: usize = 16 << 10;
 
 /// Called by libc in each child that it forks.
 pub(crate) extern "C" fn in_child() {
@@ -41,8 +46,12 @@ impl Recorder {
     #[inline(never)]
     pub(crate) fn after_fork(&self, thread: &'static ThreadBlock) -> Option<&Published> {
         let inherited = self.place.inherited()?;
-        let here = 0_usize;
-        let _guard = thread.enter(Caller { sp: &raw const here as usize, bp: 0 })?;
+        let sp = stack_pointer();
+        let bounds = thread.with_bounds(|cached| StackBounds::locate(sp, cached));
+        if bounds.room_below(sp) < LEAST_ROOM {
+            return None;
+        }
+        let _guard = thread.enter(Caller { sp, bp: 0 })?;
         if thread_id_of_libc() != Some(kernel::tid()) {
             self.place.refuse();
             return None;

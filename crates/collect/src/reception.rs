@@ -51,6 +51,11 @@ pub enum Event {
         /// What /proc said of it before it was let go: it may run another program by now, or none.
         facts: Box<ProcessFacts>,
     },
+    /// A target did not wait any longer: we were too slow. It runs on, unrecorded.
+    GaveUp {
+        /// Who it is.
+        credentials: Credentials,
+    },
     /// A target could not make a session, or made one that cannot be used.
     Failed {
         /// Who it is.
@@ -186,6 +191,10 @@ impl Connection {
             _ => match self.peer.receive() {
                 Received::Nothing => true,
                 Received::Message(message) => self.take(message, decide, events),
+                Received::Closed if matches!(self.stage, Stage::Offering(_)) => {
+                    events.push(Event::GaveUp { credentials: self.peer.credentials() });
+                    false
+                }
                 Received::Closed | Received::Garbage => false,
             },
         };

@@ -86,6 +86,19 @@ fn a_target_is_recorded_and_let_go() {
 }
 
 #[test]
+fn who_does_not_wait_for_us_is_told_of() {
+    let mut reception = Reception::open().unwrap();
+    let mut target = connect(&reception);
+    target.write_all(&bytes(&Message::Hello { pid: 1, why: Why::Fork })).unwrap();
+    // It is gone before we have as much as looked.
+    drop(target);
+    let mut events = reception.serve(&mut Always(Some(SETTINGS)));
+    events.extend(reception.serve(&mut Always(None)));
+    assert!(matches!(events[..], [Event::GaveUp { credentials }] if credentials.pid == std::process::id()));
+    assert_eq!(reception.descriptors().len(), 1);
+}
+
+#[test]
 fn who_is_not_wanted_is_told_so() {
     let mut reception = Reception::open().unwrap();
     let mut target = connect(&reception);
