@@ -3,7 +3,7 @@
 //! Input: records of 12 bytes, each the index of a word (32 bits) and its new value (64 bits).
 #![no_main]
 
-use leakscope_collect::{Collector, NoNames, Occasion, ProcessFacts, SharedSession};
+use leakscope_collect::{Collector, Governor, NoNames, Occasion, ProcessFacts, SharedSession};
 use leakscope_session::frame::FrameWord;
 use leakscope_session::java::{Line, Method};
 use leakscope_session::modules::Range;
@@ -56,9 +56,11 @@ fuzz_target!(|bytes: &[u8]| {
         words[index].store(u64::from_le_bytes(value.try_into().expect("8 bytes")), Ordering::Relaxed);
     }
     let Ok(shared) = SharedSession::open(writer.descriptor(), None) else { return };
-    let mut collector = Collector::new(shared);
+    let mut collector = Collector::new(shared).governed(Some(Governor::allowing(2.0)));
     collector.drain(true);
     let facts = ProcessFacts::gather(u32::MAX);
+    collector.govern(&facts);
+    collector.govern(&facts);
     let profile = collector.snapshot(&facts, &mut NoNames, &Occasion::default());
     profile.check().expect("a snapshot is sound");
 });
