@@ -12,7 +12,7 @@ import java.util.zip.Deflater;
  * pace, until stdin ends. Nothing of it leaks, so what grows beside a twin without leakscope is leakscope's.
  */
 public class Soak {
-    static final int TURNS_A_SECOND = 20;
+    static final int TURNS_A_SECOND = Integer.getInteger("turns", 20);
     /** Turns whose things stay reachable. */
     static final int KEPT = 64;
     static final int LIBRARY_EVERY = 5;

@@ -38,6 +38,7 @@ def arguments():
     parser.add_argument("duration", type=seconds, nargs="?", default="1h", help="90s, 10m, 1h (default)")
     parser.add_argument("--jdk", default="17", choices=["11", "17", "21", "25"])
     parser.add_argument("--sample", default="512k")
+    parser.add_argument("--turns", type=int, default=20, help="turns a second; an hour's churn in minutes")
     parser.add_argument("--leakscope", default=TOP / "target" / "release" / "leakscope", type=pathlib.Path)
     parser.add_argument("--store", default=TOP / "target" / "soak", type=pathlib.Path)
     return parser.parse_args()
@@ -54,7 +55,7 @@ def start(options, folder, prefix):
     folder.mkdir(parents=True)
     shutil.copy(folder.parent / "library.so", folder)
     java = TOP / "target" / "jre" / options.jdk / "bin" / "java"
-    command = [*prefix, java, *JVM, "-cp", folder.parent, "Soak", folder]
+    command = [*prefix, java, *JVM, f"-Dturns={options.turns}", "-cp", folder.parent, "Soak", folder]
     out, err = (open(folder / name, "wb") for name in ("out", "err"))
     environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
     return subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment)
@@ -74,16 +75,22 @@ def java_below(pid):
 def resident(pid):
     """Resident bytes of a process: all of it, and what is leakscope's; its session; its threads."""
     total = ours = session = 0
-    path = ""
+    end, is_ours, is_session = "", False, False
     with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if line.startswith("Rss:"):
                 size = int(line.split()[1]) << 10
                 total += size
-                ours += size if OURS.search(path) else 0
-                session += size if "memfd:leakscope" in path else 0
+                ours += size if is_ours else 0
+                session += size if is_session else 0
             elif "-" in line.split(" ", 1)[0]:
-                path = line
+                fields = line.split(maxsplit=5)
+                path = fields[5] if len(fields) > 5 else ""
+                start, _, new_end = fields[0].partition("-")
+                # The shim's zero-initialised data lies behind it and has no name.
+                is_ours = bool(OURS.search(path)) or (is_ours and not is_session and not path and start == end)
+                is_session = "memfd:leakscope" in path
+                end = new_end
     return {"rss": total, "ours": ours + HELPER_STACK if ours else 0, "session": session}
 
 
@@ -155,7 +162,7 @@ def main():
             if twin.poll() is None:
                 twin.terminate()
     (folder / "points.json").write_text(json.dumps(points))
-    print(f"JDK {options.jdk}, --sample {options.sample}, {options.duration} s, turns {turns}")
+    print(f"JDK {options.jdk}, --sample {options.sample}, {options.duration} s, {options.turns} turns a second: {turns}")
     good = judge(points)
     report = subprocess.run([options.leakscope, "report", "--json", recording], capture_output=True, check=True)
     print("losses:", json.dumps(json.loads(report.stdout)["losses"]))

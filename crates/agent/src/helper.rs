@@ -6,12 +6,13 @@
 #![allow(unsafe_code)] // the body of a C thread
 
 use crate::kernel;
+use crate::known::Known;
 use crate::libc_symbols::{PthreadCreate, exit_as_last_thread, start_thread};
 use crate::recorder::{Published, RECORDER, publish_jvm_state};
 use crate::thread;
 use core::ffi::c_void;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use leakscope_hotspot::{Resolver, Sink, State};
 use leakscope_session::frame::{Decoded, FrameWord};
 use leakscope_session::header::{JvmState, Word};
@@ -53,6 +54,11 @@ unsafe extern "C" fn body(_: *mut c_void) -> *mut c_void {
     }
     core::ptr::null_mut()
 }
+
+static METHODS: Known<{ 1 << 17 }> = Known::new();
+static FRAMES: Known<{ 1 << 19 }> = Known::new();
+/// Texts by hash. Classes that are loaded again and again bear the same names each time.
+static TEXTS: Known<{ 1 << 18 }> = Known::new();
 
 /// Gives the depot's Java frames their names.
 struct Names {
@@ -145,17 +151,17 @@ impl Names {
         let mut full = false;
         // An unloaded class has no names any more: its methods stay unresolved.
         let _ = resolver.method(id as usize, &mut |names| {
-            let mut push = |text: &[u8]| match table.push_name(text) {
+            let mut enter = |text: &[u8]| match text_id(text, |text| table.push_name(text)) {
                 Some(name) => name,
                 None => {
                     full = true;
                     NameRef(0)
                 }
             };
-            method.class = push(names.class_signature);
-            method.name = push(names.name);
-            method.signature = push(names.signature);
-            method.source = if names.source_file.is_empty() { NameRef(0) } else { push(names.source_file) };
+            method.class = enter(names.class_signature);
+            method.name = enter(names.name);
+            method.signature = enter(names.signature);
+            method.source = if names.source_file.is_empty() { NameRef(0) } else { enter(names.source_file) };
         });
         if full {
             self.lose();
@@ -170,19 +176,8 @@ impl Names {
     }
 }
 
-/// A set of words with a number each (plus 1; 0 = none), used by the helper alone; its pages cost only once they are touched.
-struct Known<const SLOTS: usize> {
-    keys: [AtomicU64; SLOTS],
-    values: [AtomicU32; SLOTS],
-}
-
-struct Place {
-    slot: usize,
-    was_there: bool,
-}
-
 /// Where the tables of names lie, in whole pages: large, and hardly touched.
-pub(crate) fn tables() -> [Range<usize>; 2] {
+pub(crate) fn tables() -> [Range<usize>; 3] {
     let pages = |start: usize, bytes: usize| {
         let page = kernel::PAGE as usize;
         start.next_multiple_of(page)..(start + bytes) / page * page
@@ -190,44 +185,24 @@ pub(crate) fn tables() -> [Range<usize>; 2] {
     [
         pages((&raw const METHODS) as usize, size_of_val(&METHODS)),
         pages((&raw const FRAMES) as usize, size_of_val(&FRAMES)),
+        pages((&raw const TEXTS) as usize, size_of_val(&TEXTS)),
     ]
 }
 
-static METHODS: Known<{ 1 << 17 }> = Known::new();
-static FRAMES: Known<{ 1 << 19 }> = Known::new();
-
-impl<const SLOTS: usize> Known<SLOTS> {
-    const fn new() -> Self {
-        Self { keys: [const { AtomicU64::new(0) }; SLOTS], values: [const { AtomicU32::new(0) }; SLOTS] }
+/// Where a text lies; it is entered if it is new. Two texts of one 64-bit hash would be taken for each other, which for
+/// 100,000 has a probability of 3 in 10^10.
+fn text_id(text: &[u8], enter: impl FnOnce(&[u8]) -> Option<NameRef>) -> Option<NameRef> {
+    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+    let hash = text.iter().fold(0xCBF2_9CE4_8422_2325, fnv) | 1;
+    let Some(place) = TEXTS.find_or_claim(hash) else {
+        return enter(text);
+    };
+    if let Some(known) = TEXTS.value(place.slot) {
+        return Some(NameRef(known));
     }
-
-    fn find_or_claim(&self, key: u64) -> Option<Place> {
-        let start = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize;
-        for i in 0..64 {
-            let slot = start.wrapping_add(i) & (SLOTS - 1);
-            let word = self.keys.get(slot)?;
-            match word.load(Ordering::Relaxed) {
-                0 => {
-                    word.store(key, Ordering::Relaxed);
-                    return Some(Place { slot, was_there: false });
-                }
-                there if there == key => return Some(Place { slot, was_there: true }),
-                _ => {}
-            }
-        }
-        None
-    }
-
-    /// The number of a key; `None` if it got none, because the table of the session was full.
-    fn value(&self, slot: usize) -> Option<u32> {
-        self.values.get(slot)?.load(Ordering::Relaxed).checked_sub(1)
-    }
-
-    fn set_value(&self, slot: usize, value: u32) {
-        if let Some(v) = self.values.get(slot) {
-            v.store(value.saturating_add(1), Ordering::Relaxed);
-        }
-    }
+    let name = enter(text)?;
+    TEXTS.set_value(place.slot, name.0);
+    Some(name)
 }
 
 #[cfg(test)]
@@ -235,14 +210,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_without_a_number_is_not_number_0() {
-        static KNOWN: Known<64> = Known::new();
-        let place = KNOWN.find_or_claim(77).unwrap();
-        assert!(!place.was_there);
-        let again = KNOWN.find_or_claim(77).unwrap();
-        assert!(again.was_there);
-        assert_eq!(KNOWN.value(again.slot), None, "the session's table was full");
-        KNOWN.set_value(place.slot, 0);
-        assert_eq!(KNOWN.value(again.slot), Some(0));
+    fn a_text_is_entered_once() {
+        let mut entered = Vec::new();
+        let mut id = |text: &str| {
+            text_id(text.as_bytes(), |text| {
+                entered.push(text.to_vec());
+                Some(NameRef(entered.len() as u32 * 10))
+            })
+        };
+        assert_eq!([id("a"), id("b"), id("a"), id("")], [10, 20, 10, 30].map(|n| Some(NameRef(n))));
+        assert_eq!(entered, [&b"a"[..], b"b", b""]);
+        assert_eq!(text_id(b"c", |_| None), None, "no room");
+        assert_eq!(text_id(b"c", |_| Some(NameRef(7))), Some(NameRef(7)), "tried again");
     }
 }

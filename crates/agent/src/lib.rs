@@ -22,6 +22,7 @@ pub mod capture;
 mod forked;
 pub mod helper;
 mod kernel;
+mod known;
 pub mod libc_symbols;
 pub mod lock_wrap;
 mod machine;

@@ -24,6 +24,8 @@ use leakscope_session::view::{Session, Sizes};
 /// How long the target waits for the collector in all, milliseconds: only if that is stopped or starved.
 const PATIENCE_MS: u64 = 2000;
 const LONGEST_NAME: usize = 100;
+/// From this interval on memory is kept small, bytes.
+const LONG_INTERVAL: u64 = 128 << 10;
 
 /// Where the collector is, from the environment.
 struct Collector {
@@ -212,6 +214,8 @@ fn make_session(settings: &Settings) -> Result<Made, (Refusal, Errno)> {
         Sizes::SMALL
     } else if settings.interval_bytes <= 1 {
         Sizes::EXACT
+    } else if settings.interval_bytes < LONG_INTERVAL {
+        Sizes::FINE
     } else {
         Sizes::SAMPLED
     };
