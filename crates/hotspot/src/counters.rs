@@ -13,7 +13,8 @@ pub struct Counters {
     pub refused_capabilities: u64,
     /// Method ids that we had the JVM create; it never frees them.
     pub method_ids: u64,
-    /// Classes left without method ids because of the cap ([`METHOD_ID_CAP`](crate::METHOD_ID_CAP)).
+    /// Classes left without method ids because of the cap ([`METHOD_ID_CAP`](crate::METHOD_ID_CAP)), or because
+    /// so many of their name were loaded before ([`MOST_LOADS`](crate::MOST_LOADS)).
     pub skipped_classes: u64,
     /// Classes whose methods the JVM would not list.
     pub failed_classes: u64,

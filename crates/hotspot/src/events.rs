@@ -43,7 +43,10 @@ pub(crate) fn callbacks() -> Callbacks {
 /// `class` is a live reference of this thread, in the live phase.
 pub(crate) unsafe fn create_method_ids(jvm: &Jvm, jvmti: Jvmti, class: LocalRef) {
     let tally = &jvm.tally;
-    if jvm.has_enough_method_ids() {
+    // SAFETY: the caller's promise.
+    let is_churned =
+        || unsafe { jvmti.class_signature(class) }.is_ok_and(|text| jvm.loads.is_one_too_many(text.as_bytes()));
+    if jvm.has_enough_method_ids() || is_churned() {
         tally.skipped_classes.add(1);
         return;
     }

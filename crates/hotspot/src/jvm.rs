@@ -25,6 +25,7 @@ use crate::anchor::Anchor;
 use crate::counters::{Counters, Tally};
 use crate::events::METHOD_ID_CAP;
 use crate::kernel;
+use crate::loads::Loads;
 use crate::state::{State, StateCell};
 
 /// The longest that VMDeath waits for the helper.
@@ -53,6 +54,7 @@ pub struct Jvm {
     pub(crate) state: StateCell,
     pub(crate) tally: Tally,
     method_id_cap: AtomicU64,
+    pub(crate) loads: Loads,
 }
 
 impl Jvm {
@@ -69,6 +71,7 @@ impl Jvm {
             state: StateCell::new(),
             tally: Tally::new(),
             method_id_cap: AtomicU64::new(METHOD_ID_CAP),
+            loads: Loads::new(),
         }
     }
 

@@ -21,6 +21,7 @@ public class Workload {
                 case "churn": churn(8, 3000); break;
                 case "virtual": virtual(2000); break;
                 case "classes": classes(ready, 50); break;
+                case "reloads": classes(ready, 500); break;
                 case "time": System.out.println(System.currentTimeMillis()); break;
                 case "names": names(); break;
                 case "flush": flush(ready); break;

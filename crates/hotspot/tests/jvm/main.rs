@@ -142,6 +142,23 @@ fn classes_beyond_the_cap_on_method_ids_are_counted_and_have_no_names() {
     }
 }
 
+/// A class that is loaded again and again by loaders of its own: each would cost the JVM a block of ids for ever.
+#[test]
+fn a_class_that_is_loaded_a_thousand_times_gets_no_more_method_ids() {
+    for release in RELEASES {
+        let what = format!("reloads, JRE {release}");
+        let options = &["-XX:+UseSerialGC"];
+        let arguments = &["reloads", "flush"];
+        let run = Start { release, options, arguments, waits: true, every: 1, method_ids: None }.run();
+        let report = run.report(0, &what);
+        let skipped = report.count("skipped_classes");
+        println!("{what}: {} ids, {skipped} of 1500 classes without", report.count("method_ids"));
+        // A few names of the JVM's own may share the counter.
+        assert!((500..=600).contains(&skipped), "{what}: {skipped}");
+        assert!(report.share() >= 0.99, "{what}: {:?}", report.words);
+    }
+}
+
 #[test]
 fn every_way_to_end() {
     for release in RELEASES {
