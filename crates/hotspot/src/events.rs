@@ -11,6 +11,7 @@ use core::sync::atomic::Ordering;
 use crate::jni::LocalRef;
 use crate::jvm::{FAREWELL_NS, Jvm};
 use crate::jvmti::{Callbacks, Jvmti};
+use crate::loads::LOADS;
 use crate::slot::event;
 
 /// Most method ids that we have the JVM create, unless told otherwise ([`Jvm::set_method_id_cap`]): it never frees one,
@@ -45,7 +46,7 @@ pub(crate) unsafe fn create_method_ids(jvm: &Jvm, jvmti: Jvmti, class: LocalRef)
     let tally = &jvm.tally;
     // SAFETY: the caller's promise.
     let is_churned =
-        || unsafe { jvmti.class_signature(class) }.is_ok_and(|text| jvm.loads.is_one_too_many(text.as_bytes()));
+        || unsafe { jvmti.class_signature(class) }.is_ok_and(|text| LOADS.is_one_too_many(text.as_bytes()));
     if jvm.has_enough_method_ids() || is_churned() {
         tally.skipped_classes.add(1);
         return;

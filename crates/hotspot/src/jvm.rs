@@ -25,7 +25,6 @@ use crate::anchor::Anchor;
 use crate::counters::{Counters, Tally};
 use crate::events::METHOD_ID_CAP;
 use crate::kernel;
-use crate::loads::Loads;
 use crate::state::{State, StateCell};
 
 /// The longest that VMDeath waits for the helper.
@@ -53,8 +52,8 @@ pub struct Jvm {
     pub(crate) is_served: AtomicBool,
     pub(crate) state: StateCell,
     pub(crate) tally: Tally,
+    /// 0: [`METHOD_ID_CAP`]. Zeroes take no room in the library's file.
     method_id_cap: AtomicU64,
-    pub(crate) loads: Loads,
 }
 
 impl Jvm {
@@ -70,8 +69,7 @@ impl Jvm {
             is_served: AtomicBool::new(false),
             state: StateCell::new(),
             tally: Tally::new(),
-            method_id_cap: AtomicU64::new(METHOD_ID_CAP),
-            loads: Loads::new(),
+            method_id_cap: AtomicU64::new(0),
         }
     }
 
@@ -93,14 +91,18 @@ impl Jvm {
         self.tally.method_ids.get()
     }
 
-    /// Has another cap on them than [`METHOD_ID_CAP`]; to be called before the helper serves.
+    /// Has another cap on them than [`METHOD_ID_CAP`]; 0: that one. To be called before the helper serves.
     pub fn set_method_id_cap(&self, cap: u64) {
         self.method_id_cap.store(cap, Ordering::Relaxed);
     }
 
     /// Whether no more method ids are created.
     pub(crate) fn has_enough_method_ids(&self) -> bool {
-        self.method_ids() >= self.method_id_cap.load(Ordering::Relaxed)
+        let cap = match self.method_id_cap.load(Ordering::Relaxed) {
+            0 => METHOD_ID_CAP,
+            cap => cap,
+        };
+        self.method_ids() >= cap
     }
 
     /// For a forked child, which has none of its parent's threads, neither the JVM's nor our helper. A JVM that was there

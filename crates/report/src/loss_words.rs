@@ -139,9 +139,9 @@ const LOSSES: &[(&str, &str, Counted, &str)] = &[
     ),
     (
         "classes_unnamed",
-        "class was loaded after the last method id that leakscope makes (its methods have no names)",
+        "class got no method ids (there were too many, or it was loaded a thousand times): its methods have no names",
         Counted::Things,
-        "classes were loaded after the last method id that leakscope makes (their methods have no names)",
+        "classes got no method ids (there were too many, or of one name): their methods have no names",
     ),
     ("names_full", "Java method has no name", Counted::Things, "Java methods have no names"),
     (

@@ -51,7 +51,8 @@ losses! {
     ModulesFull = "modules_full",
     /// Java methods or lines that found no room in the name tables.
     NamesFull = "names_full",
-    /// Java classes loaded after as many method ids had been created as may be: their methods have no names.
+    /// Java classes that got no method ids, since the JVM never frees them: after 300,000 ids, and after a thousand loads
+    /// of one name. Their methods have no names.
     ClassesUnnamed = "classes_unnamed",
     /// Mappings that found no room in the region table, or parts of them.
     RegionsFull = "regions_full",
