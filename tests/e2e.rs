@@ -23,6 +23,7 @@ mod html;
 mod java;
 mod killed;
 mod mapped;
+mod musl;
 mod neighbours;
 mod obstacles;
 mod probe;

@@ -11,13 +11,14 @@
 mod operators;
 
 use core::arch::naked_asm;
+use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 use leakscope_agent::libc_symbols::{PthreadCreate, StartRoutine};
 use leakscope_agent::map_wrap::{MapArguments, RemapArguments};
-use leakscope_agent::real::{self, ARENA};
+use leakscope_agent::real::{self, ARENA, Call};
 use leakscope_agent::real_map;
 use leakscope_agent::recorder::{FILTER, RECORDER};
-use leakscope_agent::wrap::{Pointer, charge};
+use leakscope_agent::wrap::{Pointer, charge, charged_again};
 use leakscope_agent::{Caller, lock_wrap, start, thread_wrap};
 
 /// Cannot happen: a test holds that the artefact contains no panic.
@@ -115,8 +116,8 @@ pub unsafe extern "C" fn calloc(count: usize, size: usize) -> Pointer {
 extern "C" fn calloc_body(count: usize, size: usize, sp: usize, bp: usize) -> Pointer {
     let real = || real::call_two(&real::CALLOC, count, size);
     match count.checked_mul(size) {
-        Some(bytes) if charge(bytes) => RECORDER.allocate(bytes, Caller { sp, bp }, real),
-        _ => real(),
+        Some(bytes) => allocate(Call::Calloc, bytes, Caller { sp, bp }, real),
+        None => real(),
     }
 }
 
@@ -159,7 +160,7 @@ pub unsafe extern "C" fn memalign(align: usize, size: usize) -> Pointer {
 }
 
 extern "C" fn memalign_body(align: usize, size: usize, sp: usize, bp: usize) -> Pointer {
-    aligned(size, Caller { sp, bp }, || real::call_two(&real::MEMALIGN, align, size))
+    allocate(Call::Memalign, size, Caller { sp, bp }, || real::call_two(&real::MEMALIGN, align, size))
 }
 
 #[unsafe(naked)]
@@ -169,7 +170,7 @@ pub unsafe extern "C" fn aligned_alloc(align: usize, size: usize) -> Pointer {
 }
 
 extern "C" fn aligned_alloc_body(align: usize, size: usize, sp: usize, bp: usize) -> Pointer {
-    aligned(size, Caller { sp, bp }, || real::call_two(&real::ALIGNED_ALLOC, align, size))
+    allocate(Call::AlignedAlloc, size, Caller { sp, bp }, || real::call_two(&real::ALIGNED_ALLOC, align, size))
 }
 
 #[unsafe(naked)]
@@ -179,7 +180,7 @@ pub unsafe extern "C" fn valloc(size: usize) -> Pointer {
 }
 
 extern "C" fn valloc_body(size: usize, sp: usize, bp: usize) -> Pointer {
-    aligned(size, Caller { sp, bp }, || real::call_one(&real::VALLOC, size))
+    allocate(Call::Valloc, size, Caller { sp, bp }, || real::call_one(&real::VALLOC, size))
 }
 
 #[unsafe(naked)]
@@ -189,11 +190,28 @@ pub unsafe extern "C" fn pvalloc(size: usize) -> Pointer {
 }
 
 extern "C" fn pvalloc_body(size: usize, sp: usize, bp: usize) -> Pointer {
-    aligned(size, Caller { sp, bp }, || real::call_one(&real::PVALLOC, size))
+    allocate(Call::Pvalloc, size, Caller { sp, bp }, || real::call_one(&real::PVALLOC, size))
 }
 
-fn aligned(size: usize, caller: Caller, real: impl FnOnce() -> Pointer) -> Pointer {
-    if charge(size) { RECORDER.allocate(size, caller, real) } else { real() }
+#[inline(always)]
+fn allocate(call: Call, size: usize, caller: Caller, real: impl Fn() -> Pointer) -> Pointer {
+    match (charge(size), real::comes_back(call)) {
+        (false, false) => real(),
+        (is_chosen, comes_back) => allocate_with_care(is_chosen, comes_back, size, caller, &real),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn allocate_with_care(
+    is_chosen: bool,
+    comes_back: bool,
+    size: usize,
+    caller: Caller,
+    real: &dyn Fn() -> Pointer,
+) -> Pointer {
+    let real = || if comes_back { charged_again(size, real) } else { real() };
+    if is_chosen { RECORDER.allocate(size, caller, real) } else { real() }
 }
 
 #[unsafe(naked)]
@@ -203,15 +221,15 @@ pub unsafe extern "C" fn posix_memalign(out: *mut Pointer, align: usize, size: u
 }
 
 extern "C" fn posix_memalign_body(out: *mut Pointer, align: usize, size: usize, sp: usize, bp: usize) -> c_int {
-    let mut result = 0;
-    aligned(size, Caller { sp, bp }, || {
+    let result = Cell::new(0);
+    allocate(Call::PosixMemalign, size, Caller { sp, bp }, || {
         // SAFETY: as above; on success the place holds the block.
         unsafe {
-            result = real::posix_memalign(out, align, size);
-            if result == 0 { *out } else { core::ptr::null_mut() }
+            result.set(real::posix_memalign(out, align, size));
+            if result.get() == 0 { *out } else { core::ptr::null_mut() }
         }
     });
-    result
+    result.get()
 }
 
 #[unsafe(no_mangle)]

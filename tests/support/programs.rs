@@ -47,6 +47,19 @@ pub fn library(name: &str) -> PathBuf {
     c_with(name, &["-shared", "-fPIC"])
 }
 
+/// musl-gcc leaves out what native compilers of musl systems add.
+const MUSL_OPTIONS: &[&str] = &["-std=gnu11", "-Wl,--eh-frame-hdr,--build-id"];
+
+/// tests/programs/NAME.c as an executable for musl.
+pub fn c_musl(name: &str) -> PathBuf {
+    compile_c(&format!("{name}.c"), "musl-gcc", MUSL_OPTIONS)
+}
+
+/// tests/programs/NAME.c as a library for musl.
+pub fn library_musl(name: &str) -> PathBuf {
+    compile_c(&format!("{name}.c"), "musl-gcc", &[MUSL_OPTIONS, &["-shared", "-fPIC"]].concat())
+}
+
 /// tests/programs/NAME.cc as an executable.
 pub fn cc(name: &str) -> PathBuf {
     compile_c(&format!("{name}.cc"), "c++", &["-std=gnu++17"])

@@ -10,6 +10,7 @@
 
 use crate::Caller;
 use crate::machine::stack_pointer;
+use crate::module_list;
 use crate::modules;
 use crate::recorder::{Published, Recorder, count_losses};
 use crate::thread::ThreadBlock;
@@ -209,11 +210,24 @@ impl Recorder {
             return Captured { truncated: true, ..Captured::default() };
         }
         let native_depth = (session.header.get(Word::NativeDepth) as usize).clamp(1, MOST_NATIVE);
-        let walked = walk(caller.registers(), bounds, self.rules, frames.addresses(native_depth));
+        let has_jvm = matches!(room, Room::Java | Room::All);
+        let mut walked = walk(caller.registers(), bounds, self.rules, frames.addresses(native_depth));
+        // Without a JVM there is hardly ever code outside of all modules.
+        if !has_jvm
+            && matches!(walked.end, End::LeftModules)
+            && module_list::look_again(bounds.room_below(stack_pointer()))
+        {
+            walked = walk(caller.registers(), bounds, self.rules, frames.addresses(native_depth));
+        }
         frames.add_native(walked.frames);
         let mut captured = Captured { truncated: walked.end.is_truncated(), ..Captured::default() };
-        if matches!(room, Room::Java | Room::All) {
+        if has_jvm {
             self.java(session, walked.end, frames, &mut captured);
+        }
+        if frames.as_slice().is_empty() {
+            // Code that is in no module; it is the caller all the same.
+            frames.push(FrameWord::native(caller.registers().pc as u64));
+            captured.truncated = true;
         }
         if captured.truncated {
             frames.push(FrameWord::marker(Marker::Truncated));

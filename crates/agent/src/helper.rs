@@ -8,6 +8,7 @@
 use crate::kernel;
 use crate::known::Known;
 use crate::libc_symbols::{PthreadCreate, exit_as_last_thread, start_thread};
+use crate::module_list;
 use crate::recorder::{Published, RECORDER, publish_jvm_state};
 use crate::thread;
 use core::ffi::c_void;
@@ -85,6 +86,7 @@ impl Sink for Names {
 
     fn tick(&mut self, resolver: &Resolver<'_>) {
         self.publish_state();
+        module_list::keep_up();
         let session = &self.published.session;
         let last = session.depot.node_ids();
         while self.next_node <= last {

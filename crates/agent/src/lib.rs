@@ -27,6 +27,7 @@ pub mod libc_symbols;
 pub mod lock_wrap;
 mod machine;
 pub mod map_wrap;
+mod module_list;
 mod modules;
 pub mod operators;
 mod place;

@@ -64,6 +64,26 @@ fn dlsym_of_libdl() -> *mut c_void {
     FOUND.load(Ordering::Relaxed)
 }
 
+/// The address at which the file begins that holds this address. Takes the dynamic linker's lock: not in hooks.
+pub(crate) fn file_of(address: *mut c_void) -> Option<usize> {
+    /// `Dl_info`: path and first address of the file, name and address of the nearest symbol.
+    #[repr(C)]
+    struct Information {
+        path: *const c_char,
+        start: usize,
+        name: *const c_char,
+        address: usize,
+    }
+    let dladdr = weak!("dladdr");
+    if dladdr.is_null() {
+        return leakscope_unwind::find_module(address as usize).map(|module| module.start);
+    }
+    // SAFETY: the symbol is dladdr's, with its signature.
+    let dladdr: extern "C" fn(*mut c_void, *mut Information) -> c_int = unsafe { core::mem::transmute(dladdr) };
+    let mut found = Information { path: core::ptr::null(), start: 0, name: core::ptr::null(), address: 0 };
+    (!address.is_null() && dladdr(address, &mut found) != 0).then_some(found.start)
+}
+
 /// libc's own malloc, free, calloc, realloc and memalign, for programs without any dlsym; null in musl.
 pub(crate) fn libc_malloc_family() -> [*mut c_void; 5] {
     [

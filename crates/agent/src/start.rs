@@ -11,7 +11,7 @@ use crate::kernel::{self, Errno, Fd};
 use crate::libc_symbols::{KeepErrno, PthreadCreate, find_in_environment, now_ms, run_in_forked_children};
 use crate::place::NewPlace;
 use crate::recorder::{Memory, Published, RECORDER, publish_jvm_state};
-use crate::{bypass, helper, modules, thread};
+use crate::{bypass, helper, module_list, modules, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use leakscope_hotspot::State;
@@ -79,6 +79,9 @@ pub fn before_thread(create: PthreadCreate) {
     if RECORDER.recording().is_none() {
         RECORDER.after_fork(thread::current());
     }
+    if RECORDER.recording().is_some() {
+        module_list::keep_up();
+    }
     // In a forked child the copy of a JVM is dead.
     if !leakscope_hotspot::libjvm_is_mapped() || RECORDER.jvm.state() == State::Dead {
         return;
@@ -130,6 +133,7 @@ fn parse(text: &[u8]) -> Option<Collector> {
 }
 
 fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
+    module_list::begin();
     let deadline = kernel::clock_ns(kernel::MONOTONIC).saturating_add(PATIENCE_MS * 1_000_000);
     let name = collector.name.get(..collector.name_bytes).unwrap_or(&[]);
     let socket = kernel::connect_abstract(name, PATIENCE_MS)?;

@@ -34,6 +34,23 @@ pub fn charge(size: usize) -> bool {
     }
 }
 
+/// Makes a real call that comes to the shim again with the same size (see [`crate::real::Call`]), so that it is charged
+/// once: the second charge is given back beforehand, and does not use the counter up.
+#[inline(never)]
+pub fn charged_again(size: usize, real: impl FnOnce() -> Pointer) -> Pointer {
+    let sampler = thread::current().sampler.as_ptr();
+    let bytes = i64::try_from(size.max(1)).unwrap_or(i64::MAX);
+    // SAFETY: the thread's own sampler; no reference to it is held across these statements. So below.
+    unsafe { (*sampler).counter = (*sampler).counter.saturating_add(bytes) };
+    let address = real();
+    if address.is_null() {
+        // It may have failed before it came.
+        // SAFETY: as above.
+        unsafe { (*sampler).counter = (*sampler).counter.saturating_sub(bytes) };
+    }
+    address
+}
+
 impl Recorder {
     /// An allocation that [`charge`] (or the naked entry) chose: makes the real call and enters the block.
     #[inline(never)]

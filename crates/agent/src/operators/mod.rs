@@ -22,12 +22,11 @@ mod entries;
 use crate::kernel;
 use crate::libc_symbols::next_symbol;
 use crate::machine;
-use crate::real::MALLOC;
+use crate::real::is_beside_malloc;
 use crate::thread;
 use core::ffi::{CStr, c_void};
 use core::mem::transmute;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use leakscope_unwind::{ModuleSource, find_module, refresh_modules};
 
 /// How many operators there are.
 pub const OPERATORS: usize = 20;
@@ -99,18 +98,6 @@ fn is_recorded(form: usize) -> bool {
             // SAFETY: the form of `delete` that belongs to this `new`.
             unsafe { delete(DELETES[form], block, BYTES, 0) }
         })
-}
-
-/// Whether a function lies in the same file as the real malloc.
-fn is_beside_malloc(function: *mut c_void) -> bool {
-    if function.is_null() {
-        return false;
-    }
-    if ModuleSource::current() == ModuleSource::Snapshot {
-        refresh_modules();
-    }
-    let malloc = find_module(MALLOC.load(Ordering::Relaxed) as usize);
-    malloc.is_some_and(|module| (module.start..module.end).contains(&(function as usize)))
 }
 
 /// The definition behind us.
