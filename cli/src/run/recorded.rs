@@ -53,6 +53,7 @@ pub struct Recorded {
     oom_watch: OomWatch,
     oom: Option<OomKill>,
     hold: Hold,
+    is_gone: bool,
     next_snapshot: Instant,
     next_refresh: Instant,
     next_index: u32,
@@ -112,6 +113,7 @@ impl Recorded {
             collector,
             pace: Pace::new(),
             hold: Hold::Held,
+            is_gone: false,
             next_snapshot: now,
             next_refresh: now,
             next_index: 0,
@@ -142,7 +144,9 @@ impl Recorded {
         let is_alive = self.liveness.is_alive();
         self.collector.drain(!is_alive);
         if !is_alive {
-            return Found::Gone(Departure::Ended);
+            // What it said at the door before is taken in between two looks: that it ran another program by then.
+            let was_seen = std::mem::replace(&mut self.is_gone, true);
+            return if was_seen { Found::Gone(Departure::Ended) } else { Found::Alive };
         }
         self.collector.notice_modules(&self.facts, names);
         if let Some(departure) = self.departure(now) {
