@@ -4,8 +4,8 @@
 //! is given back. The *result* is what the reader's own frame called (`java.util.zip.GZIPOutputStream.<init>`): that is
 //! what the reader has in hand. Both are read off the stack; nothing here knows a program.
 
-use crate::analysis::{Fix, Remedy};
 use crate::frames::{FrameKind, FrameTable, SiteFrame};
+use crate::judgement::{Fix, Remedy};
 use crate::site::Place;
 use leakscope_profile::model::Kind;
 

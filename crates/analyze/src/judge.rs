@@ -9,14 +9,13 @@
 use leakscope_profile::model::{Kind, Profile};
 use leakscope_profile::timeline::{Class, Timeline};
 
-use crate::analysis::{
-    Ages, Analysis, Confidence, Fix, FreedShare, Reason, Remedy, RowTrend, Shape, Steps, Suspect, Trend, Verdict,
-    VerdictId, Window,
-};
+use crate::analysis::{Ages, Analysis, FreedShare, Shape, Steps, Suspect, Trend, Window};
 use crate::course::{Course, Courses};
 use crate::estimate::{ERROR_RATE, Sums};
 use crate::growth::{Assessment, assess, hours, least_growth, window};
 use crate::happenings::Happenings;
+use crate::judge_rows::Rows;
+use crate::judgement::{Confidence, Reason, Verdict, VerdictId};
 use crate::rows;
 use crate::rss::rss_table;
 use crate::series::SeriesBuilder;
@@ -133,8 +132,10 @@ fn with_window(analysis: &mut Analysis, courses: Courses, timeline: &Timeline, w
         analysis.suspects.push(suspect);
     }
     let is_jvm = courses.snapshots[window.last].is_jvm;
-    let of_rows = of_rows(analysis, timeline, window, rss_bytes, is_jvm);
-    analysis.verdicts.extend(of_rows);
+    if let Some(rows) = Rows::of(analysis, timeline, window, is_jvm) {
+        let verdicts = rows.verdicts();
+        analysis.verdicts.extend(verdicts);
+    }
     let suspects = &analysis.suspects;
     analysis.verdicts.sort_by(|a, b| {
         let live = |verdict: &Verdict| verdict.suspect.map_or(0.0, |at| suspects[at].live_bytes.estimate);
@@ -157,7 +158,7 @@ fn order(a: &Suspect, b: &Suspect) -> std::cmp::Ordering {
 }
 
 /// Which of two words leads where both grow by the same.
-fn rank(id: VerdictId) -> usize {
+pub(crate) fn rank(id: VerdictId) -> usize {
     const ORDER: [VerdictId; 11] = [
         VerdictId::Threads,
         VerdictId::Staircase,
@@ -257,92 +258,4 @@ fn tracked(courses: &Courses, window: &Window) -> Option<Trend> {
     trend.rate.low = trend.rate.low.min(trend.rate.estimate - (change.estimate - change.low) / span);
     trend.rate.high = trend.rate.high.max(trend.rate.estimate + (change.high - change.estimate) / span);
     Some(trend)
-}
-
-/// Growth of resident memory matters from this on in a window, bytes, or as a part of it.
-const LEAST_ROW_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
-const LEAST_ROW_OF_RSS: f64 = 0.05;
-/// What is live is flat if it surely grows by less than this part of what is resident.
-const MOST_LIVE: f64 = 0.6;
-/// A row explains the growth of resident memory if it is this part of it.
-const EXPLAINS: f64 = 0.4;
-
-/// Rows of resident memory that grow though nothing that is tracked does.
-fn of_rows(analysis: &Analysis, timeline: &Timeline, window: &Window, rss_bytes: u64, is_jvm: bool) -> Vec<Verdict> {
-    let span = hours(window.to_ms - window.from_ms);
-    let least = LEAST_ROW_BYTES.max(LEAST_ROW_OF_RSS * rss_bytes as f64);
-    let grows = |trend: &Trend| {
-        trend.rate.low > 0.0
-            && trend.rate.estimate * span >= least
-            && trend.last_third.estimate >= 0.25 * trend.rate.estimate
-    };
-    let Some(resident) = analysis.resident.filter(|trend| grows(trend)) else { return Vec::new() };
-    let blamed: f64 = analysis.verdicts.iter().map(|verdict| verdict.unreclaimable).fold(0.0, f64::max);
-    let explains = |trend: &Trend| grows(trend) && trend.rate.estimate >= EXPLAINS * resident.rate.estimate;
-    let mut kept = rows::kept_by_allocator(timeline, window);
-    let mut rows = analysis.rows.clone();
-    if rows.is_empty() {
-        (rows, kept) = rows::estimated(timeline, window, is_jvm);
-    }
-    let row = |id: VerdictId, row: &RowTrend, trend: &Trend, remedy: Remedy, unreclaimable: f64| {
-        let mut reasons = vec![Reason::RowGrows { class: row.class, rate: trend.rate }];
-        let is_flat = analysis.tracked.filter(|_| blamed <= 0.0);
-        reasons.extend(is_flat.map(|tracked| Reason::TrackedFlat { rate: tracked.rate }));
-        reasons.push(Reason::ResidentGrows { rate: resident.rate });
-        let fix = Some(Fix { remedy, what: None, at: None });
-        let confidence = Confidence::Medium;
-        Verdict {
-            id,
-            suspect: None,
-            row: Some(row.class),
-            rate: Some(trend.rate),
-            unreclaimable,
-            confidence,
-            reasons,
-            fix,
-        }
-    };
-    let tracked = analysis.tracked;
-    let mut found = Vec::new();
-    for of in &rows {
-        let rate = of.trend.rate.estimate;
-        match of.class {
-            Class::Allocator => {
-                // That what is live is flat has to be known, not only not seen to grow.
-                let is_flat = tracked.is_some_and(|live| live.rate.high <= MOST_LIVE * resident.rate.estimate);
-                if let Some(kept) = kept.filter(|kept| explains(kept) && (is_flat || blamed > 0.0)) {
-                    found.push(row(VerdictId::Allocator, of, &kept, Remedy::TrimAllocator, kept.rate.estimate));
-                }
-            }
-            Class::Jvm if explains(&of.trend) => found.push(row(VerdictId::Jvm, of, &of.trend, Remedy::TrackJvm, rate)),
-            Class::JavaHeap if explains(&of.trend) => {
-                found.push(row(VerdictId::Heap, of, &of.trend, Remedy::BoundHeap, 0.0))
-            }
-            Class::MappedFile | Class::Files if explains(&of.trend) && blamed <= 0.0 => {
-                found.push(row(VerdictId::Files, of, &of.trend, Remedy::Unmap, 0.0));
-            }
-            _ => {}
-        }
-    }
-    let is_bad = |verdict: &Verdict| rank(verdict.id) < rank(VerdictId::Allocator);
-    let is_explained = !found.is_empty() || analysis.verdicts.iter().any(is_bad);
-    if !is_explained {
-        let mut reasons = vec![Reason::ResidentGrows { rate: resident.rate }];
-        let is_flat = tracked.is_some_and(|live| live.rate.high <= MOST_LIVE * resident.rate.estimate);
-        reasons.extend(tracked.map(|live| match is_flat {
-            true => Reason::TrackedFlat { rate: live.rate },
-            false => Reason::TrackedUnclear { rate: live.rate },
-        }));
-        found.push(Verdict {
-            id: VerdictId::Unknown,
-            suspect: None,
-            row: None,
-            rate: Some(resident.rate),
-            unreclaimable: 0.0,
-            confidence: Confidence::Low,
-            reasons,
-            fix: None,
-        });
-    }
-    found
 }

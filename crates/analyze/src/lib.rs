@@ -29,6 +29,8 @@ mod happenings;
 mod hash;
 mod history;
 mod judge;
+mod judge_rows;
+mod judgement;
 mod names;
 mod raw_stacks;
 mod release;
@@ -45,8 +47,8 @@ mod trend;
 mod verdict;
 
 pub use analysis::{
-    Ages, Analysis, Coincidence, Confidence, Event, Fix, Forecast, FreedShare, Instant, Reason, Remedy, RowTrend,
-    Shape, Steps, Suspect, TimeRange, Trend, Verdict, VerdictId, Window,
+    Ages, Analysis, Coincidence, Event, Forecast, FreedShare, Instant, RowTrend, Shape, Steps, Suspect, TimeRange,
+    Trend, Window,
 };
 pub use application::FRAMEWORK_PACKAGES;
 pub use change::{Change, Direction, FEWEST_SAMPLES};
@@ -55,6 +57,7 @@ pub use estimate::{ERROR_RATE, Estimate, Missable, Sums};
 pub use frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
 pub use history::{Allocated, Cell, History, HistoryBuilder, SiteHistory};
 pub use judge::{AnalysisOptions, analyze, judge};
+pub use judgement::{Confidence, Fix, Reason, Remedy, Verdict, VerdictId};
 pub use names::{java_name, key_name, library_name, native_name};
 pub use release::{Release, Releases, releases};
 pub use rows::forecast_now;

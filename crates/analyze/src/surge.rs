@@ -3,10 +3,11 @@
 use leakscope_profile::model::Kind;
 use leakscope_profile::timeline::Timeline;
 
-use crate::analysis::{Confidence, Reason, RowTrend, Suspect, Verdict, VerdictId, Window};
+use crate::analysis::{RowTrend, Suspect, Window};
 use crate::course::{Course, Courses};
 use crate::fix::fix;
 use crate::frames::FrameTable;
+use crate::judgement::{Confidence, Reason, Verdict, VerdictId};
 
 /// A surge is at least so many more.
 const FEWEST_MORE: u64 = 20;

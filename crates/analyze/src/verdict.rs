@@ -8,17 +8,18 @@
 //! | JVM | the JVM itself allocates it, for its own ends |
 //! | BOUNDED, STARTUP | it grew, and has stopped |
 //!
-//! THREADS and the rows of resident memory are judged in `judge.rs`.
+//! THREADS is judged in `surge.rs`, the rows of resident memory in `judge_rows.rs`.
 
 use leakscope_profile::model::Kind;
 
-use crate::analysis::{Confidence, Reason, Shape, Steps, Verdict, VerdictId, Window};
+use crate::analysis::{Shape, Steps, Window};
 use crate::course::Course;
 use crate::estimate::{ERROR_RATE, Estimate};
 use crate::fix::fix;
 use crate::frames::FrameTable;
 use crate::growth::Assessment;
 use crate::happenings::Happenings;
+use crate::judgement::{Confidence, Reason, Verdict, VerdictId};
 use crate::series::SnapshotFacts;
 
 /// Sampled frees from which on it can be said who frees.

@@ -1,0 +1,141 @@
+//! Verdicts about rows of resident memory: what grows though nothing that is tracked explains it.
+//!
+//! | word | rule |
+//! |---|---|
+//! | ALLOCATOR | what the allocator holds beyond live blocks grows, and what is live surely does not, or little |
+//! | JVM, HEAP, FILES | that row grows |
+//! | UNKNOWN | resident memory grows, no row explains it, and no place was accused |
+//!
+//! All of them only where resident memory grows by as much as matters, and the row by two fifths of it at least.
+
+use leakscope_profile::timeline::{Class, Timeline};
+
+use crate::analysis::{Analysis, RowTrend, Trend, Window};
+use crate::growth::hours;
+use crate::judge::rank;
+use crate::judgement::{Confidence, Fix, Reason, Remedy, Verdict, VerdictId};
+use crate::rows;
+
+/// Growth of resident memory matters from this on in a window, bytes, or as a part of it.
+const LEAST_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
+const LEAST_OF_RSS: f64 = 0.05;
+/// In the last third at least this part of the mean.
+const GOES_ON: f64 = 0.25;
+/// A row explains the growth of resident memory if it is this part of it.
+const EXPLAINS: f64 = 0.4;
+/// What is live is flat if it surely grows by less than this part of what is resident.
+const MOST_LIVE: f64 = 0.6;
+
+/// The rows of a process whose resident memory grows.
+pub(crate) struct Rows<'a> {
+    analysis: &'a Analysis,
+    rows: Vec<RowTrend>,
+    /// What the allocator holds beyond live blocks.
+    kept: Option<Trend>,
+    resident: Trend,
+    span_hours: f64,
+    least_bytes: f64,
+    /// Bytes per hour that a place was accused of.
+    blamed: f64,
+}
+
+impl<'a> Rows<'a> {
+    /// `None` if resident memory does not grow.
+    pub(crate) fn of(analysis: &'a Analysis, timeline: &Timeline, window: &Window, is_jvm: bool) -> Option<Rows<'a>> {
+        let rss_bytes = analysis.forecast.map_or(0, |forecast| forecast.rss_bytes);
+        let (rows, kept) = match analysis.rows.is_empty() {
+            true => rows::estimated(timeline, window, is_jvm),
+            false => (analysis.rows.clone(), rows::kept_by_allocator(timeline, window)),
+        };
+        let blamed = analysis.verdicts.iter().map(|verdict| verdict.unreclaimable).fold(0.0, f64::max);
+        let found = Rows {
+            analysis,
+            rows,
+            kept,
+            resident: analysis.resident?,
+            span_hours: hours(window.to_ms - window.from_ms),
+            least_bytes: LEAST_BYTES.max(LEAST_OF_RSS * rss_bytes as f64),
+            blamed,
+        };
+        found.grows(&found.resident).then_some(found)
+    }
+
+    pub(crate) fn verdicts(&self) -> Vec<Verdict> {
+        let mut found: Vec<Verdict> = self.rows.iter().filter_map(|row| self.verdict(row)).collect();
+        let is_accused = |verdict: &Verdict| rank(verdict.id) < rank(VerdictId::Allocator);
+        if found.is_empty() && !self.analysis.verdicts.iter().any(is_accused) {
+            found.push(self.unknown());
+        }
+        found
+    }
+
+    fn verdict(&self, row: &RowTrend) -> Option<Verdict> {
+        let rate = row.trend.rate.estimate;
+        let is_accused = self.blamed > 0.0;
+        match row.class {
+            Class::Allocator => {
+                // That what is live is flat has to be known, not only not seen to grow.
+                let kept = self.kept.filter(|kept| self.explains(kept) && (self.is_live_flat() || is_accused))?;
+                Some(self.of_row(VerdictId::Allocator, row.class, &kept, Remedy::TrimAllocator, kept.rate.estimate))
+            }
+            Class::Jvm => self.grown(VerdictId::Jvm, row, Remedy::TrackJvm, rate),
+            // Both end by themselves: at the heap's limit, or when the kernel wants the pages.
+            Class::JavaHeap => self.grown(VerdictId::Heap, row, Remedy::BoundHeap, 0.0),
+            Class::MappedFile | Class::Files if !is_accused => self.grown(VerdictId::Files, row, Remedy::Unmap, 0.0),
+            _ => None,
+        }
+    }
+
+    fn grows(&self, trend: &Trend) -> bool {
+        let rate = trend.rate.estimate;
+        let goes_on = trend.last_third.estimate >= GOES_ON * rate;
+        trend.rate.low > 0.0 && rate * self.span_hours >= self.least_bytes && goes_on
+    }
+
+    fn explains(&self, trend: &Trend) -> bool {
+        self.grows(trend) && trend.rate.estimate >= EXPLAINS * self.resident.rate.estimate
+    }
+
+    fn grown(&self, id: VerdictId, row: &RowTrend, remedy: Remedy, unreclaimable: f64) -> Option<Verdict> {
+        self.explains(&row.trend).then(|| self.of_row(id, row.class, &row.trend, remedy, unreclaimable))
+    }
+
+    fn is_live_flat(&self) -> bool {
+        self.analysis.tracked.is_some_and(|live| live.rate.high <= MOST_LIVE * self.resident.rate.estimate)
+    }
+
+    fn of_row(&self, id: VerdictId, class: Class, trend: &Trend, remedy: Remedy, unreclaimable: f64) -> Verdict {
+        let mut reasons = vec![Reason::RowGrows { class, rate: trend.rate }];
+        let tracked = self.analysis.tracked.filter(|_| self.blamed <= 0.0 && self.is_live_flat());
+        reasons.extend(tracked.map(|tracked| Reason::TrackedFlat { rate: tracked.rate }));
+        reasons.push(Reason::ResidentGrows { rate: self.resident.rate });
+        Verdict {
+            id,
+            suspect: None,
+            row: Some(class),
+            rate: Some(trend.rate),
+            unreclaimable,
+            confidence: Confidence::Medium,
+            reasons,
+            fix: Some(Fix { remedy, what: None, at: None }),
+        }
+    }
+
+    fn unknown(&self) -> Verdict {
+        let mut reasons = vec![Reason::ResidentGrows { rate: self.resident.rate }];
+        reasons.extend(self.analysis.tracked.map(|live| match self.is_live_flat() {
+            true => Reason::TrackedFlat { rate: live.rate },
+            false => Reason::TrackedUnclear { rate: live.rate },
+        }));
+        Verdict {
+            id: VerdictId::Unknown,
+            suspect: None,
+            row: None,
+            rate: Some(self.resident.rate),
+            unreclaimable: 0.0,
+            confidence: Confidence::Low,
+            reasons,
+            fix: None,
+        }
+    }
+}
