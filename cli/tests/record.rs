@@ -433,6 +433,8 @@ fn snapshots_that_cannot_be_written_are_counted() {
     let root = tempfile::tempdir().unwrap();
     let running = Running::start(root.path(), &[], &["cat"], "cat");
     fs::remove_dir_all(root.path().join("rec")).unwrap();
+    // Else the folder would be made anew.
+    fs::write(root.path().join("rec"), "").unwrap();
     let (code, text) = running.end();
     assert_eq!(code, Some(0));
     assert!(text.contains("  the final snapshot could not be written: cannot write rec/cat."), "{text}");
@@ -468,14 +470,14 @@ fn followed_processes_have_folders_of_their_own() {
 #[test]
 fn signals_reach_the_target() {
     let root = tempfile::tempdir().unwrap();
-    // The read is interrupted by the trap; the exit code says which signal came.
-    let script = "trap 'exit 41' TERM; trap 'exit 42' USR1; cat";
+    // The wait is interrupted by the trap; the exit code says which signal came.
+    let script = "trap 'exit 41' TERM; trap 'exit 42' USR1; exec 3<&0; cat <&3 & while true; do wait; done";
     for (signal, code) in [(libc::SIGTERM, 41), (libc::SIGUSR1, 42)] {
         let mut running = Running::start(root.path(), &["--follow"], &["sh", "-c", script], "sh");
         kill(running.leakscope.id(), signal);
-        // The shell runs its trap when cat is done.
+        assert_eq!(running.leakscope.wait().unwrap().code(), Some(code));
+        // Ends the shell's child.
         drop(running.leakscope.stdin.take());
-        assert_eq!(running.wait().0, Some(code));
     }
 }
 
