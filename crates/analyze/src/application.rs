@@ -131,8 +131,10 @@ impl Application<'_> {
     /// Index of the application frame in a stack (leaf first); `None` for an empty stack.
     pub(crate) fn frame(&self, table: &FrameTable, stack: &[SiteFrameId]) -> Option<usize> {
         let first = |test: &dyn Fn(&SiteFrame) -> bool| stack.iter().position(|id| test(table.get(*id)));
+        let is_own = |f: &SiteFrame| f.kind == FrameKind::Java && !is_framework(&f.function);
         first(&|f| self.is_configured(f))
-            .or_else(|| first(&|f| f.kind == FrameKind::Java && !is_framework(&f.function)))
+            .map(|at| caller_of_native(table, stack, at, &|f| self.is_configured(f)))
+            .or_else(|| first(&is_own).map(|at| caller_of_native(table, stack, at, &is_own)))
             .or_else(|| first(&|f| f.kind == FrameKind::Java))
             .or_else(|| first(&|f| f.kind == FrameKind::Native && !is_runtime(f)))
             .or_else(|| first(&|f| f.kind != FrameKind::Marker))
@@ -141,6 +143,22 @@ impl Application<'_> {
 
     pub(crate) fn is_configured(&self, frame: &SiteFrame) -> bool {
         self.packages.iter().any(|package| !package.is_empty() && frame.function.starts_with(package.as_str()))
+    }
+}
+
+/// A Java method without a line is a native one: the line to change is where it is called. `at` itself where its caller
+/// is nobody's own, or has no line either (classes compiled without them).
+fn caller_of_native(
+    table: &FrameTable,
+    stack: &[SiteFrameId],
+    at: usize,
+    is_own: &dyn Fn(&SiteFrame) -> bool,
+) -> usize {
+    let is_native_method = |f: &SiteFrame| f.kind == FrameKind::Java && f.line == 0;
+    let caller = stack.get(at + 1).map(|id| table.get(*id));
+    match caller {
+        Some(caller) if is_native_method(table.get(stack[at])) && caller.line > 0 && is_own(caller) => at + 1,
+        _ => at,
     }
 }
 
@@ -251,6 +269,32 @@ mod tests {
         let packages = ["com.acme.Main".to_owned()];
         assert_eq!(Application { packages: &packages }.frame(&table, &deflater), Some(4));
         assert_eq!(library_frame(&table, &deflater), Some(0));
+    }
+
+    #[test]
+    fn a_native_method_is_named_by_the_line_that_calls_it() {
+        let mut table = FrameTable::default();
+        let mut line = |function: &str, line| {
+            let frame = SiteFrame {
+                kind: Java,
+                function: function.to_owned(),
+                file: "Codec.java".to_owned(),
+                line,
+                library: String::new(),
+                inlined: false,
+            };
+            table.intern(frame)
+        };
+        let called =
+            [line("com.acme.Codec.encode", 0), line("com.acme.Service.handle", 14), line("com.acme.Main.main", 3)];
+        let without_lines = [line("com.acme.Codec.encode", 0), line("com.acme.Service.handle", 0)];
+        let by_others = [line("com.acme.Codec.encode", 0), line("io.netty.Handler.read", 7)];
+        let own = Application::default();
+        assert_eq!(own.frame(&table, &called), Some(1));
+        assert_eq!(own.frame(&table, &without_lines), Some(0));
+        assert_eq!(own.frame(&table, &by_others), Some(0));
+        let packages = ["com.acme.".to_owned()];
+        assert_eq!(Application { packages: &packages }.frame(&table, &called), Some(1));
     }
 
     #[test]

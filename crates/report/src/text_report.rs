@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use leakscope_analyze::{Analysis, By, ERROR_RATE, FrameTable, Place, Site, Sites, Sums};
+use leakscope_analyze::{Analysis, By, ERROR_RATE, FrameTable, Place, Site, SiteFrameId, Sites, Sums};
 use leakscope_profile::model::{Kind, Profile};
 
 use crate::changes;
@@ -182,6 +182,9 @@ fn stack(number: usize, sites: &Sites, site: &Site, options: &TextOptions) -> St
     text
 }
 
+/// A frame that is repeated so often is shown once.
+const FEWEST_REPEATS: usize = 3;
+
 /// A stack from the leaf, the reader's own frame marked.
 pub(crate) fn stack_lines(table: &FrameTable, place: &Place, options: &TextOptions) -> String {
     let glyphs = options.glyphs();
@@ -193,11 +196,23 @@ pub(crate) fn stack_lines(table: &FrameTable, place: &Place, options: &TextOptio
     let most = options.columns.map_or(usize::MAX, |columns| columns.saturating_sub(beside + 6).max(32));
     let names: Vec<String> = frames.iter().map(|frame| words::fitting_name(frame, most, glyphs)).collect();
     let width = names.iter().map(|name| name.chars().count().min(72)).max().unwrap_or(0);
-    for (at, (name, whereabouts)) in names.iter().zip(&whereabouts).enumerate() {
+    let mut at = 0;
+    while let (Some(name), Some(whereabouts)) = (names.get(at), whereabouts.get(at)) {
         let own = Some(at) == place.application;
         let line = format!("  {} {name:<width$}  {whereabouts}", if own { ">" } else { " " });
         let line = line.trim_end();
         let _ = writeln!(text, "{}", if own { options.paint(Ink::Strong, line) } else { line.to_owned() });
+        at += 1;
+        // A recursion is told, and not shown frame by frame.
+        let again = place.frames[at..].iter().enumerate();
+        let is_same = |(more, frame): &(usize, &SiteFrameId)| {
+            **frame == place.frames[at - 1] && Some(at + more) != place.application
+        };
+        let again = again.take_while(is_same).count();
+        if again >= FEWEST_REPEATS {
+            let _ = writeln!(text, "      ({} times more)", thousands(again as f64));
+            at += again;
+        }
     }
     text
 }

@@ -34,12 +34,12 @@ pub(crate) fn verdict_line(analysis: &Analysis, verdict: &Verdict, glyphs: &Glyp
 
 /// The first line where nothing is wrong.
 pub(crate) fn nothing_grows(analysis: &Analysis, glyphs: &Glyphs) -> String {
-    let flat = match &analysis.tracked {
-        Some(trend) => format!("what is live is flat ({}/h", bytes_change(&trend.rate, glyphs)),
-        None => "what is live is flat (".to_owned(),
+    let changes = match &analysis.tracked {
+        Some(trend) => format!(": what is live changes by {}/h", bytes_change(&trend.rate, glyphs)),
+        None => String::new(),
     };
     let snapshots = analysis.window.map_or(0, |window| window.last + 1 - window.first);
-    format!("nothing grows: {flat}, {snapshots} snapshots)")
+    format!("nothing grows beyond chance{changes}, over {snapshots} snapshots")
 }
 
 /// What is wrong, in a sentence without its word.
