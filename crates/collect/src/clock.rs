@@ -1,13 +1,22 @@
 //! The clocks that target and collector share: both read the kernel's own.
 #![allow(unsafe_code)] // the standard library does not give the monotonic clock's value
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// CLOCK_MONOTONIC, nanoseconds.
 pub(crate) fn monotonic_ns() -> u64 {
+    nanoseconds(libc::CLOCK_MONOTONIC)
+}
+
+/// Time that this thread has had on a processor.
+pub(crate) fn thread_cpu() -> Duration {
+    Duration::from_nanos(nanoseconds(libc::CLOCK_THREAD_CPUTIME_ID))
+}
+
+fn nanoseconds(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is writable. The call cannot fail for this clock.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    // SAFETY: `time` is writable. The call cannot fail for these clocks.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
     (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
 }
 

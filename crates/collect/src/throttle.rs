@@ -1,6 +1,7 @@
 //! How often something dear may be measured: at most every 400 times what it costs, so a quarter of a percent of a
 //! processor at the most.
 
+use crate::clock;
 use std::time::{Duration, Instant};
 
 /// Time between two measurements, in costs of one.
@@ -13,17 +14,17 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// Measures, if that is due: at once, and then never before `least` has passed. What it costs is taken by the clock: on a busy machine that is too much, and the next
-    /// measurement the later for it.
+    /// Measures, if that is due: at once, and then never before `least` has passed. What it costs is this thread's time
+    /// on a processor: on a busy machine the wall clock would tell of others.
     pub(crate) fn run<T>(&mut self, now: Instant, least: Duration, measure: impl FnOnce() -> T) -> Option<T> {
         self.next.is_none_or(|next| now >= next).then(|| self.run_now(now, least, measure))
     }
 
     /// Measures, due or not.
     pub(crate) fn run_now<T>(&mut self, now: Instant, least: Duration, measure: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
+        let began = clock::thread_cpu();
         let result = measure();
-        self.next = Some(now + pause(began.elapsed(), least));
+        self.next = Some(now + pause(clock::thread_cpu().saturating_sub(began), least));
         result
     }
 }
