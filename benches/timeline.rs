@@ -1,4 +1,4 @@
-//! What the timeline costs: the share of one processor that measuring takes, each second as in the first ten minutes of a
+//! What the timeline costs: the share of one processor that measuring takes, each second as in the first minutes of a
 //! recording, and what a point comes to on disk. By the processor's clock, so that other work does not count.
 //!
 //! `cargo bench --bench timeline -- SECONDS`; 60 seconds for each target unless told otherwise.

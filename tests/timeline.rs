@@ -5,7 +5,7 @@ use crate::support::timelines::{await_point, timeline};
 use crate::support::{Recording, Sandbox, machine, programs};
 use leakscope_profile::timeline::{Class, GarbageCollector, GcCounter, Point};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -62,8 +62,32 @@ fn look_at_jvm(release: u32, options: &str) -> (HashMap<String, u64>, Point) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_millis() as i64;
     let is_later = |point: &Point| point.time_ms > now && point.parts.is_some() && !point.tracked.is_empty();
     let point = await_point(&sandbox.path().join("out"), is_later);
-    run.finish().expect_code(0);
+    let recording = run.finish().expect_code(0);
+    expect_documented(&recording.folder());
     (truth, point)
+}
+
+/// Every key of every line, and every word that one of these keys may have, is in docs/timeline.md.
+fn expect_documented(folder: &Path) {
+    let page = fs::read_to_string(machine::repository().join("docs/timeline.md")).expect("docs/timeline.md");
+    let words: HashSet<&str> = page.split('`').skip(1).step_by(2).flat_map(|word| word.split('.')).collect();
+    let text = fs::read_to_string(folder.join("timeline.jsonl")).expect("a timeline");
+    for line in text.lines() {
+        expect_keys(&serde_json::from_str(line).expect("JSON"), &words);
+    }
+}
+
+fn expect_keys(value: &Value, documented: &HashSet<&str>) {
+    let parts = value.as_array().into_iter().flatten();
+    let fields = value.as_object().into_iter().flatten();
+    for (key, inner) in fields {
+        assert!(documented.contains(key.as_str()), "docs/timeline.md does not know {key}");
+        if let ("class" | "collector" | "counter" | "type", Some(word)) = (key.as_str(), inner.as_str()) {
+            assert!(documented.contains(word), "docs/timeline.md does not know {key} {word}");
+        }
+        expect_keys(inner, documented);
+    }
+    parts.for_each(|part| expect_keys(part, documented));
 }
 
 /// Young and full collections as the beans count them, in what the JVM's counters count.
@@ -110,6 +134,7 @@ fn what_is_live_is_summed_up_by_kind() {
     assert_eq!((malloc.bytes, malloc.bytes_variance), (malloc.bytes_observed as f64, 0.0));
     assert_eq!(malloc.interval_bytes, 1);
     let recording = run.finish().expect_code(0);
+    expect_documented(&recording.folder());
     let timeline = timeline(&recording.folder());
     assert!(timeline.points.is_sorted_by_key(|point| point.uptime_ms));
     assert_eq!(timeline.end.expect("an end").how, "code 0");

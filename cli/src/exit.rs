@@ -1,6 +1,6 @@
 //! Exit codes, all of them.
 //!
-//! | code | `run` | `snapshot`, `recover`, `report`, `diff`, `flame`, `export` |
+//! | code | `run` | `snapshot`, `mark`, `recover`, `report`, `diff`, `flame`, `export` |
 //! |---|---|---|
 //! | 0 | the target's own | done |
 //! | 1 | the target's own | `diff --exit-code`: something grew; `doctor`: it would not be recorded |

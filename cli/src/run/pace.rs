@@ -1,13 +1,13 @@
 //! Which of the points that are measured each second become lines of the timeline.
 //!
-//! Each one for the first ten minutes, when a program does most; then one in five seconds, and any other second in
+//! Each one for the first five minutes, when a program does most; then one in five seconds, and any other second in
 //! which something moved (resident memory, threads, a full GC, a kill), within a number of such lines that is given back over
 //! the hour. So a quiet hour has 720 lines, and a wild one at most 1,080 and 60 more: below 1 MiB.
 
 use leakscope_profile::timeline::Point;
 
 /// Until then every point is written, milliseconds since recording started.
-const EVERY_UNTIL_MS: u64 = 600_000;
+const EVERY_UNTIL_MS: u64 = 300_000;
 /// Longest time between two lines afterwards, milliseconds; a little less than five seconds, which are not met exactly.
 const BETWEEN_MS: u64 = 4_900;
 /// Lines beyond those that may follow each other.
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn every_second_at_first_then_one_in_five() {
-        assert_eq!(lines(0..600, |_, _| {}).len(), 600);
+        assert_eq!(lines(0..300, |_, _| {}).len(), 300);
         assert_eq!(lines(3600..7200, |_, _| {}).len(), 720);
     }
 

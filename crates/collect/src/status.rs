@@ -1,4 +1,4 @@
-//! /proc/PID/status: what the kernel says of a process in one cheap read (measured: 20 us).
+//! /proc/PID/status: what the kernel says of a process in one cheap read.
 
 use leakscope_profile::timeline::Resident;
 use std::fs;
