@@ -13,9 +13,10 @@ mod operators;
 use core::arch::naked_asm;
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
+use leakscope_agent::comes_back::{Call, comes_back};
 use leakscope_agent::libc_symbols::{PthreadCreate, StartRoutine};
 use leakscope_agent::map_wrap::{MapArguments, RemapArguments};
-use leakscope_agent::real::{self, ARENA, Call};
+use leakscope_agent::real::{self, ARENA};
 use leakscope_agent::real_map;
 use leakscope_agent::recorder::{FILTER, RECORDER};
 use leakscope_agent::wrap::{Pointer, charge, charged_again};
@@ -195,7 +196,7 @@ extern "C" fn pvalloc_body(size: usize, sp: usize, bp: usize) -> Pointer {
 
 #[inline(always)]
 fn allocate(call: Call, size: usize, caller: Caller, real: impl Fn() -> Pointer) -> Pointer {
-    match (charge(size), real::comes_back(call)) {
+    match (charge(size), comes_back(call)) {
         (false, false) => real(),
         (is_chosen, comes_back) => allocate_with_care(is_chosen, comes_back, size, caller, &real),
     }

@@ -1,9 +1,11 @@
 //! The system calls of the agent, made directly: nothing here touches errno or allocates.
 #![allow(unsafe_code)] // system calls
 
+mod lock;
 mod socket;
 mod status;
 
+pub(crate) use lock::{lock_all, lock_pages, unlock};
 pub(crate) use socket::{connect_abstract, receive, send};
 pub(crate) use status::{is_last_thread, seccomp_filters};
 
@@ -20,9 +22,6 @@ mod number {
     pub const RT_SIGPROCMASK: usize = 14;
     pub const MADVISE: usize = 28;
     pub const SHMAT: usize = 30;
-    pub const MLOCK: usize = 149;
-    pub const MUNLOCK: usize = 150;
-    pub const MLOCKALL: usize = 151;
     pub const SHMCTL: usize = 31;
     pub const SHMDT: usize = 67;
     pub const MREMAP: usize = 25;
@@ -248,24 +247,6 @@ pub(crate) fn map_shared(fd: &Fd, bytes: u64) -> Result<*mut u8, Errno> {
     // handler inside a hook comes back into the hook, and must find the memory there.
     unsafe { syscall(number::MADVISE, [base, bytes as usize, MADV_DONTDUMP, 0, 0, 0]) };
     Ok(base as *mut u8)
-}
-
-/// Makes a range of memory resident and keeps it so; false if that fails.
-pub(crate) fn lock_pages(start: usize, bytes: usize) -> bool {
-    // SAFETY: changes no content.
-    checked(unsafe { syscall(number::MLOCK, [start, bytes, 0, 0, 0, 0]) }).is_ok()
-}
-
-/// Undoes [`lock_pages`].
-pub(crate) fn unlock(start: usize, bytes: usize) {
-    // SAFETY: changes no content.
-    unsafe { syscall(number::MUNLOCK, [start, bytes, 0, 0, 0, 0]) };
-}
-
-/// mlockall, as the kernel answers.
-pub(crate) fn lock_all(flags: i32) -> isize {
-    // SAFETY: changes no content.
-    unsafe { syscall(number::MLOCKALL, [flags as usize, 0, 0, 0, 0, 0]) }
 }
 
 /// What may be done with memory.

@@ -13,12 +13,13 @@
 //!
 //! The contract (DESIGN 3): never prevent, change or delay without bound an allocation call. Between `wrap` and the
 //! session nothing allocates, takes a lock, logs, panics or makes a system call, except on sampled calls the few that
-//! [`thread`] names. `errno` is preserved. Pointers are never altered.
+//! docs/limits.md lists. `errno` is preserved. Pointers are never altered.
 #![cfg_attr(not(test), no_std)]
 
 pub mod arena;
 mod bypass;
 pub mod capture;
+pub mod comes_back;
 mod forked;
 pub mod helper;
 mod kernel;

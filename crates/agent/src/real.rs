@@ -7,9 +7,8 @@
 #![allow(unsafe_code)] // calls through pointers that dlsym gave
 
 use crate::arena::Arena;
-use crate::libc_symbols::{PthreadCreate, file_of, libc_malloc_family, loaded_symbol, next_symbol};
+use crate::libc_symbols::{PthreadCreate, libc_malloc_family, loaded_symbol, next_symbol};
 use crate::recorder::FILTER;
-use crate::thread;
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::transmute;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -60,67 +59,6 @@ pub static SHMDT: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_shmdt
 /// mlockall.
 pub static MLOCKALL: RealFunction = AtomicPtr::new(crate::real_map::bootstrap_mlockall as *mut c_void);
 
-/// A call that some allocators serve by calling another of the family, which comes to the shim again: musl's calloc calls
-/// malloc, and its memalign calls aligned_alloc. It is to be charged once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-#[allow(missing_docs)] // the calls of these names
-pub enum Call {
-    Calloc = 1,
-    Memalign = 2,
-    PosixMemalign = 4,
-    AlignedAlloc = 8,
-    Valloc = 16,
-    Pvalloc = 32,
-}
-
-static COME_BACK: AtomicU32 = AtomicU32::new(0);
-
-/// Whether a call comes to the shim once more.
-///
-/// # Hot path
-/// One load.
-#[inline(always)]
-pub fn comes_back(call: Call) -> bool {
-    COME_BACK.load(Ordering::Relaxed) & call as u32 != 0
-}
-
-/// Whether a function lies in the same file as the real malloc: they belong together, and take each other's blocks.
-pub(crate) fn is_beside_malloc(function: *mut c_void) -> bool {
-    let malloc = file_of(MALLOC.load(Ordering::Relaxed));
-    malloc.is_some() && malloc == file_of(function)
-}
-
-/// Finds out by calling each. Not those of another file (libc's pvalloc beside jemalloc), whose blocks nobody would take.
-fn find_what_comes_back() {
-    const BYTES: usize = 64;
-    let posix_memalign = || {
-        let mut block = core::ptr::null_mut();
-        // SAFETY: the place is a local one.
-        unsafe { posix_memalign(&mut block, BYTES, BYTES) };
-        block
-    };
-    let calls: [(Call, &RealFunction, &dyn Fn() -> *mut c_void); 6] = [
-        (Call::Calloc, &CALLOC, &|| call_two(&CALLOC, 1, BYTES)),
-        (Call::Memalign, &MEMALIGN, &|| call_two(&MEMALIGN, BYTES, BYTES)),
-        (Call::PosixMemalign, &POSIX_MEMALIGN, &posix_memalign),
-        (Call::AlignedAlloc, &ALIGNED_ALLOC, &|| call_two(&ALIGNED_ALLOC, BYTES, BYTES)),
-        (Call::Valloc, &VALLOC, &|| call_one(&VALLOC, BYTES)),
-        (Call::Pvalloc, &PVALLOC, &|| call_one(&PVALLOC, BYTES)),
-    ];
-    for (call, function, make) in calls {
-        if !is_beside_malloc(function.load(Ordering::Relaxed)) {
-            continue;
-        }
-        let mut block = core::ptr::null_mut();
-        if thread::is_charged(|| block = make()) {
-            COME_BACK.fetch_or(call as u32, Ordering::Relaxed);
-        }
-        // SAFETY: just made, by this family.
-        unsafe { free(block) };
-    }
-}
-
 const UNKNOWN: u32 = 0;
 const LOOKING: u32 = 1;
 const KNOWN: u32 = 2;
@@ -160,7 +98,7 @@ pub fn resolve() -> bool {
         let functions = [&MALLOC, &FREE, &CALLOC, &REALLOC, &MEMALIGN];
         functions.into_iter().zip(libc_malloc_family()).for_each(|(function, found)| set(function, found));
     }
-    find_what_comes_back();
+    crate::comes_back::find();
     crate::operators::resolve();
     STATE.store(KNOWN, Ordering::Release);
     true

@@ -34,7 +34,7 @@ pub fn charge(size: usize) -> bool {
     }
 }
 
-/// Makes a real call that comes to the shim again with the same size (see [`crate::real::Call`]), so that it is charged
+/// Makes a real call that comes to the shim again with the same size (see [`crate::comes_back::Call`]), so that it is charged
 /// once: the second charge is given back beforehand, and does not use the counter up.
 #[inline(never)]
 pub fn charged_again(size: usize, real: impl FnOnce() -> Pointer) -> Pointer {

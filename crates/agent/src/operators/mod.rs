@@ -19,10 +19,10 @@
 
 mod entries;
 
+use crate::comes_back::is_beside_malloc;
 use crate::kernel;
 use crate::libc_symbols::next_symbol;
 use crate::machine;
-use crate::real::is_beside_malloc;
 use crate::thread;
 use core::ffi::{CStr, c_void};
 use core::mem::transmute;
