@@ -98,8 +98,8 @@ pub const CASES: [Case; 26] = {
         case("slow", C, "1", Fixed, Clean),
         case("Server", Java, DEFAULT, Leak, Line("LEAK")),
         case("Server", Java, DEFAULT, Fixed, Clean),
-        case("connections", C, DEFAULT, Leak, Line("LEAK")),
-        case("connections", C, DEFAULT, Fixed, Clean),
+        case("connections", C, "64k", Leak, Line("LEAK")),
+        case("connections", C, "64k", Fixed, Clean),
     ]
 };
 
