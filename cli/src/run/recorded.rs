@@ -162,7 +162,6 @@ impl Recorded {
             if self.has_jvm() {
                 self.facts.find_jvm();
             }
-            self.collector.look_at_memory(&self.facts);
             if let Some(change) = self.collector.govern(&self.facts) {
                 say(&messages::raised(&time_of_day(unix_seconds()), &self.facts.name, &change));
             }

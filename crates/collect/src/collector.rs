@@ -11,7 +11,7 @@ use crate::losses::DeskLoss;
 use crate::modules::{self, Modules};
 use crate::native::{NativeCache, NativeNames};
 use crate::regions::Regions;
-use crate::residence::Residence;
+use crate::residence::{Residence, Span};
 use crate::rows::{Found, OTHERS, Rows, intervals};
 use crate::shared::SharedSession;
 use crate::stacks::Stacks;
@@ -118,9 +118,9 @@ impl Collector {
         self.drain.churn()
     }
 
-    /// Reads what of the target is in memory, if that is due: the last snapshot is taken when nothing of it is.
-    pub fn look_at_memory(&mut self, facts: &ProcessFacts) {
-        self.residence.update(facts.pid);
+    /// What of each mapping was just seen in memory: the last snapshot is taken when nothing of it is.
+    pub(crate) fn note_memory(&mut self, spans: Vec<Span>) {
+        self.residence.note(spans);
     }
 
     /// Opens the files of modules that are new in the session, and looks which threads have ended. To be called often

@@ -76,6 +76,7 @@ impl Meter {
         let heap_max_bytes = point.java.map(|java| java.heap_max_bytes);
         let mut read = || self.parts.read(Some(collector.shared()), heap_max_bytes);
         let parts = self.between_parts.run(now, between, || read().ok()).flatten();
+        collector.note_memory(self.parts.take_spans());
         point.parts = parts.filter(|parts: &Vec<Part>| !parts.is_empty());
     }
 

@@ -17,6 +17,7 @@ mod mapping;
 mod memory;
 mod rules;
 
+use crate::residence::Span;
 use crate::shared::SharedSession;
 use crate::vm_structs::JvmMemory;
 use leakscope_profile::timeline::{Class, Part};
@@ -43,12 +44,14 @@ pub struct PartsReader {
     memory: TargetMemory,
     heap: Option<Range<u64>>,
     attempts: u32,
+    /// What each mapping of the last reading had in memory.
+    spans: Vec<Span>,
 }
 
 impl PartsReader {
     /// For the process with this number.
     pub fn of(pid: u32) -> Self {
-        Self { pid, memory: TargetMemory::of(pid), heap: None, attempts: 0 }
+        Self { pid, memory: TargetMemory::of(pid), heap: None, attempts: 0, spans: Vec::new() }
     }
 
     /// Reads /proc/PID/smaps and divides what is there; with the session of the process, if it is recorded.
@@ -60,6 +63,8 @@ impl PartsReader {
     /// Those of reading `smaps`.
     pub fn read(&mut self, session: Option<&SharedSession>, heap_max_bytes: Option<u64>) -> io::Result<Vec<Part>> {
         let mappings = Mappings::read(self.pid)?;
+        let span = |mapping: &Mapping| Span { range: mapping.range.clone(), rss: mapping.rss };
+        self.spans = mappings.all.iter().map(span).collect();
         let heap = self.heap(&mappings, heap_max_bytes);
         let owners = session.map_or_else(Vec::new, |session| owners(session, &mappings));
         let surroundings = Surroundings {
@@ -75,6 +80,11 @@ impl PartsReader {
         }
         let part = |(class, (pss_bytes, rss_bytes))| Part { class, pss_bytes, rss_bytes };
         Ok(sums.into_iter().map(part).collect())
+    }
+
+    /// What each mapping had in memory at the last reading, once: so that smaps need not be read for it again.
+    pub(crate) fn take_spans(&mut self) -> Vec<Span> {
+        std::mem::take(&mut self.spans)
     }
 
     /// The range of the Java heap, looked up once: it never moves.

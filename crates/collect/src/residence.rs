@@ -4,8 +4,8 @@
 //!   smaps, read seldom ──> mappings ── wholly inside a range, or empty, or full ──> bytes
 //!                             └─ the kernel has joined several of ours ── pagemap ──> bytes
 //! ```
-//! smaps is dear (see [`crate::smaps`]), so it is read at most every 400 times its own cost and kept in between, also
-//! after the end of the process. What is younger than the last reading is not known, rather than 0.
+//! smaps is dear (see [`crate::smaps`]), so it is read at most every 400 times its own cost, with the timeline's table of
+//! memory or for a snapshot, and kept in between, also after the end of the process. What is younger than the last reading is not known, rather than 0.
 
 use crate::parts::TargetMemory;
 use crate::smaps::read_smaps;
@@ -25,9 +25,9 @@ const PAGE: u64 = 4096;
 
 /// One mapping of the last reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Span {
-    range: Range<u64>,
-    rss: u64,
+pub(crate) struct Span {
+    pub(crate) range: Range<u64>,
+    pub(crate) rss: u64,
 }
 
 /// What is in memory of a process, as it was at the last reading.
@@ -53,6 +53,13 @@ impl Residence {
     pub(crate) fn update_now(&mut self, pid: u32) {
         let spans = &mut self.spans;
         self.throttle.run_now(Instant::now(), BETWEEN_READINGS, || update(spans, pid));
+    }
+
+    /// Takes over what somebody else has just read.
+    pub(crate) fn note(&mut self, spans: Vec<Span>) {
+        if !spans.is_empty() {
+            self.throttle.run_now(Instant::now(), BETWEEN_READINGS, || self.spans = spans);
+        }
     }
 
     /// For one snapshot of the process.
