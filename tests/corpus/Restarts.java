@@ -55,7 +55,8 @@ public class Restarts {
     private static void work(double seconds) throws InterruptedException {
         long end = System.nanoTime() + (long) (seconds * 1e9);
         while (System.nanoTime() < end) {
-            byte[] garbage = new byte[64 << 10];
+            // Enough that a map has survived collections, and waits for a full one, by the time that it is lost.
+            byte[] garbage = new byte[256 << 10];
             garbage[garbage.length - 1] = 1;
             Thread.sleep(10);
         }
