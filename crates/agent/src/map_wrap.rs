@@ -21,6 +21,7 @@ use crate::regions::{Mapped, Removed};
 use crate::thread;
 use core::ffi::c_int;
 use leakscope_session::regions::{FIXED, NO_ACCESS, Region, RegionKind};
+use leakscope_unwind::CachedBounds;
 
 /// What mmap, mremap and shmat answer when they fail.
 pub const FAILED: usize = usize::MAX;
@@ -74,6 +75,17 @@ impl MapArguments {
         }
     }
 
+    /// Whether the pages lie on the calling thread's own stack, as HotSpot's guards do. They are in the thread table with
+    /// the rest of the stack, and libc unmaps them with it, unseen.
+    fn is_of_own_stack(&self, start: usize, bytes: usize) -> bool {
+        // The first page is where what is known of the stack may be a page short.
+        let first = start.wrapping_add(bytes.saturating_sub(1).min(PAGE));
+        let is_inside = |bounds: &mut CachedBounds| {
+            bounds.is_on_own_stack(first) && bounds.is_on_own_stack(start.wrapping_add(bytes).wrapping_sub(1))
+        };
+        self.flags & MAP_FIXED != 0 && self.flags & MAP_ANONYMOUS != 0 && thread::current().with_bounds(is_inside)
+    }
+
     fn mapped(&self, start: usize, bytes: usize) -> Mapped {
         let kind = if self.flags & MAP_ANONYMOUS != 0 { RegionKind::Anonymous } else { RegionKind::File };
         let no_access = if self.protection == 0 { NO_ACCESS } else { 0 };
@@ -88,6 +100,7 @@ impl Recorder {
         let address = real();
         if address != FAILED
             && let Some(bytes) = arguments.bytes()
+            && !arguments.is_of_own_stack(address, bytes)
         {
             self.enter_mapped(arguments.mapped(address, bytes), caller);
         }

@@ -52,6 +52,24 @@ fn a_mapping_is_entered_in_whole_pages_with_its_kind() {
     assert_eq!(one(&session).bytes(), 2 << 20);
 }
 
+/// As the JVM does for each of its threads; libc unmaps them with the stack, without asking anybody.
+#[test]
+fn guard_pages_on_a_threads_own_stack_are_a_part_of_the_stack() {
+    let (recorder, session) = recorder(1);
+    std::thread::spawn(move || {
+        let top = &raw const session as usize;
+        let lowest = (top - (1 << 20)) & !(P - 1);
+        thread::current().with_bounds(|bounds| *bounds = CachedBounds::of_stack(lowest + P));
+        let fixed = MapArguments { flags: ANON.flags | MAP_FIXED, ..ANON };
+        map(recorder, MapArguments { length: 4 * P, ..fixed }, lowest);
+        assert_eq!(live(&session), []);
+        map(recorder, MapArguments { length: 4 * P, ..fixed }, lowest - 3 * P);
+        assert_eq!(live(&session), [(lowest - 3 * P, 4)], "not all of it on the stack");
+    })
+    .join()
+    .unwrap();
+}
+
 #[test]
 fn calls_that_fail_change_nothing() {
     let (recorder, session) = recorder(1);
