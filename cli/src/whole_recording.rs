@@ -8,11 +8,13 @@ use leakscope_profile::timeline::Timeline;
 use leakscope_profile::{Profile, load};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-/// Profiles that wait to be looked at: they are large.
-const WAITING: usize = 4;
+/// Profiles of a reader that wait to be looked at: they are large.
+const WAITING: usize = 2;
+/// Threads that read.
+const MOST_READERS: usize = 4;
 
 /// The recording that a profile belongs to.
 pub struct WholeRecording {
@@ -57,24 +59,28 @@ impl WholeRecording {
         let session = last.snapshot.session;
         let paths: Vec<PathBuf> = self.snapshots.iter().map(|entry| self.folder.join(&entry.file)).collect();
         let mut progress = Progress::new("reading snapshots,", paths.len());
-        let (sender, receiver) = sync_channel(WAITING);
         let (mut kept, mut notes) = (vec![false; paths.len()], Vec::new());
+        let readers = thread::available_parallelism().map_or(1, usize::from).clamp(1, MOST_READERS);
         thread::scope(|scope| {
-            // One thread reads ahead of the one that looks.
-            scope.spawn(|| {
-                let sender = sender;
-                let all_read = paths.iter().all(|path| sender.send(load(path)).is_ok());
-                debug_assert!(all_read, "whoever looks takes all of them");
-            });
-            for (at, profile) in receiver.iter().enumerate() {
+            // Each reads every so manieth profile ahead of the thread that looks.
+            let ahead: Vec<Receiver<_>> = (0..readers)
+                .map(|first| {
+                    let (sender, receiver) = sync_channel(WAITING);
+                    let mut mine = paths.iter().skip(first).step_by(readers);
+                    scope.spawn(move || mine.all(|path| sender.send(load(path)).is_ok()));
+                    receiver
+                })
+                .collect();
+            for (at, path) in paths.iter().enumerate() {
                 progress.done(at);
-                match profile {
-                    Ok(profile) if profile.snapshot.session == session => {
+                match ahead[at % readers].recv() {
+                    Ok(Ok(profile)) if profile.snapshot.session == session => {
                         kept[at] = true;
                         look(profile);
                     }
-                    Ok(_) => notes.push(format!("{} belongs to another recording", paths[at].display())),
-                    Err(error) => notes.push(format!("{}: {error}", paths[at].display())),
+                    Ok(Ok(_)) => notes.push(format!("{} belongs to another recording", path.display())),
+                    Ok(Err(error)) => notes.push(format!("{}: {error}", path.display())),
+                    Err(_) => notes.push(format!("{} was not read", path.display())),
                 }
             }
         });

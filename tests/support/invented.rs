@@ -69,13 +69,14 @@ impl Invented {
         let mut blocks = vec![Blocks::default(); sites.len()];
         let mut timeline = String::new();
         let mut full_gcs = 0;
+        let named = named(&sites);
         for at in 0..self.snapshots {
             let is_gc = at % 14 == 13;
             full_gcs += u64::from(is_gc);
             for (site, blocks) in sites.iter().zip(&mut blocks) {
                 live_on(site, blocks, at, is_gc, &mut random);
             }
-            let profile = self.profile(&sites, &blocks, at);
+            let profile = self.profile(&named, &sites, &blocks, at);
             save(&profile, &folder.join(format!("{at:04}.prof"))).expect("a profile");
             timeline.push_str(&self.points(&profile, at, full_gcs, &mut random));
         }
@@ -165,14 +166,15 @@ impl Invented {
         }
         let mut random = Random(7);
         for n in 0..self.others {
-            let (package, class) = (n % 23, n % 211);
+            // Some 1,500 methods call each other, as in programs: stacks are many, frames are few.
             let depth = 3 + random.below(18);
-            let mut stack = vec![format!("libnative{}.so!native_{}@native{}.c:{}", n % 9, n % 83, n % 9, 10 + n % 700)];
+            let mut stack = vec![format!("libnative{}.so!native_{}@native{}.c:{}", n % 9, n % 83, n % 9, 10 + n % 83)];
             for level in 0..depth {
-                let of = (n * 31 + level as usize * 7) % 977;
+                let of = (n / 5 + n % 5 * (level as usize + 1) + level as usize * 71) % 1500;
                 stack.push(format!(
-                    "com.acme.p{package}.Class{of}.method{}@com/acme/p{package}/Class{of}.java:{}",
-                    (class + level as usize) % 37,
+                    "com.acme.p{0}.Class{1}.method{of}@com/acme/p{0}/Class{1}.java:{2}",
+                    of % 23,
+                    of % 311,
                     20 + of
                 ));
             }
@@ -189,7 +191,7 @@ impl Invented {
         sites
     }
 
-    fn profile(&self, sites: &[Site], blocks: &[Blocks], at: u32) -> Profile {
+    fn profile(&self, named: &Profile, sites: &[Site], blocks: &[Blocks], at: u32) -> Profile {
         let mut profile = Profile {
             target: Target {
                 pid: 41,
@@ -215,28 +217,23 @@ impl Invented {
                 ..Settings::default()
             },
             losses: [("stack_truncated".to_owned(), 3), ("java_not_ready".to_owned(), 41)].into(),
-            ..Profile::default()
+            ..named.clone()
         };
-        let mut names = Names::default();
-        for (site, blocks) in sites.iter().zip(blocks) {
-            let frames = site.stack.iter().map(|text| names.frame(&mut profile, text)).collect();
-            let stack = StackId(profile.stacks.len() as u32);
+        for (at_stack, (site, blocks)) in sites.iter().zip(blocks).enumerate() {
+            let stack = StackId(at_stack as u32);
             let scaled = Scaled::of(site);
             let bytes = blocks.born as f64 * scaled.bytes;
-            profile.stacks.push(Stack {
-                frames,
-                totals: Totals {
-                    samples: blocks.born,
-                    bytes,
-                    bytes_variance: blocks.born as f64 * scaled.variance,
-                    bytes_observed: blocks.born * site.size,
-                    objects: blocks.born as f64 * scaled.objects,
-                    freed_by_app: blocks.frees[0] as f64 * scaled.bytes,
-                    freed_by_gc: blocks.frees[1] as f64 * scaled.bytes,
-                    frees_app: blocks.frees[0],
-                    frees_gc: blocks.frees[1],
-                },
-            });
+            profile.stacks[at_stack].totals = Totals {
+                samples: blocks.born,
+                bytes,
+                bytes_variance: blocks.born as f64 * scaled.variance,
+                bytes_observed: blocks.born * site.size,
+                objects: blocks.born as f64 * scaled.objects,
+                freed_by_app: blocks.frees[0] as f64 * scaled.bytes,
+                freed_by_gc: blocks.frees[1] as f64 * scaled.bytes,
+                frees_app: blocks.frees[0],
+                frees_gc: blocks.frees[1],
+            };
             for (born, count) in &blocks.by_birth {
                 profile.rows.push(scaled.row(
                     stack,
@@ -333,6 +330,16 @@ impl Invented {
         }
         text
     }
+}
+
+/// A profile with the names of all sites, and nothing live.
+fn named(sites: &[Site]) -> Profile {
+    let (mut profile, mut names) = (Profile::default(), Names::default());
+    for site in sites {
+        let frames = site.stack.iter().map(|text| names.frame(&mut profile, text)).collect();
+        profile.stacks.push(Stack { frames, ..Stack::default() });
+    }
+    profile
 }
 
 fn live_on(site: &Site, blocks: &mut Blocks, at: u32, is_gc: bool, random: &mut Random) {
