@@ -2,7 +2,7 @@
 
 mod inspect;
 
-pub use inspect::{DoctorArgs, ExplainArgs, ProbeArgs, ProbeWhat};
+pub use inspect::{DoctorArgs, ExplainArgs, ProbeArgs, ProbeWhat, TopArgs};
 
 use crate::sizes::{MaxCpu, parse_interval, parse_max_cpu, parse_sample, parse_size};
 use clap::{Parser, Subcommand};
@@ -39,6 +39,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Draw a flame graph
     Flame(FlameArgs),
+    /// Watch a recording in the terminal, while it grows
+    Top(TopArgs),
     /// Show where the resident memory of a running process is
     Explain(ExplainArgs),
     /// Ask a JVM for a full garbage collection, or its allocator for a trim, and show what that released

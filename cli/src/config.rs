@@ -44,6 +44,7 @@ pub fn apply(args: &mut Args) -> Result<()> {
         Command::Report(args) => &mut args.sites.packages,
         Command::Diff(args) => &mut args.sites.packages,
         Command::Export(args) => &mut args.packages,
+        Command::Top(args) => &mut args.packages,
         _ => return Ok(()),
     };
     if packages.is_empty()

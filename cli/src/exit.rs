@@ -1,6 +1,6 @@
 //! Exit codes, all of them.
 //!
-//! | code | `run` | `snapshot`, `mark`, `recover`, `report`, `diff`, `flame`, `export` |
+//! | code | `run` | `snapshot`, `mark`, `recover`, `report`, `diff`, `flame`, `export`, `top` |
 //! |---|---|---|
 //! | 0 | the target's own | done |
 //! | 1 | the target's own | `diff --exit-code`: something grew; `doctor`: it would not be recorded |
@@ -10,7 +10,7 @@
 //! | 125 | leakscope itself failed before the target was started | |
 //! | 126 | the command cannot be executed | |
 //! | 127 | the command was not found | |
-//! | 128+N | signal N killed the target | |
+//! | 128+N | signal N killed the target | `top`: signal N ended it |
 
 /// Done.
 pub const OK: u8 = 0;

@@ -10,6 +10,7 @@
 //! | [`timeline_file`], [`thinned_timeline`] | the figures between snapshots, on disk |
 //! | [`reading`] | a profile with its symbols, ready to be analysed |
 //! | [`whole_recording`], [`history`] | all snapshots of a process and its timeline; verdicts of them |
+//! | [`top`] | a recording on a screen, while it grows |
 //! | [`profile_file`] | writing a profile for a person |
 //! | [`allocators`] | allocators that stand in the way |
 //! | [`locate`], [`request`] | the recording of a process that runs |
@@ -40,6 +41,7 @@ mod symbols;
 mod terminal;
 mod thinned_timeline;
 mod timeline_file;
+mod top;
 mod volume;
 mod whole_recording;
 
@@ -68,6 +70,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
         Command::Doctor(doctor) => commands::doctor::run(doctor),
         Command::Explain(explain) => commands::explain::run(explain),
         Command::Probe(probe) => commands::probe::run(probe),
+        Command::Top(top) => commands::top::run(top),
         Command::Export(export) => commands::export::run(export),
         Command::Demo(demo) => commands::demo::run(demo),
         Command::Completions(completions) => commands::completions::run(completions),

@@ -17,6 +17,26 @@ pub struct ExplainArgs {
     pub json: bool,
 }
 
+/// Options of `top`.
+#[derive(Debug, clap::Args)]
+pub struct TopArgs {
+    /// Process id of a recorded process, of the command that was started or of its leakscope; or a recording
+    #[arg(value_name = "PID|DIR")]
+    pub source: String,
+
+    /// Print one frame as plain text, and end
+    #[arg(long)]
+    pub once: bool,
+
+    /// Your own Java packages, as com.acme; their frames lead [default: what is neither the JDK nor a known framework]
+    #[arg(long = "app", value_name = "PACKAGE", env = "LEAKSCOPE_APP", value_delimiter = ',')]
+    pub packages: Vec<String>,
+
+    /// Where names and lines come from
+    #[command(flatten)]
+    pub symbols: super::SymbolArgs,
+}
+
 /// Options of `probe`.
 #[derive(Debug, clap::Args)]
 #[command(

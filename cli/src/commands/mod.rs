@@ -15,3 +15,4 @@ pub mod report;
 pub mod report_html;
 pub mod run;
 pub mod snapshot;
+pub mod top;

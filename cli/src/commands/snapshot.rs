@@ -41,14 +41,24 @@ pub fn run(args: &SnapshotArgs) -> Result<u8> {
 /// # Errors
 /// The bytes are no profile, or the file cannot be written.
 pub fn save(pid: u32, wanted: Option<&Path>, bytes: &[u8]) -> Result<PathBuf> {
+    let (path, said) = write(pid, wanted, bytes)?;
+    say(&said);
+    Ok(path)
+}
+
+/// The same without saying it: the path, and what is to be said.
+///
+/// # Errors
+/// As [`save`].
+pub fn write(pid: u32, wanted: Option<&Path>, bytes: &[u8]) -> Result<(PathBuf, String)> {
     let path = wanted.map_or_else(|| default_path(pid), Path::to_owned);
     let profile = leakscope_profile::read(bytes).context("the answer is no profile")?;
     profile_file::save(&profile, &path)?;
     let live = crate::sizes::bytes(crate::session_file::live_bytes(&profile));
     let size = crate::sizes::bytes(fs::metadata(&path).map_or(0, |m| m.len()));
     let target = &profile.target;
-    say(&format!("{}: {} (pid {}), {live} live ({size})", path.display(), target.name, target.pid));
-    Ok(path)
+    let said = format!("{}: {} (pid {}), {live} live ({size})", path.display(), target.name, target.pid);
+    Ok((path, said))
 }
 
 fn default_path(pid: u32) -> PathBuf {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `text_report.rs`, `text_diff.rs` | text for a terminal |
 //! | `text_verdict.rs`, `verdict_words.rs` | the head of a report: verdicts, suspects, why and what to do |
+//! | `live.rs` | pieces of a report for `leakscope top` |
 //! | `json.rs`, `json_verdict.rs` | JSON, documented in docs/json.md |
 //! | `export/` | formats of other tools: folded stacks, speedscope, DHAT, CSV, OpenMetrics |
 //! | `flame.rs`, `growth_tree.rs` | flame graphs |
@@ -25,6 +26,7 @@ mod json;
 mod json_probe;
 mod json_rss;
 mod json_verdict;
+mod live;
 mod loss_words;
 mod path;
 mod printable;
@@ -46,8 +48,10 @@ pub use html::{HtmlReport, SnapshotFile, html_report};
 pub use json::{json_diff, json_report};
 pub use json_probe::json_probe;
 pub use json_rss::json_explain;
+pub use live::{Tone, live_course, live_details, live_outlook, live_rows, live_table, live_verdicts};
 pub use style::TextOptions;
 pub use text_diff::text_diff;
 pub use text_probe::{Probed, text_probe};
 pub use text_report::text_report;
 pub use text_rss::{Explained, text_explain, text_rss};
+pub use units::{bytes, duration, thousands};

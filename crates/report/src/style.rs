@@ -103,12 +103,12 @@ impl TextOptions {
     }
 
     /// Parts with dots between them, on as many lines as the terminal needs.
-    pub(crate) fn parts(&self, parts: &[String], indent: usize) -> String {
+    pub fn parts(&self, parts: &[String], indent: usize) -> String {
         self.wrap(parts, &format!(" {} ", self.glyphs().dot), indent)
     }
 
     /// A sentence, on as many lines as the terminal needs.
-    pub(crate) fn sentence(&self, sentence: &str, indent: usize) -> String {
+    pub fn sentence(&self, sentence: &str, indent: usize) -> String {
         let words: Vec<String> = sentence.split(' ').map(str::to_owned).collect();
         self.wrap(&words, " ", indent)
     }

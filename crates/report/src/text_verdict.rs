@@ -64,7 +64,13 @@ pub(crate) fn suspects(analysis: &Analysis, options: &TextOptions) -> String {
     if shown.is_empty() {
         return String::new();
     }
-    let mut text = table(analysis, &shown, options);
+    let heading = options.paint(Ink::Strong, "SUSPECTS");
+    let mut text = format!("\n{heading}\n{}", table(analysis, &shown, 1, options));
+    let hidden = analysis.suspects.iter().filter(|suspect| suspect.samples > 0).count().saturating_sub(shown.len());
+    if hidden > 0 {
+        let places = if hidden == 1 { "place" } else { "places" };
+        let _ = writeln!(text, "  ({hidden} {places} more that hold less, none of them growing beyond chance)");
+    }
     for (number, suspect) in shown.iter().enumerate().filter(|(_, s)| !s.words.is_empty()).take(MOST_DETAILS) {
         text.push_str(&details(analysis, number + 1, suspect, options));
     }
@@ -96,7 +102,8 @@ const COLUMNS: [Column; 7] = [
     Column { name: "live over time", align: Align::Left, rank: 1 },
 ];
 
-fn table(analysis: &Analysis, shown: &[&Suspect], options: &TextOptions) -> String {
+/// A line of headings, and one for each suspect; they are numbered from `first` on.
+pub(crate) fn table(analysis: &Analysis, shown: &[&Suspect], first: usize, options: &TextOptions) -> String {
     let glyphs = options.glyphs();
     let mut table = Table::new(&COLUMNS, "where");
     for (at, suspect) in shown.iter().enumerate() {
@@ -104,25 +111,19 @@ fn table(analysis: &Analysis, shown: &[&Suspect], options: &TextOptions) -> Stri
         table.row(
             suspect.words.is_empty().then_some(Ink::Dim),
             vec![
-                (at + 1).to_string(),
+                (first + at).to_string(),
                 words::suspect_word(suspect),
                 growth,
                 bytes(suspect.live_bytes.estimate),
                 suspect.ages.oldest_ms.map(short_duration).unwrap_or_default(),
                 words::freed_word(suspect),
-                sparkline(&suspect.live, options),
+                sparkline(&suspect.live, SPARKS, options),
             ],
         );
     }
     let places: Vec<_> = shown.iter().map(|suspect| &suspect.place).collect();
     let last: Vec<CallPath> = paths(&analysis.frames, &places, table.width_of_last(options), glyphs);
-    let mut text = format!("\n{}\n{}", options.paint(Ink::Strong, "SUSPECTS"), table.print(&last, options));
-    let hidden = analysis.suspects.iter().filter(|suspect| suspect.samples > 0).count().saturating_sub(shown.len());
-    if hidden > 0 {
-        let places = if hidden == 1 { "place" } else { "places" };
-        let _ = writeln!(text, "  ({hidden} {places} more that hold less, none of them growing beyond chance)");
-    }
-    text
+    table.print(&last, options)
 }
 
 /// The largest unit alone.
@@ -134,13 +135,13 @@ fn short_duration(ms: u64) -> String {
     }
 }
 
-/// Live bytes over time as a row of bars.
-fn sparkline(live: &[f64], options: &TextOptions) -> String {
+/// Bytes over time as a row of at most so many bars, from nothing up.
+pub(crate) fn sparkline(live: &[f64], most_points: usize, options: &TextOptions) -> String {
     let most = live.iter().copied().fold(0.0, f64::max);
-    if most <= 0.0 || live.len() < 2 {
+    if most <= 0.0 || live.len() < 2 || most_points < 2 {
         return String::new();
     }
-    let points = live.len().min(SPARKS);
+    let points = live.len().min(most_points);
     let bars = options.glyphs().bars;
     let bar = |at: usize| {
         let value = live[(at * (live.len() - 1)) / (points - 1)];
@@ -150,7 +151,7 @@ fn sparkline(live: &[f64], options: &TextOptions) -> String {
 }
 
 /// A suspect in full: its numbers, its stack, why, what to do.
-fn details(analysis: &Analysis, number: usize, suspect: &Suspect, options: &TextOptions) -> String {
+pub(crate) fn details(analysis: &Analysis, number: usize, suspect: &Suspect, options: &TextOptions) -> String {
     let glyphs = options.glyphs();
     let mut parts = vec![format!("{number}  {}", words::suspect_word(suspect))];
     parts.extend(suspect.trend.map(|trend| format!("{}/h", bytes_change(&trend.rate, glyphs))));

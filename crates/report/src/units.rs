@@ -9,7 +9,7 @@ use crate::style::Glyphs;
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
 /// `1.24 GiB`, `41.0 MiB`, `512 KiB`, `64 B`; negative numbers with a minus sign.
-pub(crate) fn bytes(value: f64) -> String {
+pub fn bytes(value: f64) -> String {
     let unit = unit_of(value);
     format!("{} {}", in_unit(value, unit, decimals(value, unit)), UNITS[unit])
 }
@@ -104,7 +104,7 @@ pub(crate) fn count(value: f64) -> String {
 }
 
 /// A whole number with its thousands separated: `12,031`.
-pub(crate) fn thousands(value: f64) -> String {
+pub fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut shown = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -122,7 +122,7 @@ pub(crate) fn percent(part: f64) -> String {
 }
 
 /// A duration with its two largest units: `41 m 12 s`, `3 h 12 m`, `850 ms`.
-pub(crate) fn duration(ms: u64) -> String {
+pub fn duration(ms: u64) -> String {
     let (seconds, minutes, hours, days) = (ms / 1000, ms / 60_000, ms / 3_600_000, ms / 86_400_000);
     match () {
         () if seconds == 0 => format!("{ms} ms"),
