@@ -36,5 +36,6 @@ mod terminal;
 mod threads;
 mod timeline;
 mod tools;
+mod top;
 mod users;
 mod verdicts;

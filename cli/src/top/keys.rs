@@ -1,10 +1,20 @@
 //! Which key means what, in each mode.
 
-use super::state::{Action, Mode, Sort};
+use super::state::{Action, Effect, Mode, Sort, State};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+/// Applies a key to the state; what is left to do.
+pub fn press(state: &mut State, mut key: KeyEvent) -> Effect {
+    // An escape with the next key close behind looks like that key with Alt, which means nothing here.
+    if key.modifiers.contains(KeyModifiers::ALT) && key.kind != KeyEventKind::Release {
+        key.modifiers.remove(KeyModifiers::ALT);
+        state.apply(Action::Cancel);
+    }
+    action(&state.mode, key).map_or(Effect::None, |action| state.apply(action))
+}
+
 /// What a key means; `None` if nothing.
-pub fn action(mode: &Mode, key: KeyEvent) -> Option<Action> {
+fn action(mode: &Mode, key: KeyEvent) -> Option<Action> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
@@ -76,6 +86,14 @@ mod tests {
         assert_eq!(key(&Mode::Mark(String::new()), KeyCode::Char('j')), Some(Action::Type('j')));
         assert_eq!(key(&Mode::Filter, KeyCode::Down), Some(Action::Down(1)));
         assert_eq!(key(&Mode::Table, KeyCode::F(5)), None);
+    }
+
+    #[test]
+    fn an_escape_just_before_a_key_counts() {
+        let mut state = State::default();
+        (state.mode, state.filter) = (Mode::Filter, "zlib".to_owned());
+        let effect = press(&mut state, KeyEvent::new(KeyCode::Char('m'), KeyModifiers::ALT));
+        assert_eq!((effect, state.filter.as_str(), state.mode), (Effect::None, "", Mode::Mark(String::new())));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod help;
 
 use super::state::{Mode, Sort, State};
 use crate::say::is_utf8_locale;
+use head::Room;
 use leakscope_report::{TextOptions, live_details, live_table};
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -61,8 +62,13 @@ impl Look {
 /// Draws the state.
 pub fn draw(frame: &mut Frame<'_>, state: &State, look: &Look) {
     let area = frame.area();
-    let is_compact = area.height < SMALL || matches!(state.mode, Mode::Stack | Mode::Help) && area.height < 2 * SMALL;
-    let mut head = head::lines(state, look, area.width, is_compact);
+    let is_text = matches!(state.mode, Mode::Stack | Mode::Help);
+    let room = match area.height {
+        height if height < SMALL || is_text && height < 2 * SMALL => Room::Little,
+        height if height < 2 * SMALL => Room::Legend(2),
+        _ => Room::Legend(4),
+    };
+    let mut head = head::lines(state, look, area.width, room);
     head.truncate(usize::from(area.height.saturating_sub(4)));
     let rows = u16::try_from(head.len()).unwrap_or(0);
     let [top, middle, bottom] =
@@ -81,7 +87,7 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, look: &Look) {
 pub fn plain(state: &State, look: &Look, columns: usize) -> String {
     let width = u16::try_from(columns.clamp(40, 500)).unwrap_or(120);
     let rows = state.order().len().min(MOST_PRINTED);
-    let head = head::lines(state, look, width, false).len();
+    let head = head::lines(state, look, width, Room::Legend(4)).len();
     let height = u16::try_from(head + rows + 3).unwrap_or(60).max(SMALL);
     let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
     let Ok(_) = terminal.draw(|frame| draw(frame, state, look));
@@ -185,16 +191,18 @@ fn keyboard(state: &State, look: &Look) -> Line<'static> {
         (Mode::Filter, _) => input("filter: ", &state.filter, "   [enter] keep  [esc] clear"),
         (Mode::Mark(text), _) => input("mark: ", text, "   [enter] set  [esc] leave"),
         (_, Some(message)) => Line::styled(message.clone(), look.ink(Color::Yellow)),
-        (Mode::Stack, None) => Line::styled("[esc] back  [j] [k] scroll  [m]ark  [s]napshot  [h]elp  [q]uit", look.dim()),
+        (Mode::Stack, None) => {
+            Line::styled("[esc] back  [j] [k] scroll  [m]ark  [s]napshot  [h]elp  [q]uit", look.dim())
+        }
         (Mode::Help, None) => Line::styled("[esc] back  [j] [k] scroll  [q]uit", look.dim()),
         (Mode::Table, None) => {
             let sorts = [("[g]rowth", Sort::Growth), ("[l]ive", Sort::Live), ("[a]ge", Sort::Age)];
             let mut spans = Vec::new();
             for (name, sort) in sorts {
                 spans.push(Span::styled(name, if sort == state.sort { strong } else { look.dim() }));
-                spans.push(Span::raw("  "));
+                spans.push(Span::raw(" "));
             }
-            spans.push(Span::styled("[enter] stack  [/] filter  [m]ark  [s]napshot  [h]elp  [q]uit", look.dim()));
+            spans.push(Span::styled("[enter] stack [/] filter [m]ark [s]napshot [h]elp [q]uit", look.dim()));
             Line::from(spans)
         }
     }

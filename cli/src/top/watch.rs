@@ -89,21 +89,18 @@ pub fn watch(source: Source, symbols: Symbols, options: AnalysisOptions) -> Resu
         let first = events.recv().context("nothing is left to show")?;
         for event in std::iter::once(first).chain(events.try_iter()) {
             match event {
-                Event::Key(key) => {
-                    let effect = keys::action(&state.mode, key).map_or(Effect::None, |action| state.apply(action));
-                    match effect {
-                        Effect::None => {}
-                        Effect::Quit => return Ok(exit::OK),
-                        Effect::Suspend => screen.suspend()?,
-                        Effect::Redraw => screen.forget()?,
-                        Effect::Ask(wish) => {
-                            let pid = source.pid;
-                            start("asking", &sender, move |sender| {
-                                let _ = sender.send(Event::Answer(asking::ask(pid, &wish)));
-                            })?;
-                        }
+                Event::Key(key) => match keys::press(&mut state, key) {
+                    Effect::None => {}
+                    Effect::Quit => return Ok(exit::OK),
+                    Effect::Suspend => screen.suspend()?,
+                    Effect::Redraw => screen.forget()?,
+                    Effect::Ask(wish) => {
+                        let pid = source.pid;
+                        start("asking", &sender, move |sender| {
+                            let _ = sender.send(Event::Answer(asking::ask(pid, &wish)));
+                        })?;
                     }
-                }
+                },
                 Event::Signal(libc::SIGTSTP) => screen.suspend()?,
                 Event::Signal(libc::SIGCONT) => screen.resume()?,
                 Event::Signal(signal) => return Ok(exit::SIGNAL + u8::try_from(signal).unwrap_or(0)),

@@ -53,18 +53,16 @@ pub fn live_details(analysis: &Analysis, number: usize, suspect: &Suspect, optio
 
 /// Growth and, where there is a limit and it comes near, when memory is full.
 pub fn live_outlook(forecast: &Forecast, options: &TextOptions) -> Vec<String> {
-    let growth = forecast.rate.map(|rate| format!("{}/h without the heap", bytes_change(&rate, options.glyphs())));
+    let growth =
+        forecast.rate.map(|rate| format!("growth {}/h, the heap left out", bytes_change(&rate, options.glyphs())));
     // The first part is what is resident, and the limit.
     growth.into_iter().chain(words::forecast(forecast).into_iter().skip(1)).collect()
 }
 
 /// The rows of resident memory, largest first: what each is called, bytes, and both in words.
 pub fn live_rows(rss: &RssTable) -> Vec<(String, f64, String)> {
-    let mut rows: Vec<(String, f64, String)> = rss
-        .rows
-        .iter()
-        .map(|row| (row_name(row.what, rss), row.now.estimate, bytes(row.now.estimate)))
-        .collect();
+    let mut rows: Vec<(String, f64, String)> =
+        rss.rows.iter().map(|row| (row_name(row.what, rss), row.now.estimate, bytes(row.now.estimate))).collect();
     rows.sort_by(|a, b| b.1.total_cmp(&a.1));
     rows
 }

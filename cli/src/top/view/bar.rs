@@ -15,10 +15,17 @@ const NAMED: usize = COLORS.len() - 1;
 /// A part of which less than this share of all is there is not named.
 const WORTH_NAMING: f64 = 0.01;
 
+/// So many parts, the rest as one, that their legend has at most so many lines where that can be.
+pub(super) fn fitting(parts: &[Part], width: u16, lines: usize, look: &Look) -> Vec<Part> {
+    let fits = |parts: &Vec<Part>| legend(parts, width, 2, look).len() <= lines;
+    let choices = (2..=NAMED).rev().map(|named| merged(parts, named));
+    choices.into_iter().find(fits).unwrap_or_else(|| merged(parts, 1))
+}
+
 /// The largest parts, and the rest as one.
-pub(super) fn merged(parts: &[Part]) -> Vec<Part> {
+fn merged(parts: &[Part], most: usize) -> Vec<Part> {
     let all: f64 = parts.iter().map(|part| part.1).sum();
-    let named = |(at, part): &(usize, &Part)| *at < NAMED && part.1 >= WORTH_NAMING * all;
+    let named = |(at, part): &(usize, &Part)| *at < most && part.1 >= WORTH_NAMING * all;
     let (named, rest): (Vec<_>, Vec<_>) = parts.iter().enumerate().partition(named);
     let mut merged: Vec<Part> = named.into_iter().map(|(_, part)| part.clone()).collect();
     let bytes: f64 = rest.iter().map(|(_, part)| part.1).sum();
@@ -104,10 +111,12 @@ mod tests {
     #[test]
     fn small_parts_are_one() {
         let parts: Vec<Part> = (0..9).map(|n| part(&format!("p{n}"), 100.0 - f64::from(n))).collect();
-        let names: Vec<String> = merged(&parts).into_iter().map(|part| part.0).collect();
+        let names: Vec<String> = merged(&parts, NAMED).into_iter().map(|part| part.0).collect();
         assert_eq!(names, ["p0", "p1", "p2", "p3", "p4", "p5", "rest"]);
-        assert_eq!(merged(&[part("a", 1000.0), part("b", 1.0)])[1].0, "rest");
-        let lines = legend(&merged(&parts), 40, 2, &PLAIN);
-        assert!(lines.len() > 1 && lines.iter().all(|line| line.width() <= 40), "{lines:?}");
+        assert_eq!(merged(&[part("a", 1000.0), part("b", 1.0)], NAMED)[1].0, "rest");
+        let few = fitting(&parts, 40, 2, &PLAIN);
+        assert!(few.len() < 7 && few.last().is_some_and(|part| part.0 == "rest"), "{few:?}");
+        let lines = legend(&few, 40, 2, &PLAIN);
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.width() <= 40), "{lines:?}");
     }
 }

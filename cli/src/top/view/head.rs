@@ -1,7 +1,7 @@
 //! The head of the screen: what is recorded, the verdict, memory against its limit, the latest figures.
 
-use super::bar::{Part, bar, legend, merged};
 use super::Look;
+use super::bar::{Part, bar, fitting, legend};
 use crate::top::figures::Figures;
 use crate::top::state::State;
 use leakscope_report::{Tone, bytes, duration, live_course, live_outlook, live_rows, live_verdicts, thousands};
@@ -11,12 +11,21 @@ use ratatui::text::{Line, Span};
 /// Lines that the first verdict may take.
 const VERDICT_LINES: usize = 3;
 
-/// All of it, or only what matters most.
-pub(super) fn lines(state: &State, look: &Look, width: u16, is_compact: bool) -> Vec<Line<'static>> {
+/// How much of the head there is room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Only what matters most.
+    Little,
+    /// All of it, with so many lines that name parts of memory.
+    Legend(usize),
+}
+
+/// The lines of the head.
+pub(super) fn lines(state: &State, look: &Look, width: u16, room: Room) -> Vec<Line<'static>> {
     let mut lines = vec![name(&state.figures, look, width)];
-    lines.extend(verdict(state, look, width, if is_compact { 1 } else { VERDICT_LINES }));
-    lines.extend(memory(&state.figures, look, width, is_compact));
-    if is_compact {
+    lines.extend(verdict(state, look, width, if room == Room::Little { 1 } else { VERDICT_LINES }));
+    lines.extend(memory(&state.figures, look, width, room));
+    if room == Room::Little {
         return lines;
     }
     lines.extend(wrapped(&facts(state, look, width), look, width));
@@ -62,12 +71,13 @@ fn verdict(state: &State, look: &Look, width: u16, most: usize) -> Vec<Line<'sta
 }
 
 /// Memory against its limit, and what it is made of.
-fn memory(figures: &Figures, look: &Look, width: u16, is_compact: bool) -> Vec<Line<'static>> {
+fn memory(figures: &Figures, look: &Look, width: u16, room: Room) -> Vec<Line<'static>> {
     let Some(rss_bytes) = figures.rss_bytes else { return vec![Line::styled("RSS  not measured yet", look.dim())] };
+    let legend_lines = if let Room::Legend(lines) = room { lines } else { 1 };
     let mut left = format!("RSS {}", bytes(rss_bytes as f64));
     let mut right = String::new();
     let parts: Vec<Part> = match &figures.rss {
-        Some(rss) => merged(&live_rows(rss)),
+        Some(rss) => fitting(&live_rows(rss), width, legend_lines, look),
         None => vec![("resident".to_owned(), rss_bytes as f64, bytes(rss_bytes as f64))],
     };
     let mut full = parts.iter().map(|part| part.1).sum();
@@ -83,7 +93,7 @@ fn memory(figures: &Figures, look: &Look, width: u16, is_compact: bool) -> Vec<L
     line.extend(bar(&parts, full, cells, look));
     line.push_span(right);
     let mut lines = vec![line];
-    if !is_compact {
+    if room != Room::Little {
         lines.extend(legend(&parts, width, 2, look));
     }
     lines
@@ -106,7 +116,10 @@ fn facts(state: &State, look: &Look, width: u16) -> Vec<String> {
     }
     facts.extend(figures.descriptors.map(|count| format!("descriptors {}", thousands(count as f64))));
     let ago = figures.snapshot_ms.filter(|_| figures.ended.is_none());
-    let ago = ago.map(|ms| format!(", last {} ago", duration(figures.uptime_ms.saturating_sub(ms))));
+    let ago = ago.map(|ms| match figures.uptime_ms.saturating_sub(ms) {
+        0..1000 => ", the last just now".to_owned(),
+        ms => format!(", the last {} ago", duration(ms)),
+    });
     facts.push(format!("snapshots {}{}", figures.snapshots, ago.unwrap_or_default()));
     if let Some(mark) = &figures.last_mark {
         facts.push(format!("marks {}, last \"{mark}\"", figures.marks));
@@ -130,4 +143,3 @@ fn courses(figures: &Figures, look: &Look, width: u16) -> Line<'static> {
         Span::styled(course(&figures.live_course), look.ink(Color::Yellow)),
     ])
 }
-
