@@ -5,7 +5,7 @@
 //! | [`args`], [`config`] | the command line; leakscope.toml |
 //! | [`commands`] | one file for each command |
 //! | [`doctor`] | findings about this machine, a command or a process: would it be recorded? |
-//! | [`run`] | what `leakscope run` is made of: start, handshake, snapshots, signals, the end |
+//! | [`mod@run`] | what `leakscope run` is made of: start, handshake, snapshots, signals, the end |
 //! | [`volume`], [`recording`], [`session_file`] | what recordings look like on disk, and finding a snapshot in them |
 //! | [`timeline_file`], [`thinned_timeline`] | the figures between snapshots, on disk |
 //! | [`reading`] | a profile with its symbols, ready to be analysed |

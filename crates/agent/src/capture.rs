@@ -4,7 +4,7 @@
 //! at the root end and counted.
 //!
 //! All of this happens on the target's stack, of which there may be little: a signal stack, a thread with the smallest
-//! stack there is, a fiber. So the frames get the room that the settings and the process need, and no more ([`Room`]);
+//! stack there is, a fiber. So the frames get the room that the settings and the process need, and no more (`Room`);
 //! where it is known that there is less, the stack is shortened to the caller.
 #![allow(unsafe_code)] // Java frames are written into the words of the buffer
 

@@ -1,7 +1,7 @@
 //! The recorder: enters sampled blocks into the session and takes them out again.
 //!
 //! One static [`RECORDER`] serves the process. Until recording begins its flag is 0 and nothing else of it is used.
-//! In a forked child nothing is recorded, until it has a session of its own ([`crate::place`], [`crate::forked`]).
+//! In a forked child nothing is recorded, until it has a session of its own (`place.rs`, `forked.rs`).
 
 use crate::capture::Captured;
 use crate::kernel::{self, OpenFile};
@@ -40,7 +40,7 @@ pub struct Recorder {
     threads: AtomicU64,
 }
 
-/// What [`Recorder::begin`] publishes.
+/// What `Recorder::begin` publishes.
 #[derive(Clone, Copy)]
 pub struct Published {
     /// The session.

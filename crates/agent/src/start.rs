@@ -1,7 +1,7 @@
 //! How recording begins in a process: who asks, the handshake with the collector, and the session's memory.
 //!
 //! The constructor of the shim asks for the root command (the collector's own child) or where all processes are
-//! followed; pthread_create asks once a JVM is mapped; a forked child asks as [`crate::forked`] says. A process asks at
+//! followed; pthread_create asks once a JVM is mapped; a forked child asks as `forked.rs` says. A process asks at
 //! most once for each reason. Whatever fails, the target runs on unrecorded, and the collector is told why where it can
 //! be.
 #![allow(unsafe_code)] // makes the session from a raw mapping

@@ -81,7 +81,7 @@ pub struct Guard {
 impl ThreadBlock {
     /// Enters leakscope, or `None` if the thread is inside already.
     ///
-    /// A signal handler may have left the hook by longjmp, past the guard's drop: see [`ThreadBlock::is_inside`].
+    /// A signal handler may have left the hook by longjmp, past the guard's drop: see `is_inside`.
     #[inline]
     pub fn enter(&'static self, caller: Caller) -> Option<Guard> {
         if self.guard.get() != OUTSIDE && self.is_inside(caller.sp) {

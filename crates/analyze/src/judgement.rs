@@ -94,7 +94,7 @@ impl Confidence {
 pub struct Verdict {
     /// The word.
     pub id: VerdictId,
-    /// Which of [`Analysis::suspects`] it is about.
+    /// Which of [`crate::Analysis::suspects`] it is about.
     pub suspect: Option<usize>,
     /// Which row of resident memory it is about.
     pub row: Option<Class>,

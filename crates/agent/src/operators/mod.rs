@@ -7,7 +7,7 @@
 //! | the next definition in the search order | the slot holds | later look-ups find the export |
 //! |---|---|---|
 //! | in the same file as the real malloc | an entry that records, and calls that definition | yes |
-//! | in another file (libstdc++, the program's own) | that definition itself | no: [`hide`] |
+//! | in another file (libstdc++, the program's own) | that definition itself | no: `hide` |
 //! | nowhere | the fallback: malloc and free | no |
 //!
 //! Hiding keeps the shim out of programs that load C++ later: a library loaded without RTLD_GLOBAL may bring its own
