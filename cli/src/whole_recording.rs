@@ -16,6 +16,11 @@ const WAITING: usize = 2;
 /// Threads that read.
 const MOST_READERS: usize = 4;
 
+/// Of a recording that is larger than this not all snapshots are read: reading is what takes the time.
+const MOST_BYTES: u64 = 48 << 20;
+/// So many are, however large they are.
+const FEWEST_READ: usize = 60;
+
 /// The recording that a profile belongs to.
 pub struct WholeRecording {
     /// Its snapshots, oldest first; the one that was asked for is the last.
@@ -53,6 +58,16 @@ impl WholeRecording {
         Self { snapshots, process, timeline, folder }
     }
 
+    /// Leaves snapshots out where there are more bytes of them than can be read in good time. A sentence that says so.
+    pub fn thin(&mut self) -> Option<String> {
+        let bytes = |entry: &SnapshotEntry| fs::metadata(self.folder.join(&entry.file)).map_or(0, |file| file.len());
+        let (all, total) = (self.snapshots.len(), self.snapshots.iter().map(bytes).sum());
+        let mut chosen = chosen(all, total).into_iter();
+        self.snapshots.retain(|_| chosen.next().unwrap_or(false));
+        let read = self.snapshots.len();
+        (read < all).then(|| format!("the recording is large: {read} of {all} snapshots were read, evenly spread"))
+    }
+
     /// Gives every snapshot of the session of `last` to `look`, oldest first, as it was written. Those that cannot be
     /// read, or are of another session, are left out of `snapshots`, and said in a sentence each.
     pub fn each(&mut self, last: &Profile, mut look: impl FnMut(Profile)) -> Vec<String> {
@@ -87,5 +102,34 @@ impl WholeRecording {
         let mut kept = kept.into_iter();
         self.snapshots.retain(|_| kept.next().unwrap_or(false));
         notes
+    }
+}
+
+/// Which snapshots are read: all, or as many as fit, evenly, the first and the last among them. Growth between two
+/// snapshots is paired whatever lies between them, so that nothing but detail is lost.
+fn chosen(snapshots: usize, total_bytes: u64) -> Vec<bool> {
+    let fit = (snapshots as u64).saturating_mul(MOST_BYTES) / total_bytes.max(1);
+    let most = usize::try_from(fit).unwrap_or(usize::MAX).max(FEWEST_READ);
+    if snapshots <= most {
+        return vec![true; snapshots];
+    }
+    let mut chosen = vec![false; snapshots];
+    (0..most).for_each(|at| chosen[at * (snapshots - 1) / (most - 1)] = true);
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_recordings_are_read_in_part() {
+        let count = |snapshots, bytes| chosen(snapshots, bytes).into_iter().filter(|is| *is).count();
+        assert_eq!((count(240, 20 << 20), count(240, 0), count(0, 0), count(50, 1 << 40)), (240, 240, 0, 50));
+        assert_eq!((count(240, 96 << 20), count(240, 1 << 40)), (120, 60));
+        let few = chosen(240, 1 << 40);
+        assert!(few[0] && few[239]);
+        let gaps: Vec<usize> = few.split(|is| *is).map(<[bool]>::len).collect();
+        assert!(gaps.iter().all(|gap| *gap <= 4), "{gaps:?}");
     }
 }

@@ -21,6 +21,7 @@ pub fn run(args: &ReportArgs, path: &Path) -> Result<u8> {
     let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
     let mut reading = reading::read(&args.recording, &mut symbols)?;
     let mut recording = WholeRecording::of(&reading.found, &reading.profile);
+    let thinned = recording.thin();
     let selection = args.kind.selection(args.all);
     let (mut series, mut history, mut resident) = (SeriesBuilder::default(), HistoryBuilder::default(), Vec::new());
     let mut notes = recording.each(&reading.profile, |mut profile| {
@@ -37,6 +38,7 @@ pub fn run(args: &ReportArgs, path: &Path) -> Result<u8> {
     let history = history.finish(&reading.profile, &grouping);
     let sites = Sites { jvms_own, ..sites(&reading.profile, &grouping) };
     let name = args.recording.split('@').next().unwrap_or(&args.recording);
+    notes.extend(thinned);
     notes.extend(recording.process.iter().flat_map(|process| super::report::notes(process, name, &reading)));
     let files = recording.snapshots.iter().zip(&resident).map(|(entry, resident)| SnapshotFile {
         name: entry.file.clone(),
