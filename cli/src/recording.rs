@@ -20,12 +20,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a person's path led to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Resolved {
     /// The profile.
     pub path: PathBuf,
-    /// The folder of its process, where the path led to a directory.
-    pub folder: Option<PathBuf>,
+    /// Its process, where the path led to a directory.
+    pub process: Option<Process>,
     /// What should be said about the choice, for stderr.
     pub notes: Vec<String>,
 }
@@ -40,7 +40,7 @@ enum Which {
 }
 
 /// One recorded process.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Process {
     /// Its folder.
     pub folder: PathBuf,
@@ -56,7 +56,7 @@ pub fn resolve(spec: &str) -> Result<Resolved> {
     let (path, which) = split(spec)?;
     // Also a pipe; what is no profile is told apart by its contents.
     if path.exists() && !path.is_dir() {
-        return Ok(Resolved { path, folder: None, notes: Vec::new() });
+        return Ok(Resolved { path, process: None, notes: Vec::new() });
     }
     let (process, mut notes) = choose(&path)?;
     let Some(entry) = select(&process.session.snapshots, which) else {
@@ -75,7 +75,7 @@ pub fn resolve(spec: &str) -> Result<Resolved> {
              runs: leakscope recover {pid})"
         ));
     }
-    Ok(Resolved { path: process.folder.join(&entry.file), folder: Some(process.folder), notes })
+    Ok(Resolved { path: process.folder.join(&entry.file), process: Some(process), notes })
 }
 
 /// The processes of a recording, or the one of a process's folder; in order of their folders' names.

@@ -1,7 +1,7 @@
 //! All of a recording up to one snapshot: its snapshots one after another, its timeline.
 
 use crate::progress::Progress;
-use crate::recording::{self, Process, Resolved};
+use crate::recording::{Process, Resolved};
 use crate::session_file::SnapshotEntry;
 use crate::timeline_file;
 use leakscope_profile::timeline::Timeline;
@@ -37,8 +37,7 @@ impl WholeRecording {
     pub fn of(found: &Resolved, profile: &Profile) -> Self {
         let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let folder = found.path.parent().map(PathBuf::from).unwrap_or_default();
-        let process =
-            found.folder.as_deref().and_then(|folder| recording::choose(folder).ok()).map(|(process, _)| process);
+        let process = found.process.clone();
         let mut snapshots: Vec<SnapshotEntry> = process.iter().flat_map(|p| p.session.snapshots.clone()).collect();
         match snapshots.iter().position(|entry| entry.file == name) {
             Some(last) => snapshots.truncate(last + 1),

@@ -68,6 +68,7 @@ impl Invented {
         let mut random = Random(0x9E37_79B9_7F4A_7C15);
         let mut blocks = vec![Blocks::default(); sites.len()];
         let mut timeline = String::new();
+        let mut entries = Vec::new();
         let mut full_gcs = 0;
         let named = named(&sites);
         for at in 0..self.snapshots {
@@ -77,10 +78,20 @@ impl Invented {
                 live_on(site, blocks, at, is_gc, &mut random);
             }
             let profile = self.profile(&named, &sites, &blocks, at);
-            save(&profile, &folder.join(format!("{at:04}.prof"))).expect("a profile");
+            let file = format!("{at:04}.prof");
+            save(&profile, &folder.join(&file)).expect("a profile");
+            let live: f64 = profile.rows.iter().map(|row| row.bytes).sum();
+            entries.push(serde_json::json!({
+                "file": file, "index": at, "epoch": at, "uptime_ms": self.uptime(at), "live_bytes": live as u64,
+            }));
             timeline.push_str(&self.points(&profile, at, full_gcs, &mut random));
         }
         fs::write(folder.join("timeline.jsonl"), timeline).expect("a timeline");
+        let session = serde_json::json!({
+            "schema": "leakscope.session/1", "pid": 41, "name": "java", "root": true, "jvm": true,
+            "snapshots": entries, "end": { "how": "code 0" },
+        });
+        fs::write(folder.join("session.json"), session.to_string()).expect("a session file");
         folder
     }
 

@@ -4,7 +4,7 @@ use crate::args::ReportArgs;
 use crate::exit;
 use crate::history;
 use crate::reading::{self, Reading, Symbols};
-use crate::recording::{self, Process};
+use crate::recording::Process;
 use crate::say::say;
 use crate::session_file::SnapshotEntry;
 use crate::sizes::{bytes, duration};
@@ -25,8 +25,7 @@ pub fn run(args: &ReportArgs) -> Result<u8> {
     let mut reading = reading::read(&args.recording, &mut symbols)?;
     let jvms_own = select(&mut reading.profile, args.kind.selection(args.all));
     let sites = Sites { jvms_own, ..sites(&reading.profile, &args.sites.grouping()) };
-    let process = reading.found.folder.as_deref().and_then(|folder| recording::choose(folder).ok());
-    let process = process.map(|(process, _)| process);
+    let process = reading.found.process.clone();
     let options = AnalysisOptions { packages: args.sites.packages.clone() };
     let analysis = process.as_ref().and_then(|_| history::analyze(&reading, &options));
     if args.json {
