@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::analysis::{Coincidence, Event, Steps};
+use crate::change::Change;
 use crate::course::Course;
-use crate::estimate::{ERROR_RATE, Estimate};
+use crate::estimate::{ERROR_RATE, Estimate, Sums};
 use crate::happenings::{Happening, Happenings};
 use crate::series::SnapshotFacts;
 
@@ -52,21 +53,31 @@ pub(crate) fn steps(
     least_bytes: f64,
 ) -> Option<Steps> {
     let live: Vec<f64> = course.live[..=last].iter().map(|flow| flow.bytes).collect();
-    let Staircase { steps, segment, growth } = match is_freed_by_gc(course) {
-        true => longest(course, snapshots, &live, least_bytes)
-            .or_else(|| longest(course, snapshots, &births(course, last), least_bytes)),
-        false => whole(course, snapshots, &live, least_bytes),
-    }?;
+    let births = || Some((longest(course, snapshots, &births(course, last), least_bytes)?, Counts::Births));
+    let found = match is_freed_by_gc(course) {
+        true => longest(course, snapshots, &live, least_bytes).map(|found| (found, Counts::Live)).or_else(births),
+        false => whole(course, snapshots, &live, least_bytes).map(|found| (found, Counts::Live)),
+    };
+    let (Staircase { steps, segment, growth }, counts) = found?;
     let sizes: Vec<f64> = steps.iter().map(|step| step.bytes).collect();
     let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
     Some(Steps {
         at_ms: steps.iter().map(|step| snapshots[step.snapshots.end - 1].instant.uptime_ms).collect(),
-        size: size(course, &steps),
+        size: size(course, &steps, counts),
         spread: spread(&sizes),
         share: (mean * sizes.len() as f64 / growth).min(1.0),
         period_ms: period(&steps, snapshots),
         coincides: coincidences(&steps, snapshots, &segment, happenings),
     })
+}
+
+/// What a curve adds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    /// What came less what went.
+    Live,
+    /// What came.
+    Births,
 }
 
 struct Staircase {
@@ -191,10 +202,11 @@ fn spread(sizes: &[f64]) -> f64 {
 }
 
 /// The mean step, with the interval of what was sampled.
-fn size(course: &Course, steps: &[Step]) -> Estimate {
-    let mut change = crate::change::Change::default();
+fn size(course: &Course, steps: &[Step], counts: Counts) -> Estimate {
+    let mut change = Change::default();
     for at in steps.iter().flat_map(|step| step.snapshots.clone()) {
-        change.add(&course.change_at(at));
+        let Change { new, gone } = course.change_at(at);
+        change.add(&Change { new, gone: if counts == Counts::Live { gone } else { Sums::default() } });
     }
     let all = change.bytes_estimate(ERROR_RATE);
     let of_one = |bytes: f64| bytes / steps.len() as f64;
