@@ -7,6 +7,7 @@
 #include "program.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -43,11 +44,33 @@ static void write_file(const char *path, const char *text) {
     require(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && close(fd) == 0, path);
 }
 
+/* An empty `folder`; but where the programs under test lie below it (a clone of the repository in /tmp), the folder in it
+ * that holds them stays. */
+static void mount_empty(const char *folder) {
+    char holder[PATH_MAX] = {0};
+    require(readlink("/proc/self/exe", holder, sizeof holder - 1) > 0, "its own path");
+    size_t length = strlen(folder);
+    int is_below = strncmp(holder, folder, length) == 0 && holder[length] == '/';
+    int tree = -1;
+    if (is_below) {
+        char *end = strchr(holder + length + 1, '/');
+        require(end != NULL, "a folder that holds the programs");
+        *end = 0;
+        tree = syscall(SYS_open_tree, AT_FDCWD, holder, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        require(tree >= 0, "the programs");
+    }
+    require(mount("tmpfs", folder, "tmpfs", MS_NOSUID, "size=1m") == 0, folder);
+    if (is_below) {
+        require(mkdir(holder, 0755) == 0, holder);
+        require(syscall(SYS_move_mount, tree, "", AT_FDCWD, holder, MOVE_MOUNT_F_EMPTY_PATH) == 0, "the programs again");
+    }
+}
+
 static void mount_all(const char *volume) {
     require(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0, "private mounts");
     require(mount(volume, "/mnt", NULL, MS_BIND, NULL) == 0, "the volume");
-    require(mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID, "size=1m") == 0, "/tmp");
-    require(mount("tmpfs", "/var/tmp", "tmpfs", MS_NOSUID, "size=1m") == 0, "/var/tmp");
+    mount_empty("/tmp");
+    mount_empty("/var/tmp");
     require(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0, "/proc");
     struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY}, writable = {.attr_clr = MOUNT_ATTR_RDONLY};
     require(syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &read_only, sizeof read_only) == 0, "read-only root");
