@@ -95,7 +95,7 @@ fn completions_are_made_and_bash_completes() {
         assert!(!script.contains("demo-target") && !script.contains("seed"), "{shell} offers what is hidden");
         fs::write(sandbox.path().join(shell), script).expect("to write");
     }
-    let complete = "source ./bash; COMP_WORDS=(leakscope ex); COMP_CWORD=1; _leakscope leakscope ex leakscope; \
+    let complete = "source ./bash; COMP_WORDS=(leakscope expo); COMP_CWORD=1; _leakscope leakscope expo leakscope; \
                     echo \"${COMPREPLY[@]}\"; COMP_WORDS=(leakscope export --format d); COMP_CWORD=3; \
                     _leakscope leakscope d --format; echo \"${COMPREPLY[@]}\"";
     let output = Command::new("bash").args(["--norc", "-euc", complete]).current_dir(sandbox.path()).output();
