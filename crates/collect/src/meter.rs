@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 /// Descriptors and live blocks are counted at most so often.
 const BETWEEN_COUNTS: Duration = Duration::from_millis(900);
 /// Time between two looks for the JVM's performance data, where there is none.
-const BETWEEN_SEARCHES: Duration = Duration::from_secs(10);
+const BETWEEN_SEARCHES: Duration = Duration::from_secs(1);
 /// Where the memory is is measured at least so often, as far as its cost allows.
 const MOST_BETWEEN_PARTS: Duration = Duration::from_secs(30);
 
