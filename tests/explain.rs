@@ -64,7 +64,8 @@ fn jvm(sandbox: &Sandbox, release: u32, block_kib: u32, options: &[&str], preloa
 fn expect_the_truth(explained: &Explained, jvm: &Plain, context: &str) {
     let committed: f64 = jvm.said.strip_prefix("ready ").and_then(|n| n.parse().ok()).expect("a number");
     // The interpreter, the compiler and class loading ask malloc for some 5 MiB, jemalloc keeps some more.
-    explained.expect("malloc", MALLOC..=MALLOC + 40.0, context);
+    // Without a session layout has to tell: now and then it takes blocks beside a reservation for the JVM's.
+    explained.expect("malloc", MALLOC * 0.85..=MALLOC + 40.0, context);
     explained.expect("mapped-file", FILE..=FILE + 0.5, context);
     explained.expect("java-heap", HEAP..=committed / MIB + 4.0, context);
     explained.expect("stacks", f64::from(THREADS) * 0.04..=16.0, context);
