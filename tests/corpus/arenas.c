@@ -2,7 +2,7 @@
  * glibc keeps all that lies below them, in more arenas with every wave. `fixed` trims. */
 #include "corpus.h"
 
-enum { BLOCK = 8 << 10, BLOCKS = 1500, WAVES = 8, MOST = 16 };
+enum { BLOCK = 8 << 10, BLOCKS = 400, WAVES = 8, MOST = 16 };
 
 static pthread_barrier_t together;
 static void *pins[WAVES * MOST];
