@@ -21,7 +21,8 @@ const PLAIN: Look = Look { ascii: true, color: false };
 fn state() -> State {
     let directory = tempfile::tempdir().unwrap();
     let folder = invented::Invented { snapshots: 20, others: 12, ..Default::default() }.write(directory.path());
-    let process = recording::processes(&folder).unwrap().remove(0);
+    let mut process = recording::processes(&folder).unwrap().remove(0);
+    process.session.end = None; // it is still recorded
     let mut timeline = Timeline::read(&std::fs::read(folder.join("timeline.jsonl")).unwrap());
     timeline.marks.push(Mark { time_ms: 0, uptime_ms: 9, text: "task restart".into() });
     let mut state = State::default();
