@@ -10,7 +10,6 @@ use leakscope_session::frame::FrameWord;
 use leakscope_session::header::Word;
 use leakscope_session::java::{Line, Method};
 use leakscope_session::modules::Range;
-use leakscope_session::threads::Thread;
 use leakscope_session::view::Sizes;
 use libfuzzer_sys::fuzz_target;
 use std::sync::atomic::Ordering;
@@ -41,14 +40,9 @@ fn valid() -> support::Writer {
     let name = session.java.push_name(b"Lcom/acme/Foo;").expect("room for a name");
     session.java.push_method(&Method { id: 0x1000, class: name, name, signature: name, source: name });
     session.modules.note(&Range { start: 0x1000, end: 0x9000, bias: 0x1000 }, b"/nonexistent");
-    // One mapping and one thread that are really there.
+    // One mapping and one thread that are really there: the first thread has the number of its process.
     let page = writer.words().as_ptr() as u64;
-    writer.map(page, page + 8192, 1);
-    if let Some(slot) = session.threads.claim() {
-        // The first thread has the number of its process.
-        session.threads.set_tid(slot, std::process::id());
-        session.threads.publish(slot, &Thread { stack: 1, stack_bytes: 4096, ..Thread::default() });
-    }
+    writer.map(page, page + 8192, std::process::id());
     for i in 0..20u64 {
         let frames = [FrameWord::native(0x1000 + i * 64), FrameWord::java(0x1000, i as i32)];
         let stack = writer.allocate(0x7f00_0000_0000 + i as usize * 48, i + 1, (i % 2) as u16, &frames);

@@ -30,8 +30,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Addresses asked about at once: the answers take some hundred bytes each.
 const MOST_ASKED: usize = 4096;
-/// Frames added before pages of their names are given back.
-const FRAMES_CHUNK: usize = 256;
+/// Frames added before it is seen whether pages of their names are to be given back.
+const FRAMES_CHUNK: usize = 64;
 /// Depths beyond this are not believed.
 const MOST_DEPTH: u64 = 1024;
 
@@ -151,7 +151,7 @@ impl Collector {
         let mut found = rows.finish();
         let live = found.live_stacks();
         let ids = kept.ids(&self.shared, |id| live.get(id as usize).copied().unwrap_or(false));
-        let stacks = Stacks::read(&self.shared, &ids);
+        let mut stacks = Stacks::read(&self.shared, &ids);
         self.notice_modules(facts, names);
         self.java.update(&self.shared.session().java);
         self.shared.release();
@@ -159,7 +159,9 @@ impl Collector {
 
         let target = Target { bypassed_by: self.bypassed_by(facts).unwrap_or_default(), ..facts.target() };
         let mut builder = ProfileBuilder::new(target, snapshot, self.settings(occasion));
-        let frames = self.add_frames(&mut builder, &stacks);
+        builder.reserve(stacks.words.len(), stacks.stacks.len());
+        builder.loss(DeskLoss::FramesFull.name(), stacks.nameless);
+        let frames = self.add_frames(&mut builder, std::mem::take(&mut stacks.words));
         let ids = add_stacks(&mut builder, stacks, &frames);
         let others = kept.others.map(|totals| add_others(&mut builder, &totals));
         self.add_losses(&mut builder, &found, occasion);
@@ -249,8 +251,8 @@ impl Collector {
         }
     }
 
-    /// Adds every frame; the result is by number of the frame in `stacks`.
-    fn add_frames(&self, builder: &mut ProfileBuilder, stacks: &Stacks) -> Vec<FrameId> {
+    /// Adds every frame; the result is by its number.
+    fn add_frames(&self, builder: &mut ProfileBuilder, words: Vec<FrameWord>) -> Vec<FrameId> {
         let modules: Vec<ModuleId> = self.modules.known().iter().map(|k| builder.module(k.module.clone())).collect();
         let mut java = self.java.resolver(self.shared.session().java);
         let mut add = |word: &FrameWord| match word.decode() {
@@ -259,10 +261,10 @@ impl Collector {
             Decoded::Java { .. } => java.add(builder, *word),
             Decoded::Marker(marker) => builder.marker(marker.text()),
         };
-        let mut frames = Vec::with_capacity(stacks.words.len());
-        for words in stacks.words.chunks(FRAMES_CHUNK) {
+        let mut frames = Vec::with_capacity(words.len());
+        for words in words.chunks(FRAMES_CHUNK) {
             frames.extend(words.iter().map(&mut add));
-            self.shared.release();
+            self.shared.ease();
         }
         let unnamed = java.unnamed;
         builder.loss(Loss::NamesFull.name(), unnamed);

@@ -16,12 +16,12 @@ use std::ops::RangeInclusive;
 const MOST_STACKS: u32 = 1 << 20;
 /// Stacks kept apart.
 const MOST_KEPT: usize = 20 << 10;
-/// Frames of all stacks that are kept apart: 100 each, 8 MiB.
-pub(crate) const MOST_FRAMES: usize = 2 << 20;
+/// Frames of all stacks that are kept apart: 77 each, 6 MiB.
+pub(crate) const MOST_FRAMES: usize = 3 << 19;
 /// Stacks of which nothing is live: at most so many are kept apart, and at least so many where they exist.
 const IDLE: RangeInclusive<usize> = (1 << 12)..=(1 << 14);
-/// Stacks looked at before pages are given back.
-const CHUNK: u32 = 512;
+/// Stacks looked at before it is seen whether pages are to be given back.
+const CHUNK: u32 = 64;
 
 /// Which stacks are kept apart.
 #[derive(Debug, Default)]
@@ -56,10 +56,12 @@ impl Kept {
                 *sum = sum.saturating_add(bytes.max(1));
             }
         });
-        let (mut with_live, mut idle) = (Vec::new(), Vec::new());
-        for (id, live) in (FULL_STACK..).zip(live) {
+        // Room for all at once is a mapping of its own, of which only what is used becomes memory; a list that grows would
+        // leave a hole in the heap.
+        let (mut with_live, mut idle) = (Vec::with_capacity(live.len()), Vec::with_capacity(live.len()));
+        for (id, live) in (FULL_STACK..).zip(&live) {
             let depth = depth(shared, id);
-            match live {
+            match *live {
                 0 if has_allocated(shared, id) => {
                     let bytes = shared.session().depot.counter(id, Counter::Bytes);
                     idle.push(Candidate { bytes, id, depth });
@@ -67,12 +69,17 @@ impl Kept {
                 0 => {}
                 bytes => with_live.push(Candidate { bytes, id, depth }),
             }
-            if id % CHUNK == CHUNK - 1 {
-                shared.release();
-            }
+            ease(shared, id);
         }
-        let mut kept = Self::default();
-        kept.take(shared, with_live, idle);
+        let mut kept = Self::of(live.len(), with_live, idle);
+        // In the order of the depot, so that pages are read one after another.
+        for (id, live) in (FULL_STACK..).zip(&live) {
+            if !kept.contains(id) && (*live > 0 || has_allocated(shared, id)) {
+                kept.others.get_or_insert_default().add(&totals(shared, id));
+                kept.merged += 1;
+            }
+            ease(shared, id);
+        }
         shared.release();
         kept
     }
@@ -85,37 +92,41 @@ impl Kept {
 
     /// The stacks to be read, in the order of the depot: those that are kept and either live or ever allocated.
     pub(crate) fn ids(&self, shared: &SharedSession, is_live: impl Fn(u32) -> bool) -> Vec<u32> {
-        (FULL_STACK..=ids(shared))
-            .filter(|id| self.contains(*id) && (is_live(*id) || has_allocated(shared, *id)))
-            .collect()
+        let has_allocated = |id| {
+            ease(shared, id);
+            has_allocated(shared, id)
+        };
+        (FULL_STACK..=ids(shared)).filter(|id| self.contains(*id) && (is_live(*id) || has_allocated(*id))).collect()
     }
 
-    fn take(&mut self, shared: &SharedSession, with_live: Vec<Candidate>, idle: Vec<Candidate>) {
+    /// Those with most bytes of both; `ids`: one more than the largest id.
+    fn of(ids: usize, with_live: Vec<Candidate>, idle: Vec<Candidate>) -> Self {
         let most_live = MOST_KEPT - idle.len().min(*IDLE.start());
         let most_idle = MOST_KEPT.saturating_sub(with_live.len()).clamp(*IDLE.start(), *IDLE.end());
-        let mut bits = vec![0u64; ids(shared) as usize / 64 + 1];
+        let mut bits = vec![0u64; ids / 64 + 1];
         let mut frames = 0;
         for (mut candidates, most, most_frames) in
             [(with_live, most_live, MOST_FRAMES / 8 * 7), (idle, most_idle, MOST_FRAMES)]
         {
             candidates.sort_unstable_by(|a, b| b.cmp(a));
-            let mut left = most;
-            for Candidate { id, depth, .. } in candidates {
-                let with_this = frames + depth as usize;
-                if left > 0 && with_this <= most_frames {
-                    frames = with_this;
-                    left -= 1;
-                    if let Some(word) = bits.get_mut(id as usize / 64) {
-                        *word |= 1 << (id % 64);
-                    }
-                    continue;
+            for Candidate { id, depth, .. } in candidates.into_iter().take(most) {
+                frames += depth as usize;
+                if frames > most_frames {
+                    break;
                 }
-                left = 0;
-                self.others.get_or_insert_default().add(&totals(shared, id));
-                self.merged += 1;
+                if let Some(word) = bits.get_mut(id as usize / 64) {
+                    *word |= 1 << (id % 64);
+                }
             }
         }
-        self.bits = Some(bits);
+        Self { bits: Some(bits), ..Self::default() }
+    }
+}
+
+/// Gives pages back now and then.
+fn ease(shared: &SharedSession, id: u32) {
+    if id.is_multiple_of(CHUNK) {
+        shared.ease();
     }
 }
 

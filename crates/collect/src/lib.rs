@@ -20,6 +20,7 @@
 //! stands on the same floor.
 
 mod attach;
+mod branches;
 mod cgroup;
 mod clock;
 mod collector;

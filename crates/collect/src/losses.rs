@@ -13,6 +13,8 @@ pub enum DeskLoss {
     RowsFull,
     /// Stacks that are not kept apart in this snapshot: their sums are under `[other stacks]`.
     StacksMerged,
+    /// Frames of this snapshot that are shown as `[truncated]` because there were too many different ones.
+    FramesFull,
     /// Snapshots before this one that could not be written.
     SnapshotsUnwritten,
     /// Lines of the timeline before this snapshot that could not be written.
@@ -21,12 +23,13 @@ pub enum DeskLoss {
 
 impl DeskLoss {
     /// Every reason.
-    pub const ALL: [DeskLoss; 7] = [
+    pub const ALL: [DeskLoss; 8] = [
         DeskLoss::RingTorn,
         DeskLoss::RingSkipped,
         DeskLoss::EntriesDamaged,
         DeskLoss::RowsFull,
         DeskLoss::StacksMerged,
+        DeskLoss::FramesFull,
         DeskLoss::SnapshotsUnwritten,
         DeskLoss::TimelineUnwritten,
     ];
@@ -39,6 +42,7 @@ impl DeskLoss {
             DeskLoss::EntriesDamaged => "entries_damaged",
             DeskLoss::RowsFull => "rows_full",
             DeskLoss::StacksMerged => "stacks_merged",
+            DeskLoss::FramesFull => "frames_full",
             DeskLoss::SnapshotsUnwritten => "snapshots_unwritten",
             DeskLoss::TimelineUnwritten => "timeline_unwritten",
         }

@@ -135,11 +135,9 @@ fn owners(session: &SharedSession, mappings: &Mappings) -> Vec<Owner> {
     let depot = session.session().depot;
     let mut is_jvms = |region: &Region| {
         *by_stack.entry(region.stack).or_insert_with(|| {
-            let mut leaf = None;
-            depot.frames(region.stack, |word| {
-                leaf.get_or_insert(word.decode());
-            });
-            matches!(leaf, Some(Decoded::Native(address)) if mappings.is_jvms_code(address.saturating_sub(1)))
+            let leaf = depot.node_frame(depot.leaf(region.stack)).decode();
+            session.ease();
+            matches!(leaf, Decoded::Native(address) if mappings.is_jvms_code(address.saturating_sub(1)))
         })
     };
     let owner =

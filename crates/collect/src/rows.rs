@@ -69,7 +69,9 @@ impl<'k> Rows<'k> {
     /// Scans the live table for what was born in epoch `closed` or before. Stack ids are those of the depot.
     pub(crate) fn scan(shared: &SharedSession, kept: &'k Kept, closed: u32) -> Self {
         let intervals = intervals(shared);
-        let mut rows = Self { kept, closed, epochs_per_row: 1, index: HashMap::new(), found: Found::default() };
+        // Room for all at once: only what is used becomes memory.
+        let found = Found { rows: Vec::with_capacity(MOST_ROWS), ..Found::default() };
+        let mut rows = Self { kept, closed, epochs_per_row: 1, index: HashMap::new(), found };
         shared.scan_live(|_, entry| {
             let interval = intervals.get(usize::from(entry.interval)).copied();
             match interval {

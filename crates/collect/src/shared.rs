@@ -11,16 +11,19 @@ use leakscope_session::header::Word;
 use leakscope_session::live::Entry;
 use leakscope_session::view::Session;
 use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
+use std::cell::Cell;
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// A larger file is refused: twice what exact mode reserves.
 const MOST_BYTES: u64 = 8 << 30;
 /// Bytes of keys scanned before pages are given back; their values take three times as much.
 const CHUNK_BYTES: u64 = 1 << 20;
 const PAGE: u64 = 4096;
+/// Pages that may count as ours before they are given back in [`SharedSession::ease`]: 2 MiB.
+const MOST_EASE_PAGES: u64 = 512;
 
 /// A session of another process, or of one that is dead: the mapping keeps the memory alive.
 pub struct SharedSession {
@@ -31,6 +34,10 @@ pub struct SharedSession {
     /// The collector's own count of epochs: the header's copy is for the target to read.
     epoch: u32,
     inode: u64,
+    /// /proc/self/statm, where it can be read.
+    statm: Option<File>,
+    /// Pages of files that were resident when pages were last given back.
+    resident: Cell<u64>,
 }
 
 impl SharedSession {
@@ -62,7 +69,8 @@ impl SharedSession {
         let epoch = session.header.get(Word::Epoch);
         // A count that high was not reached by counting.
         let epoch = u32::try_from(epoch).ok().filter(|epoch| *epoch < u32::MAX / 2).unwrap_or(0);
-        Ok(Self { file, map, session, epoch, inode: metadata.ino() })
+        let statm = File::open("/proc/self/statm").ok();
+        Ok(Self { file, map, session, epoch, inode: metadata.ino(), statm, resident: Cell::new(0) })
     }
 
     /// Views of the session's tables.
@@ -119,12 +127,29 @@ impl SharedSession {
         }
     }
 
+    /// Gives pages back once 2 MiB of them count as ours. To be called every few look-ups: the kernel maps sixteen
+    /// pages around each that is read.
+    pub fn ease(&self) {
+        let resident = self.resident_pages();
+        if resident.is_none_or(|pages| pages > self.resident.get() + MOST_EASE_PAGES) {
+            self.release();
+        }
+    }
+
+    /// Pages of files, and of shared memory, that count as ours.
+    fn resident_pages(&self) -> Option<u64> {
+        let mut text = [0; 128];
+        let read = self.statm.as_ref()?.read_at(&mut text, 0).ok()?;
+        std::str::from_utf8(text.get(..read)?).ok()?.split(' ').nth(2)?.parse().ok()
+    }
+
     /// Gives the pages that were read back to the system: they stay in the file, and no longer count as ours.
     pub fn release(&self) {
         // SAFETY: on a shared file mapping this only drops page table entries; the next access finds the same bytes.
         let result = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, 0, self.map.len()) };
         // Without it the memory counts as ours a little longer; nothing else depends on it.
         let _ = result;
+        self.resident.set(self.resident_pages().unwrap_or(0));
     }
 
     /// The next stretch of the file within `range` that is no hole; whole pages, cut to the range.

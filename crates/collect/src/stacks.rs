@@ -3,15 +3,18 @@
 //! Frames are numbered as they are met, so a stack costs four bytes for each frame; what the numbers stand for is
 //! looked up once for each, later, in batches.
 
+use crate::branches::Branches;
 use crate::kept::MOST_FRAMES;
 use crate::shared::SharedSession;
 use leakscope_profile::{FrameId, Totals};
-use leakscope_session::depot::Counter;
+use leakscope_session::depot::{Counter, MAX_DEPTH};
 use leakscope_session::frame::{FrameWord, Marker};
 use std::collections::HashMap;
 
-/// Stacks read before pages are given back: each may lie in pages of its own.
-const CHUNK: usize = 128;
+/// Different frames: seven times those of a Spark job.
+const MOST_WORDS: usize = 1 << 17;
+/// Stacks looked at before it is seen whether pages are to be given back.
+const CHUNK: usize = 64;
 
 /// A stack of the depot.
 pub(crate) struct DepotStack {
@@ -30,35 +33,61 @@ pub(crate) struct Stacks {
     pub(crate) words: Vec<FrameWord>,
     /// The stacks, in the order of the depot.
     pub(crate) stacks: Vec<DepotStack>,
-    /// Frames of all stacks.
-    frames: usize,
+    /// Nodes of the depot whose frames found no room among the words: there they are [`Marker::Truncated`].
+    pub(crate) nameless: u64,
 }
 
 impl Stacks {
     /// Reads these stacks.
     pub(crate) fn read(shared: &SharedSession, ids: &[u32]) -> Self {
         let mut stacks = Self::default();
-        let mut numbers = Numbers::default();
         stacks.stacks.reserve_exact(ids.len());
+        let mut leaves = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(CHUNK) {
-            for id in chunk {
-                stacks.read_one(shared, &mut numbers, *id);
+            leaves.extend(chunk.iter().map(|id| shared.session().depot.leaf(*id)));
+            stacks.stacks.extend(chunk.iter().map(|id| DepotStack {
+                id: *id,
+                frames: Vec::new(),
+                totals: totals(shared, *id),
+            }));
+            shared.ease();
+        }
+        let mut index = HashMap::new();
+        let branches = Branches::read(shared, &leaves, |word| stacks.number(&mut index, word));
+        let full = stacks.number(&mut index, FrameWord::marker(Marker::DepotFull));
+        drop(index);
+        let mut left = MOST_FRAMES;
+        let mut list = Vec::new();
+        for (stack, leaf) in stacks.stacks.iter_mut().zip(leaves) {
+            list.clear();
+            branches.walk(leaf, MAX_DEPTH.min(left), |number| list.push(number));
+            if list.is_empty() {
+                list.push(full);
             }
-            shared.release();
+            left = left.saturating_sub(list.len());
+            // A copy is as long as it must be; the list has room for the longest.
+            stack.frames = list.clone();
         }
         stacks
     }
 
-    fn read_one(&mut self, shared: &SharedSession, numbers: &mut Numbers, id: u32) {
-        numbers.list.clear();
-        let fits = self.frames < MOST_FRAMES;
-        if !(fits && shared.session().depot.frames(id, |word| numbers.push(&mut self.words, word))) {
-            numbers.list.clear();
-            numbers.push(&mut self.words, FrameWord::marker(Marker::DepotFull));
+    fn number(&mut self, index: &mut HashMap<u64, u32>, word: FrameWord) -> u32 {
+        if let Some(number) = index.get(&word.0) {
+            return *number;
         }
-        self.frames += numbers.list.len();
-        // A copy is as long as it must be; the list has room for the longest.
-        self.stacks.push(DepotStack { id, frames: numbers.list.clone(), totals: totals(shared, id) });
+        let known = match self.words.len() {
+            0..MOST_WORDS => word,
+            _ => {
+                self.nameless += 1;
+                FrameWord::marker(Marker::Truncated)
+            }
+        };
+        let next = self.words.len() as u32;
+        let number = *index.entry(known.0).or_insert(next);
+        if number == next {
+            self.words.push(known);
+        }
+        number
     }
 }
 
@@ -66,25 +95,6 @@ impl DepotStack {
     /// Its frames, leaf first; `ids` are those of the frames by number. In place: nothing is copied.
     pub(crate) fn into_frames(self, ids: &[FrameId]) -> Vec<FrameId> {
         self.frames.into_iter().map(|number| ids[number as usize]).collect()
-    }
-}
-
-/// Numbers frames.
-#[derive(Default)]
-struct Numbers {
-    index: HashMap<u64, u32>,
-    /// Numbers of one stack.
-    list: Vec<u32>,
-}
-
-impl Numbers {
-    fn push(&mut self, words: &mut Vec<FrameWord>, word: FrameWord) {
-        let next = words.len() as u32;
-        let number = *self.index.entry(word.0).or_insert(next);
-        if number == next {
-            words.push(word);
-        }
-        self.list.push(number);
     }
 }
 

@@ -80,21 +80,23 @@ impl TrackedSums {
         if let Some(leaf) = self.leaves.get(&stack) {
             return *leaf;
         }
-        let (mut first, mut has_java) = (None, false);
-        shared.session().depot.frames(stack, |word| {
-            first.get_or_insert(word.decode());
-            has_java |= word.is_java();
-        });
+        let depot = shared.session().depot;
+        let first = depot.node_frame(depot.leaf(stack)).decode();
         let module = match first {
-            Some(Decoded::Native(address)) => modules.find(address).and_then(|index| modules.known().get(index)),
+            Decoded::Native(address) => modules.find(address).and_then(|index| modules.known().get(index)),
             _ => None,
         };
         let leaf = match module {
-            Some(known) if is_jvms_library(&known.module.path) => Leaf::Jvms { has_java },
+            Some(known) if is_jvms_library(&known.module.path) => {
+                let mut has_java = false;
+                depot.frames(stack, |word| has_java |= word.is_java());
+                Leaf::Jvms { has_java }
+            }
             _ => Leaf::Other,
         };
+        shared.ease();
         // A module that is not known yet may be by the next time.
-        if self.leaves.len() < MOST_STACKS && (module.is_some() || !matches!(first, Some(Decoded::Native(_)))) {
+        if self.leaves.len() < MOST_STACKS && (module.is_some() || !matches!(first, Decoded::Native(_))) {
             self.leaves.insert(stack, leaf);
         }
         leaf

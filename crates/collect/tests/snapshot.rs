@@ -220,6 +220,32 @@ fn losses_and_settings_travel() {
     assert!(profile.memory.rss_bytes > 0);
 }
 
+/// The tree is read in one sweep; each stack must come out as it went in, wherever its nodes lie.
+#[test]
+fn stacks_come_out_as_they_went_in() {
+    let sizes = Sizes { nodes: 1 << 15, node_index: 1 << 16, ..Sizes::SMALL };
+    let writer = Writer::new(&sizes);
+    let mut expected = Vec::new();
+    for n in 0..2000u64 {
+        // Branches at many depths; some stacks are the beginning of others.
+        let depth = 1 + n * 7 % 60;
+        let frame = |level: u64| FrameWord::native(0x1000 + level * 64 + (n >> (level % 9)) % 3);
+        let frames: Vec<FrameWord> = (0..depth).rev().map(frame).collect();
+        writer.allocate(0x7f00_0000_0000 + n as usize * 64, n + 1, 0, &frames);
+        expected.push(frames.iter().map(|frame| frame.0).collect::<Vec<u64>>());
+    }
+    let profile = take(&mut Collector::new(writer.shared()), &facts(), &mut NoNames);
+    let address = |id: &leakscope_profile::FrameId| match profile.frames[id.0 as usize].code {
+        Code::Native { address, .. } => address,
+        other => panic!("{other:?}"),
+    };
+    let mut found: Vec<Vec<u64>> = profile.stacks.iter().map(|s| s.frames.iter().map(address).collect()).collect();
+    found.sort();
+    expected.sort();
+    expected.dedup();
+    assert_eq!(found, expected);
+}
+
 /// The depot fills over the days; what is written at each snapshot must not.
 #[test]
 fn stacks_that_only_churned_are_added_up_beyond_the_largest() {

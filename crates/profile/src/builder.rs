@@ -59,6 +59,14 @@ impl ProfileBuilder {
         }
     }
 
+    /// Makes room for so many frames, each perhaps of a function of its own, and stacks. Lists that large are mappings of
+    /// their own, of which only what is used becomes memory; lists that grow leave holes in the heap.
+    pub fn reserve(&mut self, frames: usize, stacks: usize) {
+        self.profile.functions.reserve_exact(frames);
+        self.profile.frames.reserve_exact(frames);
+        self.profile.stacks.reserve_exact(stacks);
+    }
+
     /// Adds a module, once. Order does not matter: [`ProfileBuilder::finish`] puts the executable first.
     ///
     /// The returned id is for this builder's use.

@@ -108,6 +108,12 @@ const LOSSES: &[(&str, &str, Counted, &str)] = &[
         "live blocks are summed up as [other stacks]: there were too many to tell apart",
     ),
     (
+        "frames_full",
+        "frame is shown as [truncated]: there were too many different ones",
+        Counted::Things,
+        "frames are shown as [truncated]: there were too many different ones",
+    ),
+    (
         "depot_full",
         "sample lost its stack (its bytes are counted)",
         Counted::Things,

@@ -165,10 +165,20 @@ impl<'a> Depot<'a> {
         true
     }
 
+    /// The node of the leaf of `stack`; 0 if the stack is not known.
+    pub fn leaf(&self, stack: u32) -> u32 {
+        self.stack_word(stack, 1).map_or(0, |word| word.load(Ordering::Acquire) as u32)
+    }
+
+    /// The parent of a node, which is always the older of the two; 0 at the root, and where that does not hold.
+    pub fn parent(&self, node: u32) -> u32 {
+        let parent = self.node_word(node, 0).map_or(0, |word| (word.load(Ordering::Relaxed) >> 32) as u32);
+        if parent < node { parent } else { 0 }
+    }
+
     /// How many frames `stack` has, as its writer has noted it (for readers: a claim, [`Depot::frames`] tells the truth).
     pub fn depth(&self, stack: u32) -> u32 {
-        let node = self.stack_word(stack, 1).map_or(0, |word| word.load(Ordering::Acquire) as u32);
-        self.node_word(node, 0).map_or(0, |word| word.load(Ordering::Relaxed) as u32)
+        self.node_word(self.leaf(stack), 0).map_or(0, |word| word.load(Ordering::Relaxed) as u32)
     }
 
     fn enter(&self, hash: u64, frames: &[FrameWord]) -> Interned {
