@@ -67,7 +67,9 @@ fn expect_the_truth(explained: &Explained, jvm: &Plain, context: &str) {
     // Without a session layout has to tell: now and then it takes blocks beside a reservation for the JVM's.
     explained.expect("malloc", MALLOC * 0.85..=MALLOC + 40.0, context);
     explained.expect("mapped-file", FILE..=FILE + 0.5, context);
-    explained.expect("java-heap", HEAP..=committed / MIB + 4.0, context);
+    // ZGC up to JDK 21 maps a page of its heap up to three times, and moves pages between these views while smaps is read:
+    // a page that moves then counts for a half or a third.
+    explained.expect("java-heap", HEAP * 0.97..=committed / MIB + 4.0, context);
     explained.expect("stacks", f64::from(THREADS) * 0.04..=16.0, context);
     let own = ["jvm", "metaspace", "code", "gc"].map(|what| explained.mib(what)).iter().sum::<f64>();
     // Of ZGC on JDK 11 the mark stacks alone have 32.
