@@ -45,6 +45,7 @@ mod student;
 mod surge;
 mod trend;
 mod verdict;
+pub mod suppression;
 
 pub use analysis::{
     Ages, Analysis, Coincidence, Event, Forecast, FreedShare, Instant, RowTrend, Shape, Steps, Suspect, TimeRange,
