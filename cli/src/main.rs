@@ -37,6 +37,7 @@ mod say;
 mod session_file;
 mod shim_file;
 mod sizes;
+mod suppressions;
 mod symbols;
 mod terminal;
 mod thinned_timeline;
