@@ -37,6 +37,7 @@ mod say;
 mod session_file;
 mod shim_file;
 mod sizes;
+#[allow(dead_code, reason = "`check` reads them")]
 mod suppressions;
 mod symbols;
 mod terminal;

@@ -18,6 +18,7 @@ use crate::change::Change;
 use crate::estimate::{Missable, Sums};
 use crate::frames::{FrameKind, FrameTable, SiteFrameId};
 use crate::hash::Fnv;
+use crate::names::is_plumbing;
 use crate::raw_stacks::RawStackId;
 use crate::series::{BEFORE, Cohort, Flow, NEWEST, SeriesBuilder, SnapshotFacts, Track, TrackChange};
 use crate::site::{Grouping, Place, Places, SiteId};
@@ -33,6 +34,10 @@ pub(crate) struct Courses {
 /// One culprit through all snapshots.
 #[derive(Debug, Clone)]
 pub(crate) struct Course {
+    /// Names the culprit within a recording and in every other of the same build.
+    pub id: SiteId,
+    /// The same without lines and what edits elsewhere change; two culprits may share it.
+    pub key: SiteId,
     /// Its site with the most live bytes.
     pub place: Place,
     /// All of them, that one first.
@@ -90,11 +95,16 @@ impl Courses {
         for (at, track) in series.tracks.iter().enumerate() {
             let frames = refined.get(&track.stack).map_or_else(|| series.stacks.frames(track.stack), Vec::as_slice);
             let place = places.place(frames, track.kind);
-            groups.entry(culprit(&places.table, &places.places[place])).or_default().push((at, place));
+            let id = culprit(&places.table, &places.places[place], Name::Id);
+            groups.entry(id).or_default().push((at, place));
         }
         let mut courses: Vec<Course> = groups
-            .into_values()
-            .map(|members| course(&series.tracks, &members, &places.places, which, snapshots.len()))
+            .into_iter()
+            .map(|(id, members)| {
+                let key = culprit(&places.table, &places.places[members[0].1], Name::Key);
+                let names = [id, key].map(SiteId);
+                course(names, &series.tracks, &members, &places.places, which, snapshots.len())
+            })
             .collect();
         let interval = snapshots.get(last).map_or(0, |facts| facts.interval_bytes);
         courses.iter_mut().for_each(|course| course.missable = missable(course, interval));
@@ -115,8 +125,17 @@ fn refined_frames(
         .collect()
 }
 
+/// What a culprit is named for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// As [`Place::id`]: lines count.
+    Id,
+    /// As [`Place::key`]: what edits elsewhere change does not.
+    Key,
+}
+
 /// What stands for a culprit.
-fn culprit(table: &FrameTable, place: &Place) -> u64 {
+fn culprit(table: &FrameTable, place: &Place, name: Name) -> u64 {
     let frames = &place.frames;
     let own = place.application.unwrap_or(0);
     let java = frames.iter().position(|id| table.get(*id).kind == FrameKind::Java);
@@ -127,12 +146,23 @@ fn culprit(table: &FrameTable, place: &Place) -> u64 {
     let mut hash = Fnv::new();
     hash.text(place.kind.as_str()).number(u64::from(place.is_jvms_own));
     for frame in frames.iter().take(to + 1).skip(from) {
-        hash.number(table.hashes(*frame).id);
+        match name {
+            Name::Id => hash.number(table.hashes(*frame).id),
+            Name::Key if is_plumbing(&table.get(*frame).function) => continue,
+            Name::Key => hash.number(table.hashes(*frame).key),
+        };
     }
     hash.finish()
 }
 
-fn course(tracks: &[Track], members: &[(usize, usize)], places: &[Place], which: usize, snapshots: usize) -> Course {
+fn course(
+    [id, key]: [SiteId; 2],
+    tracks: &[Track],
+    members: &[(usize, usize)],
+    places: &[Place],
+    which: usize,
+    snapshots: usize,
+) -> Course {
     let mut now = Sums::default();
     let mut totals = Totals::default();
     let mut cohorts = Vec::new();
@@ -156,6 +186,8 @@ fn course(tracks: &[Track], members: &[(usize, usize)], places: &[Place], which:
         by_bytes.then_with(|| places[*a].id.cmp(&places[*b].id))
     });
     Course {
+        id,
+        key,
         place: places[by_size[0]].clone(),
         sites: by_size.iter().map(|place| places[*place].id).collect(),
         live: levels(tracks, members, snapshots),

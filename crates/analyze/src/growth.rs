@@ -143,7 +143,7 @@ fn counting(change: &Change) -> Estimate {
 
 fn levels(course: &Course, snapshots: &[SnapshotFacts], first: usize, last: usize) -> Vec<Level> {
     (first..=last)
-        .map(|at| Level { hours: hours(snapshots[at].instant.uptime_ms), bytes: course.live[at].bytes })
+        .map(|at| Level { at: hours(snapshots[at].instant.uptime_ms), bytes: course.live[at].bytes })
         .collect()
 }
 

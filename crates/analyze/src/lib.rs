@@ -7,6 +7,7 @@
 //! Row* > Sums > Estimate              estimate.rs, gamma.rs      the interval of a sum
 //! Stack > SiteFrame* > Place          names, frames, site.rs     which stacks are one place
 //! Timeline > RssTable              rss.rs                     where the resident memory is
+//! Round* > Gate                       gate                       CI: growth by iteration, against budgets
 //! Sums A, Sums B > Change > Status    change, discovery, diff.rs what grew, and whether that is chance
 //! ```
 //!
@@ -24,6 +25,7 @@ mod estimate;
 mod fix;
 mod frames;
 mod gamma;
+pub mod gate;
 mod growth;
 mod happenings;
 mod hash;
@@ -42,10 +44,10 @@ mod site;
 mod sites;
 mod steps;
 mod student;
+pub mod suppression;
 mod surge;
 mod trend;
 mod verdict;
-pub mod suppression;
 
 pub use analysis::{
     Ages, Analysis, Coincidence, Event, Forecast, FreedShare, Instant, RowTrend, Shape, Steps, Suspect, TimeRange,

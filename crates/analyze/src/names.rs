@@ -108,6 +108,14 @@ pub fn key_name(shown: &str, is_java: bool) -> Cow<'_, str> {
     Cow::Borrowed(name)
 }
 
+/// Whether a Java function only passes a call on: reflection and method handles, of which the JVM makes another chain after
+/// some calls, and in another version.
+pub(crate) fn is_plumbing(shown: &str) -> bool {
+    const PLUMBING: [&str; 5] =
+        ["java.lang.invoke.", "java.lang.reflect.", "jdk.internal.reflect.", "sun.reflect.", "jdk.internal.vm."];
+    PLUMBING.iter().any(|package| shown.starts_with(package))
+}
+
 /// Drops `/0x0800c8`, `.0x0800c8`, `+0x0800c8` and `/1234567` where they follow a class name.
 fn without_hidden_class_suffix(name: &str) -> String {
     let mut shown = String::with_capacity(name.len());

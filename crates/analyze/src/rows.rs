@@ -30,12 +30,12 @@ type Measured = (u64, f64);
 /// Bytes per hour of measured values; `None` for fewer than five.
 pub(crate) fn trend(values: &[Measured]) -> Option<Trend> {
     let values = thinned(values);
-    let levels: Vec<Level> = values.iter().map(|(ms, bytes)| Level { hours: hours(*ms), bytes: *bytes }).collect();
+    let levels: Vec<Level> = values.iter().map(|(ms, bytes)| Level { at: hours(*ms), bytes: *bytes }).collect();
     let slope = slope(&levels)?;
     let (first, last) = (levels.first()?, levels.last()?);
-    let begins = first.hours + (last.hours - first.hours) * 2.0 / 3.0;
-    let third = levels.iter().rev().find(|level| level.hours <= begins).unwrap_or(first);
-    let span = last.hours - third.hours;
+    let begins = first.at + (last.at - first.at) * 2.0 / 3.0;
+    let third = levels.iter().rev().find(|level| level.at <= begins).unwrap_or(first);
+    let span = last.at - third.at;
     let rate = (last.bytes - third.bytes) / span;
     let half = 2.0 * slope.wandering / span.sqrt();
     let last_third = Estimate { estimate: rate, low: rate - half, high: rate + half };

@@ -85,9 +85,14 @@ impl Suppression {
         }
     }
 
+    /// Whether it looks at frames.
+    pub fn is_pattern(&self) -> bool {
+        matches!(self.what, What::Frame(_))
+    }
+
     fn matches(&self, table: &FrameTable, frames: &[SiteFrameId]) -> bool {
         match &self.what {
-            What::Frame(pattern) => frames.iter().any(|id| pattern.matches_frame(table.get(*id))),
+            What::Frame(pattern) => pattern.is_in_any(table, frames),
             What::Verdict(_) => false,
         }
     }
@@ -219,6 +224,11 @@ impl Pattern {
         }
         let tail = &name[at..];
         if self.at_end { tail.ends_with(last.as_str()) } else { tail.contains(last.as_str()) }
+    }
+
+    /// Whether it is found in the function, the file or the library of any of these frames.
+    pub(crate) fn is_in_any(&self, table: &FrameTable, frames: &[SiteFrameId]) -> bool {
+        frames.iter().any(|id| self.matches_frame(table.get(*id)))
     }
 
     fn matches_frame(&self, frame: &SiteFrame) -> bool {

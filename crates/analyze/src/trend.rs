@@ -36,8 +36,8 @@ const MOST_BLOCKS: usize = 10;
 /// One point of a level.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Level {
-    /// When, hours.
-    pub hours: f64,
+    /// Where on the axis of growth: hours, or a gate's iterations.
+    pub at: f64,
     /// How much, bytes.
     pub bytes: f64,
 }
@@ -53,6 +53,28 @@ pub(crate) struct Slope {
     pub wandering: f64,
     /// Whether the level returns to its line, and does not wander.
     pub returns: bool,
+    /// Its standard error, and what it is known from.
+    pub error: SlopeError,
+}
+
+/// The standard error of a slope.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SlopeError {
+    /// By how single increments differ, or levels from their line; with its degrees of freedom.
+    own: (f64, f64),
+    /// By how blocks of increments differ.
+    blocks: Option<(f64, f64)>,
+}
+
+impl SlopeError {
+    /// The one that makes the wider interval whose ends fail with probability `tail` each, and its degrees of freedom.
+    pub(crate) fn widest(&self, tail: f64) -> (f64, f64) {
+        let half = |(error, degrees): (f64, f64)| error * upper_quantile(tail, degrees);
+        match self.blocks {
+            Some(blocks) if half(blocks) > half(self.own) => blocks,
+            _ => self.own,
+        }
+    }
 }
 
 impl Slope {
@@ -76,24 +98,26 @@ impl Slope {
 
 /// The slope of a level; `None` for fewer than [`FEWEST_POINTS`] points or where no time passes.
 pub(crate) fn slope(levels: &[Level]) -> Option<Slope> {
-    let span = levels.last()?.hours - levels.first()?.hours;
+    let span = levels.last()?.at - levels.first()?.at;
     if levels.len() < FEWEST_POINTS || span <= 0.0 {
         return None;
     }
     let increments: Vec<Level> = levels
         .windows(2)
-        .map(|pair| Level { hours: pair[1].hours - pair[0].hours, bytes: pair[1].bytes - pair[0].bytes })
-        .filter(|increment| increment.hours > 0.0)
+        .map(|pair| Level { at: pair[1].at - pair[0].at, bytes: pair[1].bytes - pair[0].bytes })
+        .filter(|increment| increment.at > 0.0)
         .collect();
     let wandering = wandering(&increments)?;
     let quiet = autocorrelation(levels, &increments).and_then(|rho| around_a_line(levels, &increments, rho));
     let deviation = wandering.deviation;
     let returns = quiet.is_some();
     let fit = quiet.unwrap_or(wandering);
-    let half = fit.half_width();
+    let error = SlopeError { own: (fit.error, fit.degrees), blocks: fit.blocks };
+    let (widest, degrees) = error.widest(0.025);
+    let half = widest * upper_quantile(0.025, degrees);
     let rate = Estimate { estimate: fit.rate, low: fit.rate - half, high: fit.rate + half };
     let chance = tail(fit.rate, fit.error, fit.degrees);
-    Some(Slope { rate, chance, wandering: deviation, returns })
+    Some(Slope { rate, chance, wandering: deviation, returns, error })
 }
 
 /// A slope with its standard error.
@@ -104,14 +128,6 @@ struct Fit {
     /// A second opinion on the error.
     blocks: Option<(f64, f64)>,
     deviation: f64,
-}
-
-impl Fit {
-    /// Of the 95 % interval.
-    fn half_width(&self) -> f64 {
-        let half = self.error * upper_quantile(0.025, self.degrees);
-        self.blocks.map_or(half, |(error, degrees)| half.max(error * upper_quantile(0.025, degrees)))
-    }
 }
 
 fn tail(rate: f64, error: f64, degrees: f64) -> f64 {
@@ -125,7 +141,7 @@ fn tail(rate: f64, error: f64, degrees: f64) -> f64 {
 /// The mean increment, and its error from how increments, and blocks of them, differ.
 fn wandering(increments: &[Level]) -> Option<Fit> {
     let n = increments.len();
-    let span: f64 = increments.iter().map(|i| i.hours).sum();
+    let span: f64 = increments.iter().map(|i| i.at).sum();
     if n < 2 || span <= 0.0 {
         return None;
     }
@@ -145,7 +161,7 @@ fn wandering(increments: &[Level]) -> Option<Fit> {
 /// Of what is added in an hour, if the additions are independent.
 fn deviation(increments: &[Level], rate: f64) -> Option<f64> {
     let n = increments.len();
-    let squares = increments.iter().map(|i| (i.bytes - rate * i.hours).powi(2) / i.hours);
+    let squares = increments.iter().map(|i| (i.bytes - rate * i.at).powi(2) / i.at);
     (n >= 2).then(|| (squares.sum::<f64>() / (n as f64 - 1.0)).sqrt())
 }
 
@@ -154,7 +170,7 @@ fn blocks(increments: &[Level], count: usize) -> Vec<Level> {
     let n = increments.len();
     let block = |at: usize| {
         let part = &increments[at * n / count..(at + 1) * n / count];
-        Level { hours: part.iter().map(|i| i.hours).sum(), bytes: part.iter().map(|i| i.bytes).sum() }
+        Level { at: part.iter().map(|i| i.at).sum(), bytes: part.iter().map(|i| i.bytes).sum() }
     };
     (0..count).map(block).collect()
 }
@@ -165,8 +181,8 @@ fn autocorrelation(levels: &[Level], increments: &[Level]) -> Option<f64> {
     if increments.len() < FEWEST_FOR_LEVELS {
         return None;
     }
-    let line = weighted_line(levels.iter().map(|l| (1.0, l.hours, l.bytes)))?;
-    let residuals: Vec<f64> = levels.iter().map(|l| l.bytes - line.start - line.slope * l.hours).collect();
+    let line = weighted_line(levels.iter().map(|l| (1.0, l.at, l.bytes)))?;
+    let residuals: Vec<f64> = levels.iter().map(|l| l.bytes - line.start - line.slope * l.at).collect();
     let (mut products, mut squares) = (0.0, 0.0);
     for pair in residuals.windows(2) {
         products += pair[0] * pair[1];
@@ -181,12 +197,12 @@ fn autocorrelation(levels: &[Level], increments: &[Level]) -> Option<f64> {
 
 /// Generalized least squares: levels whose noise returns with autocorrelation `rho` over the median gap.
 fn around_a_line(levels: &[Level], increments: &[Level], rho: f64) -> Option<Fit> {
-    let mut gaps: Vec<f64> = increments.iter().map(|i| i.hours).collect();
+    let mut gaps: Vec<f64> = increments.iter().map(|i| i.at).collect();
     gaps.sort_by(f64::total_cmp);
     let median = gaps[gaps.len() / 2];
-    let mut rows = vec![(1.0, levels[0].hours, levels[0].bytes)];
+    let mut rows = vec![(1.0, levels[0].at, levels[0].bytes)];
     for pair in levels.windows(2) {
-        let gap = pair[1].hours - pair[0].hours;
+        let gap = pair[1].at - pair[0].at;
         let rho = if rho > 0.0 { rho.powf(gap / median) } else { 0.0 };
         let scale = (1.0 - rho * rho).sqrt();
         if scale <= 0.0 {
@@ -194,7 +210,7 @@ fn around_a_line(levels: &[Level], increments: &[Level], rho: f64) -> Option<Fit
         }
         rows.push((
             (1.0 - rho) / scale,
-            (pair[1].hours - rho * pair[0].hours) / scale,
+            (pair[1].at - rho * pair[0].at) / scale,
             (pair[1].bytes - rho * pair[0].bytes) / scale,
         ));
     }
@@ -235,7 +251,7 @@ mod tests {
     use super::*;
 
     fn levels(bytes: &[f64]) -> Vec<Level> {
-        bytes.iter().enumerate().map(|(at, bytes)| Level { hours: at as f64, bytes: *bytes }).collect()
+        bytes.iter().enumerate().map(|(at, bytes)| Level { at: at as f64, bytes: *bytes }).collect()
     }
 
     #[test]
@@ -251,7 +267,7 @@ mod tests {
     #[test]
     fn four_points_are_no_trend() {
         assert_eq!(slope(&levels(&[1.0, 2.0, 3.0, 4.0])), None);
-        assert_eq!(slope(&[Level { hours: 1.0, bytes: 1.0 }; 9]), None);
+        assert_eq!(slope(&[Level { at: 1.0, bytes: 1.0 }; 9]), None);
         assert_eq!(slope(&[]), None);
     }
 
@@ -274,7 +290,7 @@ mod tests {
     #[test]
     fn gaps_may_differ() {
         let hours = [0.0, 1.0, 1.5, 4.0, 4.1, 7.0, 9.0, 9.5, 12.0, 15.0, 16.0, 20.0];
-        let line: Vec<Level> = hours.iter().map(|h| Level { hours: *h, bytes: 3.0 * h }).collect();
+        let line: Vec<Level> = hours.iter().map(|h| Level { at: *h, bytes: 3.0 * h }).collect();
         let slope = slope(&line).unwrap();
         assert!((slope.rate.estimate - 3.0).abs() < 1e-9, "{slope:?}");
     }

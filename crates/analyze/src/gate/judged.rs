@@ -1,0 +1,137 @@
+//! From evidence to a judgement of one growth: a leak, within the budget, or not clear.
+
+use crate::estimate::Estimate;
+use crate::gate::combined::Combined;
+use crate::gate::evidence::{Evidence, Going};
+use crate::gate::{Judged, Status, Unclear};
+
+/// What a growth is held against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Measure {
+    /// Bytes per unit that are put up with.
+    pub budget: f64,
+    /// What must not go unseen, bytes per unit.
+    pub resolution: f64,
+    /// Probability with which each end of the interval may fail.
+    pub tail: f64,
+    /// Iterations of all rounds together.
+    pub span: f64,
+}
+
+/// The judgement of a site (or the total) from its rounds; `None` of no round.
+pub(super) fn judged(rounds: &[Evidence], live_bytes: [f64; 2], measure: &Measure) -> Option<Judged> {
+    let evidence: Vec<&Evidence> = rounds.iter().collect();
+    let combined = Combined::of(&evidence)?;
+    let half = combined.half_width(measure.tail);
+    let growth = Estimate { estimate: combined.rate, low: combined.rate - half, high: combined.rate + half };
+    Some(Judged {
+        growth,
+        chance: combined.chance(),
+        budget: measure.budget,
+        status: status(rounds, &combined, &growth, measure),
+        minimum_detectable: measure.budget + combined.resolution(measure.tail),
+        live_bytes,
+        steps: rounds.iter().flat_map(|round| round.steps.iter().copied()).collect(),
+    })
+}
+
+fn status(rounds: &[Evidence], combined: &Combined, growth: &Estimate, measure: &Measure) -> Status {
+    let most = |test: &dyn Fn(&Evidence) -> bool| 2 * rounds.iter().filter(|round| test(round)).count() > rounds.len();
+    let has_settled = || most(&|round| round.last_third <= measure.budget);
+    if growth.low > measure.budget {
+        return match () {
+            () if !most(&|round| round.is_testable) => Status::Unclear(Unclear::FewSamples),
+            () if most(&|round| round.course == Going::On) => Status::Leak,
+            () if has_settled() => Status::Ok,
+            () if most(&|round| round.course == Going::Slowing) => Status::Unclear(Unclear::Slowing),
+            () => Status::Unclear(Unclear::Noisy),
+        };
+    }
+    // Two steps or more could be a leak that comes in large pieces.
+    let steps: f64 = rounds.iter().flat_map(|round| &round.steps).sum();
+    let has_stairs = rounds.iter().any(|round| round.steps.len() + round.more_steps >= 2);
+    if has_stairs && steps / measure.span > measure.resolution {
+        return Status::Unclear(Unclear::Steps);
+    }
+    let is_seen = growth.high <= measure.budget || combined.resolution(measure.tail) <= measure.resolution;
+    match is_seen {
+        true => Status::Ok,
+        false if most(&|round| round.more_steps > 0) => Status::Unclear(Unclear::Steps),
+        false if has_settled() && most(&|round| round.course == Going::Slowing) => Status::Ok,
+        false => Status::Unclear(Unclear::Noisy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::evidence::evidence;
+    use crate::trend::Level;
+
+    const MEASURE: Measure = Measure { budget: 16.0, resolution: 1024.0, tail: 1e-5, span: 200.0 };
+
+    fn of(rounds: &[[f64; 10]]) -> Judged {
+        let rounds: Vec<Evidence> = rounds
+            .iter()
+            .map(|increments| {
+                let mut levels = vec![Level { at: 0.0, bytes: 0.0 }];
+                for (at, increment) in increments.iter().enumerate() {
+                    levels.push(Level { at: 20.0 * (at as f64 + 1.0), bytes: levels[at].bytes + increment });
+                }
+                evidence(&levels, MEASURE.tail, None).unwrap()
+            })
+            .collect();
+        judged(&rounds, [0.0; 2], &Measure { span: 200.0 * rounds.len() as f64, ..MEASURE }).unwrap()
+    }
+
+    #[test]
+    fn one_block_an_iteration_is_a_leak() {
+        let leak = of(&[[1280.0; 10]]);
+        assert_eq!(leak.status, Status::Leak);
+        assert!((leak.growth.estimate - 64.0).abs() < 1e-6 && (leak.minimum_detectable - 16.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn what_stays_is_ok() {
+        assert_eq!(of(&[[0.0; 10]]).status, Status::Ok);
+        assert_eq!(of(&[[0.0; 10]]).minimum_detectable, 16.0);
+    }
+
+    #[test]
+    fn growth_within_the_budget_is_ok() {
+        assert_eq!(of(&[[300.0; 10]]).status, Status::Ok);
+    }
+
+    #[test]
+    fn one_step_is_ok_and_several_large_ones_are_not_clear() {
+        let mut steps = [0.0; 10];
+        steps[6] = 5e6;
+        assert_eq!(of(&[steps]).status, Status::Ok);
+        steps[3] = 5e6;
+        assert_eq!(of(&[steps]).status, Status::Unclear(Unclear::Steps));
+        steps[9] = 5e6;
+        assert_eq!(of(&[steps]).status, Status::Unclear(Unclear::Steps));
+        assert_eq!(of(&[steps.map(|step| step / 1e4)]).status, Status::Ok, "too small to matter");
+    }
+
+    #[test]
+    fn what_fills_is_no_leak() {
+        let filling: [f64; 10] = std::array::from_fn(|at| 1e5 * 0.8_f64.powi(at as i32));
+        assert_ne!(of(&[filling]).status, Status::Leak);
+        let filled: [f64; 10] = std::array::from_fn(|at| if at < 6 { 1e4 - 1.5e3 * at as f64 } else { 0.0 });
+        assert_eq!(of(&[filled]).status, Status::Ok);
+    }
+
+    #[test]
+    fn noise_that_could_hide_a_leak_is_not_clear() {
+        let noise = [9e4, -7e4, 8e4, -9e4, 6e4, -5e4, 7e4, -8e4, 9e4, -6e4];
+        assert_eq!(of(&[noise]).status, Status::Unclear(Unclear::Noisy));
+        assert_eq!(of(&[noise.map(|n| n / 100.0)]).status, Status::Ok);
+    }
+
+    #[test]
+    fn a_leak_in_one_of_three_rounds_is_not_one() {
+        assert_ne!(of(&[[1280.0; 10], [0.0; 10], [0.0; 10]]).status, Status::Leak);
+        assert_eq!(of(&[[1280.0; 10]; 3]).status, Status::Leak);
+    }
+}

@@ -1,0 +1,43 @@
+//! Losses that the answer of a gate depends on.
+
+use std::collections::BTreeMap;
+
+/// What lost data could have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// Allocations are missing: a leak could have been hidden.
+    Hides,
+    /// Frees are missing: a growth could be none.
+    Invents,
+}
+
+/// Losses by which live memory is understated.
+const HIDES: [&str; 7] =
+    ["table_full", "regions_full", "threads_full", "guard_skipped", "no_stack_room", "address_odd", "entries_damaged"];
+/// Losses by which it is overstated.
+const INVENTS: [&str; 2] = ["missed_frees", "missed_unmaps"];
+/// Of all sampled blocks, so many may be lost without a doubt: each is a fact about one block, not about every iteration.
+const TOLERATED: f64 = 0.001;
+
+/// What these losses could have done, beside so many blocks that were sampled.
+pub(super) fn harm(losses: &BTreeMap<String, u64>, sampled: u64) -> Vec<Harm> {
+    let count =
+        |names: &[&str]| names.iter().filter_map(|name| losses.get(*name)).fold(0_u64, |a, b| a.saturating_add(*b));
+    let most = TOLERATED * sampled as f64;
+    let both = [(Harm::Hides, count(&HIDES)), (Harm::Invents, count(&INVENTS))];
+    both.into_iter().filter(|(_, lost)| *lost as f64 > most).map(|(harm, _)| harm).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_among_many_do_no_harm() {
+        let lost = |name: &str, n| BTreeMap::from([(name.to_owned(), n)]);
+        assert_eq!(harm(&lost("table_full", 10), 10_000), []);
+        assert_eq!(harm(&lost("table_full", 11), 10_000), [Harm::Hides]);
+        assert_eq!(harm(&lost("missed_frees", 1), 0), [Harm::Invents]);
+        assert_eq!(harm(&lost("ring_full", 1_000_000), 0), [], "the tables are the truth");
+    }
+}
