@@ -312,16 +312,19 @@ mod tests {
         }
         assert_eq!(ask(&[suppression("other")], calm, 0), Ruling::None);
         let dated = Suppression { until_day: Some(5), ..suppression("fill") };
-        assert_eq!(ask(&[dated.clone()], calm, 5), Ruling::Hidden(0), "the last day counts");
-        assert_eq!(ask(&[dated.clone()], calm, 6), Ruling::Expired(0));
+        assert_eq!(ask(std::slice::from_ref(&dated), calm, 5), Ruling::Hidden(0), "the last day counts");
+        assert_eq!(ask(std::slice::from_ref(&dated), calm, 6), Ruling::Expired(0));
         assert_eq!(ask(&[dated, suppression("fill")], calm, 6), Ruling::Hidden(1), "another one still holds");
         let small = Suppression { max_bytes: Some(99), ..suppression("fill") };
-        assert_eq!(ask(&[small.clone()], calm, 0), Ruling::Outgrown(0));
+        assert_eq!(ask(std::slice::from_ref(&small), calm, 0), Ruling::Outgrown(0));
         assert_eq!(ask(&[small], Conduct { live_bytes: 99.0, ..calm }, 0), Ruling::Hidden(0));
         let slow = Suppression { max_growth: Some(GrowthLimit::PerHour(9.0)), ..suppression("fill") };
         assert_eq!(ask(&[slow], calm, 0), Ruling::Outgrown(0));
         let still = Suppression { max_growth: Some(GrowthLimit::PerIteration(0.0)), ..suppression("fill") };
-        assert_eq!(ask(&[still.clone()], Conduct { per_iteration: Some(0.1), ..calm }, 0), Ruling::Outgrown(0));
+        assert_eq!(
+            ask(std::slice::from_ref(&still), Conduct { per_iteration: Some(0.1), ..calm }, 0),
+            Ruling::Outgrown(0)
+        );
         assert_eq!(ask(&[still], Conduct { per_iteration: Some(-1.0), ..calm }, 0), Ruling::Hidden(0));
         let word = Suppression { what: What::Verdict("ALLOCATOR".into()), ..suppression("fill") };
         assert_eq!(ask(&[word], calm, 0), Ruling::None, "words of verdicts are no patterns");
