@@ -20,6 +20,7 @@ on_jdks!(the_line_that_creates_the_deflater_is_named: jdk_11 11, jdk_17 17, jdk_
 on_jdks!(a_deflater_that_is_ended_does_not_show: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
 on_jdks!(direct_buffers_are_named_and_released_ones_do_not_pile_up: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
 on_jdks!(virtual_threads_have_java_frames: jdk_21 21, jdk_25 25);
+on_jdks!(stacks_of_many_java_frames_are_whole: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
 on_jdks!(nearly_all_samples_of_java_threads_have_java_frames: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
 on_jdks!(threads_keep_their_names: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
 
@@ -103,6 +104,25 @@ fn virtual_threads_have_java_frames(release: u32) {
     assert!(index_of(site, "deflateInit2_") < index_of(site, "Virtual.leak"), "{}", shown(site));
     let bytes = site["live_bytes"]["estimate"].as_f64().expect("bytes");
     assert!(bytes > 0.5 * 200.0 * 262_144.0, "most of 200 Deflaters at one site, not {bytes} bytes\n{}", shown(site));
+}
+
+fn stacks_of_many_java_frames_are_whole(release: u32) {
+    for (depth, options, is_whole) in
+        [("230", &[][..], true), ("230", &["--java-depth", "100"], false), ("300", &[], false)]
+    {
+        let sandbox = Sandbox::new();
+        let run = sandbox.run().args(options).target(machine::java(release)).target("-cp").target(programs::java());
+        let recording = run.targets(&["Deep", depth, "100"]).finish().expect_code(0);
+        assert_eq!(recording.out(), "leaked 100\n");
+        let report = sandbox.report_of(&recording);
+        let site = &sites(&report)[0];
+        assert!(index_of(site, "deflateInit2_") < index_of(site, "Deep.down"), "{}", shown(site));
+        let has_root = frames(site).iter().any(|frame| frame["function"] == "Deep.main");
+        assert_eq!(has_root, is_whole, "{depth} frames, {options:?}\n{}", shown(site));
+        let cut = recording.last().losses.get("stack_truncated").copied().unwrap_or(0);
+        // The JVM's compiler goes deep, too, now and then.
+        assert!(if is_whole { cut < 8 } else { cut > 20 }, "{depth} frames, {options:?}: {cut} cut");
+    }
 }
 
 fn nearly_all_samples_of_java_threads_have_java_frames(release: u32) {

@@ -94,7 +94,7 @@ pub struct RunArgs {
     pub depth: u32,
 
     /// Most Java frames of a stack
-    #[arg(long, value_name = "N", env = "LEAKSCOPE_JAVA_DEPTH", default_value_t = 128,
+    #[arg(long, value_name = "N", env = "LEAKSCOPE_JAVA_DEPTH", default_value_t = 256,
           value_parser = clap::value_parser!(u32).range(1..=256))]
     pub java_depth: u32,
 

@@ -104,7 +104,7 @@ enum Room {
     Native,
     /// As many native frames as there can be.
     MuchNative,
-    /// 64 native and 128 Java frames: what is asked for unless the user wants more.
+    /// 64 native and 128 Java frames: nearly all stacks.
     Java,
     /// As many as there can be.
     All,
@@ -134,6 +134,17 @@ impl Room {
         self.words() * size_of::<u64>() + besides
     }
 
+    /// Runs `work` with a buffer of that size.
+    fn with_buffer(self, work: &mut dyn FnMut(&mut FrameBuffer<'_>)) {
+        match self {
+            Room::Caller => on_stack::<{ Room::Caller.words() }>(work),
+            Room::Native => on_stack::<{ Room::Native.words() }>(work),
+            Room::MuchNative => on_stack::<{ Room::MuchNative.words() }>(work),
+            Room::Java => on_stack::<{ Room::Java.words() }>(work),
+            Room::All => on_stack::<{ Room::All.words() }>(work),
+        }
+    }
+
     /// What is wanted, or as much of it as `bytes` of stack allow.
     fn within(bytes: usize, session: &Session<'_>) -> Self {
         let native = session.header.get(Word::NativeDepth) as usize;
@@ -145,7 +156,17 @@ impl Room {
             (true, true, true) => Room::Java,
             (true, ..) => Room::All,
         };
-        [wanted, Room::Native].into_iter().find(|room| room.bytes() <= bytes).unwrap_or(Room::Caller)
+        let smaller = if wanted == Room::All { Room::Java } else { Room::Native };
+        [wanted, smaller, Room::Native].into_iter().find(|room| room.bytes() <= bytes).unwrap_or(Room::Caller)
+    }
+
+    /// What is tried first: nearly all stacks fit, and a buffer is written over before it is used.
+    const fn at_first(self) -> Self {
+        match self {
+            Room::All => Room::Java,
+            Room::MuchNative => Room::Native,
+            room => room,
+        }
     }
 }
 
@@ -168,17 +189,21 @@ impl Recorder {
             return None;
         }
         let room = Room::within(bytes, &published.session);
+        let first = room.at_first();
         let mut stack = None;
-        let mut work = |frames: &mut FrameBuffer<'_>| {
-            let captured = self.capture(&published.session, room, bounds, caller, frames);
-            stack = self.intern(published, &captured, frames.as_slice());
-        };
-        match room {
-            Room::Caller => on_stack::<{ Room::Caller.words() }>(&mut work),
-            Room::Native => on_stack::<{ Room::Native.words() }>(&mut work),
-            Room::MuchNative => on_stack::<{ Room::MuchNative.words() }>(&mut work),
-            Room::Java => on_stack::<{ Room::Java.words() }>(&mut work),
-            Room::All => on_stack::<{ Room::All.words() }>(&mut work),
+        let mut is_whole = true;
+        first.with_buffer(&mut |frames| {
+            let captured = self.capture(&published.session, first, bounds, caller, frames);
+            is_whole = first == room || !captured.truncated;
+            if is_whole {
+                stack = self.intern(published, &captured, frames.as_slice());
+            }
+        });
+        if !is_whole {
+            room.with_buffer(&mut |frames| {
+                let captured = self.capture(&published.session, room, bounds, caller, frames);
+                stack = self.intern(published, &captured, frames.as_slice());
+            });
         }
         stack
     }
