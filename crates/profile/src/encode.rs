@@ -330,8 +330,6 @@ fn head(profile: &Profile, stack_sample: Vec<u32>) -> Extension {
         module_bias: profile.modules.iter().map(|module| module.bias).collect(),
         frame_code: profile.frames.iter().map(frame_code).collect(),
         stack_sample,
-        totals: None,
-        rows: None,
     }
 }
 

@@ -23,7 +23,8 @@ pub(crate) struct Version {
     pub version: u32,
 }
 
-/// The extension.
+/// The extension without its large parts, fields 10 and 11: [`TOTALS`] and [`ROWS`] are written, and
+/// [`crate::columns`] reads them.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Extension {
     #[prost(uint32, tag = "1")]
@@ -47,10 +48,6 @@ pub(crate) struct Extension {
     /// One for each stack: index of the `Sample` that holds its frames. Strictly increasing.
     #[prost(uint32, repeated, tag = "9")]
     pub stack_sample: Vec<u32>,
-    #[prost(message, optional, tag = "10")]
-    pub totals: Option<Totals>,
-    #[prost(message, optional, tag = "11")]
-    pub rows: Option<Rows>,
 }
 
 /// [`model::Snapshot`] but for the time, which is in `Profile.time_nanos`.
@@ -118,63 +115,7 @@ pub(crate) struct Memory {
     pub cgroup_bytes: u64,
 }
 
-/// [`model::Totals`] of all stacks, by column; as it is read. What is written: [`TOTALS`].
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Totals {
-    #[prost(uint64, repeated, tag = "1")]
-    pub samples: Vec<u64>,
-    #[prost(double, repeated, tag = "2")]
-    pub bytes: Vec<f64>,
-    #[prost(double, repeated, tag = "3")]
-    pub bytes_variance: Vec<f64>,
-    #[prost(uint64, repeated, tag = "4")]
-    pub bytes_observed: Vec<u64>,
-    #[prost(double, repeated, tag = "5")]
-    pub objects: Vec<f64>,
-    #[prost(double, repeated, tag = "6")]
-    pub freed_by_app: Vec<f64>,
-    #[prost(double, repeated, tag = "7")]
-    pub freed_by_gc: Vec<f64>,
-    #[prost(uint64, repeated, tag = "8")]
-    pub frees_app: Vec<u64>,
-    #[prost(uint64, repeated, tag = "9")]
-    pub frees_gc: Vec<u64>,
-}
-
-/// [`model::Row`]s, by column; as they are read. What is written: [`ROWS`].
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Rows {
-    #[prost(uint32, repeated, tag = "1")]
-    pub stack: Vec<u32>,
-    /// See [`kind_code`].
-    #[prost(uint32, repeated, tag = "2")]
-    pub kind: Vec<u32>,
-    #[prost(uint32, repeated, tag = "3")]
-    pub epoch: Vec<u32>,
-    #[prost(uint64, repeated, tag = "4")]
-    pub interval_bytes: Vec<u64>,
-    #[prost(uint64, repeated, tag = "5")]
-    pub samples: Vec<u64>,
-    #[prost(double, repeated, tag = "6")]
-    pub bytes: Vec<f64>,
-    #[prost(double, repeated, tag = "7")]
-    pub bytes_variance: Vec<f64>,
-    #[prost(uint64, repeated, tag = "8")]
-    pub bytes_observed: Vec<u64>,
-    #[prost(double, repeated, tag = "9")]
-    pub objects: Vec<f64>,
-    #[prost(double, repeated, tag = "10")]
-    pub objects_variance: Vec<f64>,
-    #[prost(uint64, repeated, tag = "11")]
-    pub smallest_bytes: Vec<u64>,
-    #[prost(uint64, repeated, tag = "12")]
-    pub oldest_ms: Vec<u64>,
-    /// 0 unknown, else one more than the bytes. Absent in files of versions that did not know it.
-    #[prost(uint64, repeated, tag = "13")]
-    pub resident: Vec<u64>,
-}
-
-/// The columns of [`Totals`], of stacks.
+/// The columns of [`model::Totals`], of stacks.
 pub(crate) const TOTALS: [Column<model::Stack>; 9] = [
     whole(1, |s: &model::Stack| s.totals.samples),
     real(2, |s: &model::Stack| s.totals.bytes),
@@ -187,7 +128,7 @@ pub(crate) const TOTALS: [Column<model::Stack>; 9] = [
     whole(9, |s: &model::Stack| s.totals.frees_gc),
 ];
 
-/// The columns of [`Rows`].
+/// The columns of [`model::Row`]s.
 pub(crate) const ROWS: [Column<model::Row>; 13] = [
     whole(1, |r: &model::Row| u64::from(r.stack.0)),
     whole(2, |r: &model::Row| u64::from(kind_code(r.kind))),
@@ -235,72 +176,9 @@ pub(crate) fn kind_code(kind: model::Kind) -> u32 {
     }
 }
 
-fn kind(code: u32) -> Result<model::Kind, Inconsistent> {
+/// The kind of a number.
+pub(crate) fn kind(code: u32) -> Result<model::Kind, Inconsistent> {
     KINDS.get(code as usize).copied().ok_or_else(|| Inconsistent::new(format!("unknown kind of memory {code}")))
-}
-
-impl Totals {
-    /// The totals of `count` stacks.
-    ///
-    /// # Errors
-    /// A column of another length.
-    pub(crate) fn into_totals(self, count: usize) -> Result<Vec<model::Totals>, Inconsistent> {
-        let floats = [&self.bytes, &self.bytes_variance, &self.objects, &self.freed_by_app, &self.freed_by_gc];
-        let whole = [&self.samples, &self.bytes_observed, &self.frees_app, &self.frees_gc];
-        if floats.iter().any(|c| c.len() != count) || whole.iter().any(|c| c.len() != count) {
-            return Err(Inconsistent::new(format!("a column of totals has not one entry for each of {count} stacks")));
-        }
-        let totals = |i: usize| model::Totals {
-            samples: self.samples[i],
-            bytes: self.bytes[i],
-            bytes_variance: self.bytes_variance[i],
-            bytes_observed: self.bytes_observed[i],
-            objects: self.objects[i],
-            freed_by_app: self.freed_by_app[i],
-            freed_by_gc: self.freed_by_gc[i],
-            frees_app: self.frees_app[i],
-            frees_gc: self.frees_gc[i],
-        };
-        Ok((0..count).map(totals).collect())
-    }
-}
-
-impl Rows {
-    /// The rows again.
-    ///
-    /// # Errors
-    /// Columns of different lengths; an unknown kind.
-    pub(crate) fn into_rows(self) -> Result<Vec<model::Row>, Inconsistent> {
-        let count = self.stack.len();
-        let small = [&self.kind, &self.epoch];
-        let whole = [&self.interval_bytes, &self.samples, &self.bytes_observed, &self.smallest_bytes, &self.oldest_ms];
-        let floats = [&self.bytes, &self.bytes_variance, &self.objects, &self.objects_variance];
-        if small.iter().any(|c| c.len() != count)
-            || whole.iter().any(|c| c.len() != count)
-            || floats.iter().any(|c| c.len() != count)
-            || ![0, count].contains(&self.resident.len())
-        {
-            return Err(Inconsistent::new(format!("a column has not one entry for each of {count} rows")));
-        }
-        let row = |i: usize| {
-            Ok(model::Row {
-                stack: model::StackId(self.stack[i]),
-                kind: kind(self.kind[i])?,
-                epoch: self.epoch[i],
-                interval_bytes: self.interval_bytes[i],
-                samples: self.samples[i],
-                bytes: self.bytes[i],
-                bytes_variance: self.bytes_variance[i],
-                bytes_observed: self.bytes_observed[i],
-                objects: self.objects[i],
-                objects_variance: self.objects_variance[i],
-                smallest_bytes: self.smallest_bytes[i],
-                oldest_ms: self.oldest_ms[i],
-                resident_bytes: self.resident.get(i).and_then(|resident| resident.checked_sub(1)),
-            })
-        };
-        (0..count).map(row).collect()
-    }
 }
 
 #[cfg(test)]
@@ -313,12 +191,5 @@ mod tests {
             assert_eq!(kind(kind_code(wanted)), Ok(wanted));
         }
         assert!(kind(4).is_err());
-    }
-
-    #[test]
-    fn a_short_column_is_refused() {
-        let rows = Rows { stack: vec![0, 0], kind: vec![0], ..Rows::default() };
-        assert!(rows.into_rows().is_err());
-        assert!(Totals::default().into_totals(1).is_err());
     }
 }

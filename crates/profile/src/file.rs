@@ -11,9 +11,9 @@ use prost::Message;
 
 use crate::error::{Inconsistent, ReadError, WriteError};
 use crate::extension::{Extension, VERSION, Version};
+use crate::layout::{Layout, census};
 use crate::model::Profile;
 use crate::strings::Strings;
-use crate::wire::census;
 use crate::{decode, encode, foreign, proto};
 
 /// What reading one profile may cost. The memory it takes at its worst is a small multiple of these.
@@ -74,15 +74,18 @@ pub fn read_with(bytes: &[u8], limits: &Limits) -> Result<Profile, ReadError> {
     if bytes.len() as u64 > limits.unpacked_bytes {
         return Err(too_large(limits.unpacked_bytes));
     }
-    census(bytes, limits.decoded_bytes)?;
-    let mut file = proto::Profile::decode(bytes).map_err(|error| Inconsistent::new(error.to_string()))?;
-    let strings = Strings::new(std::mem::take(&mut file.string_table), limits.decoded_bytes)?;
-    let profile = match file.extension.take() {
-        Some(bytes) => {
-            let extension = extension(&bytes)?;
-            decode::decode(file, extension, strings)?
+    let layout = Layout::of(bytes, limits.decoded_bytes)?;
+    let strings = Strings::new(&layout.strings, limits.decoded_bytes);
+    let profile = match layout.extension {
+        Some(extension) => {
+            let head = head(extension)?;
+            decode::decode(&layout, head, extension, strings?)?
         }
-        None => foreign::decode(&file, strings)?,
+        None => {
+            census(bytes, limits.decoded_bytes)?;
+            let file = proto::Profile::decode(bytes).map_err(|error| Inconsistent::new(error.to_string()))?;
+            foreign::decode(&file, strings?)?
+        }
     };
     profile.check()?;
     Ok(profile)
@@ -103,7 +106,8 @@ pub fn load(path: &Path) -> Result<Profile, ReadError> {
     read_with(&bytes, &limits)
 }
 
-fn extension(bytes: &[u8]) -> Result<Extension, ReadError> {
+/// The extension without its columns.
+fn head(bytes: &[u8]) -> Result<Extension, ReadError> {
     let damaged = |error: prost::DecodeError| Inconsistent::new(format!("leakscope's part of it: {error}"));
     let Version { version } = Version::decode(bytes).map_err(damaged)?;
     match version {

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! collectors -> ProfileBuilder -> Profile -> check -> encode -> gzip -> file
-//! file -> gunzip -> wire (census) -> decode | foreign -> check -> Profile
+//! file -> gunzip -> layout -> decode | foreign -> check -> Profile
 //! ```
 //!
 //! What this crate does not do: estimate, compare or judge (`analyze`), find symbols (`symbolize`), or decide how
@@ -20,6 +20,7 @@
 mod builder;
 mod changes;
 mod check;
+mod columns;
 mod decode;
 mod encode;
 mod error;
@@ -30,6 +31,7 @@ mod foreign;
 mod index;
 mod jvms_own;
 mod labels;
+mod layout;
 pub mod model;
 mod proto;
 mod redact;

@@ -1,5 +1,7 @@
 //! pprof's string table, from both sides.
 
+use std::borrow::Cow;
+
 use crate::error::{Inconsistent, ReadError};
 use crate::index::Index;
 
@@ -36,26 +38,23 @@ impl<'a> Interner<'a> {
 ///
 /// The model owns its texts, so each use is a copy. A hostile file could name one long string a million times:
 /// copies are paid for from an allowance.
-pub(crate) struct Strings {
-    list: Vec<String>,
+pub(crate) struct Strings<'a> {
+    list: Vec<Cow<'a, str>>,
     allowance: u64,
     limit: u64,
 }
 
-impl Strings {
-    /// Takes over the table of a file; bytes that are not UTF-8 are replaced.
+impl<'a> Strings<'a> {
+    /// The table of a file; bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
     /// A table without the empty string in front is no table.
-    pub(crate) fn new(table: Vec<Vec<u8>>, limit_bytes: u64) -> Result<Self, ReadError> {
+    pub(crate) fn new(table: &[&'a [u8]], limit_bytes: u64) -> Result<Self, ReadError> {
         if table.first().is_none_or(|first| !first.is_empty()) {
             return Err(Inconsistent::new("the string table does not begin with the empty string").into());
         }
-        let text = |bytes| match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        };
-        Ok(Self { list: table.into_iter().map(text).collect(), allowance: limit_bytes, limit: limit_bytes })
+        let list = table.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+        Ok(Self { list, allowance: limit_bytes, limit: limit_bytes })
     }
 
     /// The text at an index.
@@ -64,7 +63,7 @@ impl Strings {
     /// An index outside the table.
     pub(crate) fn get(&self, index: i64) -> Result<&str, Inconsistent> {
         let text = usize::try_from(index).ok().and_then(|index| self.list.get(index));
-        text.map(String::as_str).ok_or_else(|| Inconsistent::new(format!("no string {index} in the table")))
+        text.map(Cow::as_ref).ok_or_else(|| Inconsistent::new(format!("no string {index} in the table")))
     }
 
     /// A copy of the text at an index.
@@ -104,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_utf8_stays_readable() {
-        let strings = Strings::new(vec![vec![], vec![b'a', 0xff]], 10).unwrap();
+        let strings = Strings::new(&[b"", &[b'a', 0xff]], 10).unwrap();
         assert_eq!(strings.get(1), Ok("a\u{fffd}"));
         assert!(strings.get(2).is_err());
         assert!(strings.get(-1).is_err());
@@ -112,14 +111,14 @@ mod tests {
 
     #[test]
     fn copies_are_paid_for() {
-        let mut strings = Strings::new(vec![vec![], vec![b'x'; 6]], 10).unwrap();
+        let mut strings = Strings::new(&[b"", &[b'x'; 6]], 10).unwrap();
         assert!(strings.copy(1).is_ok());
         assert!(matches!(strings.copy(1), Err(ReadError::TooLarge { limit_bytes: 10, .. })));
     }
 
     #[test]
     fn a_table_begins_with_the_empty_string() {
-        assert!(Strings::new(vec![], 10).is_err());
-        assert!(Strings::new(vec![b"a".to_vec()], 10).is_err());
+        assert!(Strings::new(&[], 10).is_err());
+        assert!(Strings::new(&[b"a"], 10).is_err());
     }
 }
