@@ -137,6 +137,18 @@ impl Missable {
         Missable { interval_bytes: if exact { 0 } else { interval_bytes }, smallest_bytes: 0 }
     }
 
+    /// What could be missed beside the blocks of a row.
+    pub(crate) fn of(row: &Row) -> Missable {
+        // Up to here a block is missed with a chance of e^-32, far from what a number could not tell from 0.
+        const SURELY_UNCERTAIN: u64 = 32;
+        let interval = Interval::from_bytes(row.interval_bytes);
+        let is_small = !interval.is_exact() && row.smallest_bytes / SURELY_UNCERTAIN < row.interval_bytes;
+        if !is_small && inclusion_probability(row.smallest_bytes, interval) >= 1.0 {
+            return Missable::default();
+        }
+        Missable { interval_bytes: row.interval_bytes, smallest_bytes: row.smallest_bytes.max(1) }
+    }
+
     /// What could be missed in either of two sets.
     pub fn or(self, other: Missable) -> Missable {
         let smallest = match (self.smallest_bytes, other.smallest_bytes) {
@@ -158,10 +170,6 @@ impl Missable {
 impl Sums {
     /// Adds the blocks of one row.
     pub fn add_row(&mut self, row: &Row) {
-        let interval = Interval::from_bytes(row.interval_bytes);
-        let certain = inclusion_probability(row.smallest_bytes, interval) >= 1.0;
-        let (interval_bytes, smallest_bytes) =
-            if certain { (0, 0) } else { (row.interval_bytes, row.smallest_bytes.max(1)) };
         self.add(&Sums {
             samples: row.samples,
             bytes: row.bytes,
@@ -169,7 +177,7 @@ impl Sums {
             bytes_observed: row.bytes_observed,
             objects: row.objects,
             objects_variance: row.objects_variance,
-            missable: Missable { interval_bytes, smallest_bytes },
+            missable: Missable::of(row),
             resident: Resident::of(row),
         });
     }

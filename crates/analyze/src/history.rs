@@ -15,12 +15,10 @@
 //! needs good symbols. Stacks that it does not hold any more, of mappings that are all gone, bear the names that they were
 //! first seen with.
 
-use std::collections::HashMap;
-
 use leakscope_profile::model::{Kind, Profile, StackId};
 
 use crate::analysis::Instant;
-use crate::estimate::Sums;
+use crate::estimate::{Missable, Sums};
 use crate::frames::{FrameTable, SiteFrameId};
 use crate::raw_stacks::{RawStackId, RawStacks};
 use crate::site::{Grouping, Place, Places, SiteId};
@@ -75,6 +73,12 @@ pub struct Cell {
     pub bytes_variance: f64,
 }
 
+impl Cell {
+    fn amount(&self) -> Amount {
+        Amount { samples: self.samples, bytes: self.bytes, bytes_variance: self.bytes_variance }
+    }
+}
+
 impl SiteHistory {
     /// Several sites as one, called as the first of them; `None` of none.
     pub fn together(sites: &[&SiteHistory]) -> Option<SiteHistory> {
@@ -83,10 +87,11 @@ impl SiteHistory {
             all.missable_bytes = all.missable_bytes.max(site.missable_bytes);
             all.add_allocated(&site.allocated);
             for cells in site.cells.chunk_by(|a, b| a.born == b.born) {
-                let mut before = Cell::default();
+                let mut before = Amount::default();
                 for cell in cells {
-                    all.changes.push((cell.born, Change::between(&before, cell)));
-                    before = *cell;
+                    let now = cell.amount();
+                    all.changes.push(Change::between(cell.born, cell.at, &before, &now));
+                    before = now;
                 }
             }
         }
@@ -122,25 +127,41 @@ pub struct HistoryBuilder {
 /// One stack as the collector wrote it.
 #[derive(Debug, Default)]
 struct StackHistory {
-    lines: Vec<Line>,
+    /// Nearly always one; the first is the one that was seen first.
+    kinds: Vec<KindHistory>,
     allocated: Vec<Allocated>,
 }
 
-/// Blocks of one stack, kind and birth.
+/// One kind of memory of a stack.
 #[derive(Debug)]
-struct Line {
+struct KindHistory {
     kind: Kind,
-    born: u32,
     missable_bytes: u64,
-    /// The last snapshot that had them.
-    seen: u32,
-    now: Cell,
+    /// What is live, by birth as it was first seen.
+    lines: Vec<Line>,
+    /// In the order of snapshots.
     changes: Vec<Change>,
 }
 
-/// By how much a line changed at a snapshot.
+/// Live blocks of one birth.
+#[derive(Debug, Default)]
+struct Line {
+    born: u32,
+    before: Amount,
+    now: Amount,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Amount {
+    samples: u64,
+    bytes: f64,
+    bytes_variance: f64,
+}
+
+/// By how much the live blocks of one birth changed at a snapshot.
 #[derive(Debug, Clone, Copy)]
 struct Change {
+    born: u32,
     at: u32,
     samples: i64,
     bytes: f64,
@@ -148,9 +169,10 @@ struct Change {
 }
 
 impl Change {
-    fn between(before: &Cell, after: &Cell) -> Change {
+    fn between(born: u32, at: u32, before: &Amount, after: &Amount) -> Change {
         Change {
-            at: after.at,
+            born,
+            at,
             samples: after.samples as i64 - before.samples as i64,
             bytes: after.bytes - before.bytes,
             bytes_variance: after.bytes_variance - before.bytes_variance,
@@ -158,15 +180,29 @@ impl Change {
     }
 }
 
-impl Line {
-    fn set(&mut self, at: u32, samples: u64, bytes: f64, bytes_variance: f64) {
-        self.seen = at;
-        if samples == self.now.samples && bytes == self.now.bytes {
-            return;
-        }
-        let now = Cell { born: self.born, at, samples, bytes, bytes_variance };
-        self.changes.push(Change::between(&self.now, &now));
-        self.now = now;
+impl KindHistory {
+    /// The line of a birth, looked for from `near` on, as rows come in the order of their births.
+    fn line(&mut self, born: u32, near: usize) -> usize {
+        let is_it = |line: &Line| line.born == born;
+        let after = self.lines.get(near..).and_then(|lines| lines.iter().position(is_it)).map(|at| near + at);
+        after.or_else(|| self.lines.iter().position(is_it)).unwrap_or_else(|| {
+            self.lines.push(Line { born, ..Line::default() });
+            self.lines.len() - 1
+        })
+    }
+
+    /// Notes what is different from the snapshot before. A line that is empty will not come back, as a rule.
+    fn close(&mut self, at: u32) {
+        let changes = &mut self.changes;
+        self.lines.retain_mut(|line| {
+            let (before, now) = (line.before, line.now);
+            if now.samples != before.samples || now.bytes != before.bytes {
+                changes.push(Change::between(line.born, at, &before, &now));
+                line.before = now;
+            }
+            line.now = Amount::default();
+            now.samples > 0
+        });
     }
 }
 
@@ -193,32 +229,25 @@ impl HistoryBuilder {
                 allocated.push(Allocated { at, bytes, bytes_variance });
             }
         }
-        for line in self.stacks.iter_mut().flat_map(|stack| &mut stack.lines) {
-            if line.seen != at && line.now.samples > 0 {
-                line.set(at, 0, 0.0, 0.0);
-            }
-        }
+        self.stacks.iter_mut().flat_map(|stack| &mut stack.kinds).for_each(|kind| kind.close(at));
     }
 
     fn add_rows(&mut self, profile: &Profile, at: u32) {
-        // Rows of several epochs may have one birth, where snapshots between them were not kept.
-        let mut sums: HashMap<(RawStackId, Kind, u32), Sums> = HashMap::new();
+        let (mut last, mut near) = (None, 0);
         for row in &profile.rows {
             let Some(id) = self.last.get(row.stack.0 as usize) else { continue };
+            if last.replace((*id, row.kind)) != Some((*id, row.kind)) {
+                near = 0;
+            }
+            // Rows of several epochs may have one birth, where snapshots between them were not kept.
             let born = self.epochs.partition_point(|epoch| *epoch < row.epoch).min(at as usize);
-            sums.entry((*id, row.kind, born as u32)).or_default().add_row(row);
-        }
-        for ((id, kind, born), sums) in sums {
-            let lines = &mut self.stacks[id.0 as usize].lines;
-            let known = lines.iter().rposition(|line| line.kind == kind && line.born == born);
-            let line = known.unwrap_or_else(|| {
-                let now = Cell::default();
-                lines.push(Line { kind, born, missable_bytes: 0, seen: at, now, changes: Vec::new() });
-                lines.len() - 1
-            });
-            let line = &mut lines[line];
-            line.missable_bytes = line.missable_bytes.max(sums.missable.interval_bytes);
-            line.set(at, sums.samples, sums.bytes, sums.bytes_variance);
+            let kind = self.stacks[id.0 as usize].kind(row.kind);
+            near = kind.line(born as u32, near);
+            let now = &mut kind.lines[near].now;
+            now.samples = now.samples.saturating_add(row.samples);
+            now.bytes += row.bytes;
+            now.bytes_variance += row.bytes_variance;
+            kind.missable_bytes = kind.missable_bytes.max(Missable::of(row).interval_bytes);
         }
     }
 
@@ -245,18 +274,28 @@ impl HistoryBuilder {
                 None => places.place(&gone, kind),
             };
             // As in `sites`: what is allocated counts for the kind of the first live row, for malloc if there is none.
-            let kind = history.lines.first().map_or(Kind::Malloc, |line| line.kind);
+            let kind = history.kinds.first().map_or(Kind::Malloc, |first| first.kind);
             if !history.allocated.is_empty() {
                 at(&mut gathered, place(kind)).add_allocated(&history.allocated);
             }
-            for line in history.lines {
-                at(&mut gathered, place(line.kind)).add_line(line);
+            for kind in history.kinds {
+                at(&mut gathered, place(kind.kind)).add(kind);
             }
         }
         let sites = places.places.into_iter().zip(gathered).map(|(place, gathered)| gathered.finish(place));
         let mut sites: Vec<SiteHistory> = sites.collect();
         sites.sort_by_key(|site| site.place.id);
         History { instants: self.instants, frames: places.table, sites }
+    }
+}
+
+impl StackHistory {
+    fn kind(&mut self, kind: Kind) -> &mut KindHistory {
+        let at = self.kinds.iter().position(|known| known.kind == kind).unwrap_or_else(|| {
+            self.kinds.push(KindHistory { kind, missable_bytes: 0, lines: Vec::new(), changes: Vec::new() });
+            self.kinds.len() - 1
+        });
+        &mut self.kinds[at]
     }
 }
 
@@ -278,15 +317,18 @@ impl History {
 #[derive(Debug, Default)]
 struct Gathered {
     missable_bytes: u64,
-    /// By birth.
-    changes: Vec<(u32, Change)>,
+    changes: Vec<Change>,
     allocated: Vec<Allocated>,
 }
 
 impl Gathered {
-    fn add_line(&mut self, line: Line) {
-        self.missable_bytes = self.missable_bytes.max(line.missable_bytes);
-        self.changes.extend(line.changes.into_iter().map(|change| (line.born, change)));
+    fn add(&mut self, kind: KindHistory) {
+        self.missable_bytes = self.missable_bytes.max(kind.missable_bytes);
+        if self.changes.is_empty() {
+            self.changes = kind.changes;
+        } else {
+            self.changes.extend(kind.changes);
+        }
     }
 
     /// Kept as differences until the end.
@@ -300,9 +342,10 @@ impl Gathered {
     }
 
     fn finish(mut self, place: Place) -> SiteHistory {
-        self.changes.sort_by_key(|(born, change)| (*born, change.at));
-        let mut cells: Vec<Cell> = Vec::new();
-        for (born, change) in self.changes {
+        self.changes.sort_by_key(|change| (change.born, change.at));
+        let mut cells: Vec<Cell> = Vec::with_capacity(self.changes.len());
+        for change in self.changes {
+            let born = change.born;
             let before = cells.last().copied().filter(|cell| cell.born == born).unwrap_or_default();
             let samples = (before.samples as i64 + change.samples).max(0);
             // Without samples it is zero, whatever the rounding of the sums.

@@ -30,6 +30,11 @@ impl RawStacks {
         &self.frames[id.0 as usize]
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.frames.len()
+    }
+
     /// The table of all those frames; ours is empty afterwards.
     pub(crate) fn take_table(&mut self) -> FrameTable {
         std::mem::take(&mut self.table)

@@ -10,8 +10,6 @@
 //!
 //! Snapshots in between may be missing (recordings are thinned): increments then span them.
 
-use std::collections::HashMap;
-
 use leakscope_profile::JvmsOwnRows;
 use leakscope_profile::model::{Exit, Kind, Memory, Profile, Totals};
 
@@ -24,7 +22,8 @@ use crate::raw_stacks::{RawStackId, RawStacks};
 pub struct SeriesBuilder {
     pub(crate) stacks: RawStacks,
     pub(crate) tracks: Vec<Track>,
-    index: HashMap<(RawStackId, Kind), usize>,
+    /// By stack and place in [`KINDS`], the track.
+    by_stack: Vec<[Option<u32>; KINDS.len()]>,
     pub(crate) snapshots: Vec<SnapshotFacts>,
     session: Option<[u8; 16]>,
     /// Stacks of the newest profile, in its order.
@@ -59,6 +58,8 @@ pub(crate) struct Track {
     pub cohorts: [Vec<Cohort>; 2],
     /// Ever allocated and freed, newest snapshot and the one before; with the first of a stack's kinds.
     pub totals: [Totals; 2],
+    /// What the snapshot that is being added has of it.
+    gathered: Gathered,
 }
 
 /// What came and went between two snapshots.
@@ -121,7 +122,7 @@ pub(crate) struct Cohort {
 }
 
 /// The rows of one snapshot at one track.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 struct Gathered {
     live: Sums,
     born: Sums,
@@ -129,6 +130,9 @@ struct Gathered {
     cohorts: Vec<Cohort>,
     totals: Totals,
 }
+
+/// Every kind of memory.
+const KINDS: [Kind; 4] = [Kind::Malloc, Kind::MmapAnon, Kind::MmapFile, Kind::Thread];
 
 /// Newest, in the pairs of a [`Track`].
 pub(crate) const NEWEST: usize = 0;
@@ -144,13 +148,11 @@ impl SeriesBuilder {
             return false;
         }
         let stacks = self.stacks.add(profile);
-        let mut gathered: Vec<Option<Gathered>> = vec![None; self.tracks.len()];
-        self.add_rows(profile, &stacks, &mut gathered);
-        self.add_totals(profile, &stacks, &mut gathered);
+        self.by_stack.resize(self.stacks.count(), [None; KINDS.len()]);
+        self.add_rows(profile, &stacks);
+        self.add_totals(profile, &stacks);
         let at = self.snapshots.len() as u32;
-        for (track, gathered) in self.tracks.iter_mut().zip(gathered) {
-            track.advance(gathered.unwrap_or_default(), at);
-        }
+        self.tracks.iter_mut().for_each(|track| track.advance(at));
         self.snapshots.push(facts(profile));
         self.newest = stacks;
         true
@@ -161,52 +163,44 @@ impl SeriesBuilder {
         self.snapshots.len()
     }
 
-    fn add_rows(&mut self, profile: &Profile, stacks: &[RawStackId], gathered: &mut Vec<Option<Gathered>>) {
+    fn add_rows(&mut self, profile: &Profile, stacks: &[RawStackId]) {
         let own = JvmsOwnRows::of(profile);
         let before = self.snapshots.last().map(|last| last.epoch);
         for row in profile.rows.iter().filter(|row| row.samples > 0 && !own.contains(profile, row)) {
             let Some(stack) = stacks.get(row.stack.0 as usize) else { continue };
-            let sums = self.gathered(*stack, row.kind, gathered);
-            sums.live.add_row(row);
-            match before {
-                Some(epoch) if row.epoch > epoch => sums.born.add_row(row),
-                Some(_) => sums.survived.add_row(row),
-                None => {}
-            }
+            let sums = &mut self.track(*stack, row.kind).gathered;
             let mut one = Sums::default();
             one.add_row(row);
+            sums.live.add(&one);
+            match before {
+                Some(epoch) if row.epoch > epoch => sums.born.add(&one),
+                Some(_) => sums.survived.add(&one),
+                None => {}
+            }
             sums.cohorts.push(Cohort { epoch: row.epoch, live: Flow::of(&one), oldest_ms: row.oldest_ms });
         }
     }
 
     /// Totals do not say of which kind they were: they count for the first kind of the stack that is known.
-    fn add_totals(&mut self, profile: &Profile, stacks: &[RawStackId], gathered: &mut Vec<Option<Gathered>>) {
-        const KINDS: [Kind; 4] = [Kind::Malloc, Kind::MmapAnon, Kind::MmapFile, Kind::Thread];
+    fn add_totals(&mut self, profile: &Profile, stacks: &[RawStackId]) {
         for (stack, id) in profile.stacks.iter().zip(stacks) {
             if stack.totals.samples == 0 {
                 continue;
             }
-            let known = KINDS.into_iter().find(|kind| self.index.contains_key(&(*id, *kind)));
             // Nothing of it was ever live in a snapshot: nothing that could grow.
-            if let Some(kind) = known {
-                self.gathered(*id, kind, gathered).totals = stack.totals;
-            }
+            let Some(track) = self.by_stack[id.0 as usize].iter().flatten().next() else { continue };
+            self.tracks[*track as usize].gathered.totals = stack.totals;
         }
     }
 
-    fn gathered<'g>(
-        &mut self,
-        stack: RawStackId,
-        kind: Kind,
-        gathered: &'g mut Vec<Option<Gathered>>,
-    ) -> &'g mut Gathered {
-        let next = self.tracks.len();
-        let at = *self.index.entry((stack, kind)).or_insert(next);
-        if at == next {
+    fn track(&mut self, stack: RawStackId, kind: Kind) -> &mut Track {
+        let place = KINDS.iter().position(|known| *known == kind).unwrap_or_default();
+        let known = &mut self.by_stack[stack.0 as usize][place];
+        let at = *known.get_or_insert_with(|| {
             self.tracks.push(Track::new(stack, kind));
-            gathered.push(None);
-        }
-        gathered[at].get_or_insert_default()
+            self.tracks.len() as u32 - 1
+        });
+        &mut self.tracks[at as usize]
     }
 }
 
@@ -219,10 +213,12 @@ impl Track {
             live: Default::default(),
             cohorts: Default::default(),
             totals: Default::default(),
+            gathered: Gathered::default(),
         }
     }
 
-    fn advance(&mut self, now: Gathered, snapshot: u32) {
+    fn advance(&mut self, snapshot: u32) {
+        let now = std::mem::take(&mut self.gathered);
         let gone = self.live[NEWEST].without(&now.survived);
         let new = if snapshot == 0 { Sums::default() } else { now.born };
         let is_first = snapshot == 0 && now.live.samples > 0;
@@ -231,7 +227,10 @@ impl Track {
             self.changes.push(TrackChange { snapshot, new, gone, live });
         }
         self.live = [now.live, self.live[NEWEST]];
-        self.cohorts = [now.cohorts, std::mem::take(&mut self.cohorts[NEWEST])];
+        // Of three lists one is always empty: it keeps its room for the next snapshot.
+        let newest = std::mem::replace(&mut self.cohorts[NEWEST], now.cohorts);
+        self.gathered.cohorts = std::mem::replace(&mut self.cohorts[BEFORE], newest);
+        self.gathered.cohorts.clear();
         self.totals = [now.totals, self.totals[NEWEST]];
     }
 }
