@@ -1,7 +1,9 @@
 //! The command line: every command and option, its environment variable and its default.
 
+mod check;
 mod inspect;
 
+pub use check::{CheckArgs, Inconclusive, PerWhat, Quantity};
 pub use inspect::{DoctorArgs, ExplainArgs, ProbeArgs, ProbeWhat, TopArgs};
 
 use crate::sizes::{MaxCpu, parse_interval, parse_max_cpu, parse_sample, parse_size};
@@ -27,6 +29,8 @@ pub struct Args {
 pub enum Command {
     /// Start a command and record it
     Run(RunArgs),
+    /// Run a command several times over, and fail if its memory grows with every iteration: for CI
+    Check(CheckArgs),
     /// Take a snapshot of a process that is being recorded
     Snapshot(SnapshotArgs),
     /// Mark this moment in the timeline of a process that is being recorded

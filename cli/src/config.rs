@@ -3,9 +3,14 @@
 //! ```toml
 //! [app]
 //! packages = ["com.acme."]     # your own code: which frame of a stack is shown first
+//!
+//! [check]
+//! iterations = 200             # options of `leakscope check`, see config/check.rs
 //! ```
 //! Options win over environment variables, and these over the file. A file that cannot be understood is an error and not
 //! passed over: whoever wrote it expects it to count.
+
+mod check;
 
 use crate::args::{Args, Command};
 use crate::exit::{self, Failure};
@@ -25,6 +30,8 @@ const MOST_BYTES: u64 = 1 << 20;
 pub struct Config {
     /// The application.
     pub app: App,
+    /// The gate.
+    pub check: check::Check,
 }
 
 /// The table `[app]`.
@@ -45,14 +52,28 @@ pub fn apply(args: &mut Args) -> Result<()> {
         Command::Diff(args) => &mut args.sites.packages,
         Command::Export(args) => &mut args.packages,
         Command::Top(args) => &mut args.packages,
+        Command::Check(args) => {
+            let Some(path) = nearest() else { return Ok(()) };
+            let config = read(&path)?;
+            config.check.fill(args, &path)?;
+            if args.packages.is_empty() {
+                args.packages = config.app.packages;
+            }
+            return Ok(());
+        }
         _ => return Ok(()),
     };
     if packages.is_empty()
-        && let Some(path) = std::env::current_dir().ok().and_then(|directory| find(&directory))
+        && let Some(path) = nearest()
     {
         *packages = read(&path)?.app.packages;
     }
     Ok(())
+}
+
+/// The file that counts here.
+fn nearest() -> Option<PathBuf> {
+    find(&std::env::current_dir().ok()?)
 }
 
 /// The file that counts in a directory: its own, or that of the nearest directory above.

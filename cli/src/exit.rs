@@ -11,6 +11,9 @@
 //! | 126 | the command cannot be executed | |
 //! | 127 | the command was not found | |
 //! | 128+N | signal N killed the target | `top`: signal N ended it |
+//!
+//! `check`: 0 nothing leaks, 1 something leaks, 2 wrong usage, 3 it cannot be told (or nothing was recorded), 4 an input
+//! cannot be read or an output not be written, 5 the command failed.
 
 /// Done.
 pub const OK: u8 = 0;
@@ -24,6 +27,12 @@ pub const USAGE: u8 = 2;
 pub const NO_DATA: u8 = 3;
 /// An input cannot be read or an output cannot be written.
 pub const UNREADABLE: u8 = 4;
+/// `check`: something leaks.
+pub const LEAK: u8 = 1;
+/// `check`: it cannot be told.
+pub const INCONCLUSIVE: u8 = 3;
+/// `check`: the command under test failed.
+pub const COMMAND_FAILED: u8 = 5;
 /// `run`: leakscope itself failed before the target was started.
 pub const RUN_FAILED: u8 = 125;
 /// `run`: the command cannot be executed.

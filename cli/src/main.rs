@@ -6,6 +6,7 @@
 //! | [`commands`] | one file for each command |
 //! | [`doctor`] | findings about this machine, a command or a process: would it be recorded? |
 //! | [`mod@run`] | what `leakscope run` is made of: start, handshake, snapshots, signals, the end |
+//! | [`mod@check`] | what `leakscope check` is made of: rounds, iterations, checkpoints, collections |
 //! | [`volume`], [`recording`], [`session_file`] | what recordings look like on disk, and finding a snapshot in them |
 //! | [`timeline_file`], [`thinned_timeline`] | the figures between snapshots, on disk |
 //! | [`reading`] | a profile with its symbols, ready to be analysed |
@@ -19,6 +20,7 @@
 
 mod allocators;
 mod args;
+mod check;
 mod clock;
 mod commands;
 mod config;
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<u8> {
     match &args.command {
         Command::Run(run) => commands::run::run(run),
+        Command::Check(check) => commands::check::run(check),
         Command::Snapshot(snapshot) => commands::snapshot::run(snapshot),
         Command::Mark(mark) => commands::mark::run(mark),
         Command::Recover(recover) => commands::recover::run(recover),

@@ -1,5 +1,6 @@
 //! Sizes and durations as people write and read them.
 
+use leakscope_analyze::Per;
 use std::time::Duration;
 
 /// Bytes from `512k`, `1MiB`, `2G`, `1048576`. All units are binary: `k`, `kB` and `KiB` are 1024.
@@ -86,6 +87,45 @@ pub enum MaxCpu {
     Off,
 }
 
+/// Growth: `4KiB/iter`, `1MiB/min`, `1MiB/h`, or `4KiB`, whose unit follows from what is counted.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn parse_rate(text: &str) -> Result<Rate, String> {
+    let (size, unit) = text.split_once('/').map_or((text, ""), |(size, unit)| (size, unit.trim()));
+    let bytes = parse_size(size.trim())? as f64;
+    match unit {
+        "" => Ok(Rate { bytes, per: None }),
+        "iter" | "iteration" => Ok(Rate { bytes, per: Some(Per::Iteration) }),
+        "min" | "minute" => Ok(Rate { bytes, per: Some(Per::Minute) }),
+        "h" | "hour" => Ok(Rate { bytes: bytes / 60.0, per: Some(Per::Minute) }),
+        _ => Err(format!("'{text}' is no growth; write 4KiB/iter, 1MiB/min or 1MiB/h")),
+    }
+}
+
+/// Growth that is put up with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    bytes: f64,
+    per: Option<Per>,
+}
+
+impl Rate {
+    /// Bytes per unit.
+    ///
+    /// # Errors
+    /// It is of another unit; a sentence for the user.
+    pub fn per(self, wanted: Per) -> Result<f64, String> {
+        match self.per {
+            Some(per) if per != wanted => {
+                let word = |per| if per == Per::Iteration { "an iteration" } else { "time" };
+                Err(format!("a budget per {} where growth is counted per {}", word(per), word(wanted)))
+            }
+            _ => Ok(self.bytes),
+        }
+    }
+}
+
 /// `1.31 GiB`, `512 KiB`, `0 B`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -146,6 +186,18 @@ mod tests {
             assert!(parse_size(text).is_err(), "{text}");
         }
         assert!(parse_sample("0").is_err() && parse_sample("2T").is_err());
+    }
+
+    #[test]
+    fn growth_is_read() {
+        let rate = |text| parse_rate(text).unwrap();
+        assert_eq!(rate("4KiB/iter").per(Per::Iteration), Ok(4096.0));
+        assert_eq!((rate("4k").per(Per::Iteration), rate("4k").per(Per::Minute)), (Ok(4096.0), Ok(4096.0)));
+        assert_eq!(rate("6k/h").per(Per::Minute), Ok(102.4));
+        assert!(rate("1/min").per(Per::Iteration).is_err() && rate("1/iter").per(Per::Minute).is_err());
+        for text in ["", "/iter", "4k/day", "x/iter"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -90,16 +90,22 @@ pub struct Preload<'a> {
     pub follow: bool,
 }
 
-/// Starts the target. `mask` is the signal mask that it gets.
+/// Starts the target. `environment` is added to ours; `mask` is the signal mask that it gets.
 ///
 /// # Errors
 /// The command cannot be executed.
-pub fn start(command: &[OsString], preload: Option<&Preload<'_>>, mask: SignalSet) -> io::Result<Child> {
+pub fn start(
+    command: &[OsString],
+    environment: &[(&str, OsString)],
+    preload: Option<&Preload<'_>>,
+    mask: SignalSet,
+) -> io::Result<Child> {
     let (program, arguments) = command.split_first().ok_or(io::ErrorKind::NotFound)?;
     let mut target = Command::new(program);
     target.args(arguments);
     // Ours, if leakscope runs under leakscope: its collector is not this one.
     target.env_remove(ENVIRONMENT);
+    target.envs(environment.iter().map(|(name, value)| (name, value)));
     if let Some(preload) = preload {
         target.env("LD_PRELOAD", prepended(preload.shim.as_os_str(), std::env::var_os("LD_PRELOAD")));
         let follow = u8::from(preload.follow);
@@ -210,7 +216,7 @@ mod tests {
         let was = OPEN_FILES.get_or_init(raise_open_files).rlim_cur;
         let line = format!("test \"$(ulimit -Sn)\" = {was}");
         let command = ["sh", "-c", &line].map(OsString::from);
-        let mut child = start(&command, None, SignalSet::of(&[])).unwrap();
+        let mut child = start(&command, &[], None, SignalSet::of(&[])).unwrap();
         assert_eq!(exit_of(child.wait().unwrap()), Exit::Code(0));
         // SAFETY: as above.
         unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut ours) };
@@ -221,7 +227,7 @@ mod tests {
     fn ends_are_told() {
         let run = |line: &str| {
             let command = ["sh", "-c", line].map(OsString::from);
-            let mut child = start(&command, None, SignalSet::of(&[])).unwrap();
+            let mut child = start(&command, &[], None, SignalSet::of(&[])).unwrap();
             wait_for_end(child.id());
             exit_of(child.wait().unwrap())
         };

@@ -1,7 +1,7 @@
-//! The recording half: what `leakscope run` is made of.
+//! The recording half: what `leakscope run` is made of, and each round of `leakscope check`.
 //!
 //! ```text
-//!   doctor::program > output > launch ──── target ──── shim
+//!   Target: doctor::program > launch ────── target ──── shim
 //!                          signals ───^            │ handshake
 //!                                     front <──────┘
 //!                          Recorder <── events of front, the target's end, a tick each 100 ms
@@ -22,4 +22,5 @@ pub mod pace;
 pub mod recorded;
 pub mod recorder;
 pub mod signals;
+pub mod target;
 pub mod thinning;

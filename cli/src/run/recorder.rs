@@ -2,6 +2,7 @@
 
 use crate::allocators;
 use crate::doctor;
+mod processes;
 mod requests;
 
 use crate::clock::{rfc3339, time_of_day, unix_seconds};
@@ -33,8 +34,26 @@ const LAST_REPLIES: Duration = Duration::from_secs(5);
 pub enum Happening {
     /// Something at the socket.
     Door(Event),
+    /// The target has said something to the [`Listener`].
+    Said,
     /// The target has ended, and is still to be reaped.
     TargetEnded,
+}
+
+/// Somebody whom the target talks to while it is recorded.
+pub trait Listener {
+    /// The target has said something.
+    fn heard(&mut self, recorder: &mut Recorder);
+    /// To be called every 100 ms.
+    fn tick(&mut self, recorder: &mut Recorder);
+}
+
+/// Nobody listens.
+pub struct Nobody;
+
+impl Listener for Nobody {
+    fn heard(&mut self, _: &mut Recorder) {}
+    fn tick(&mut self, _: &mut Recorder) {}
 }
 
 /// What the recorder goes by.
@@ -53,6 +72,17 @@ pub struct Plan {
     pub java_depth: u32,
     /// Pattern for names of processes.
     pub only: Option<String>,
+    /// How much is said.
+    pub voice: Voice,
+}
+
+/// How much is said while recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// What goes on.
+    Full,
+    /// What went wrong.
+    WarningsOnly,
 }
 
 /// Everything that is recorded.
@@ -89,11 +119,12 @@ impl Recorder {
     }
 
     /// Records until the target has ended.
-    pub fn run(&mut self, happenings: &Receiver<Happening>) {
+    pub fn run(&mut self, happenings: &Receiver<Happening>, listener: &mut dyn Listener) {
         let mut next_tick = Instant::now() + TICK;
         loop {
             match happenings.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
                 Ok(Happening::Door(event)) => self.take(event),
+                Ok(Happening::Said) => listener.heard(self),
                 Ok(Happening::TargetEnded) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -102,6 +133,7 @@ impl Recorder {
                     break;
                 }
                 self.tick();
+                listener.tick(self);
                 next_tick = Instant::now() + TICK;
             }
         }
@@ -116,6 +148,8 @@ impl Recorder {
         for happening in happenings.try_iter() {
             match happening {
                 Happening::Door(event) => self.take(event),
+                // Whoever has ended can be asked nothing more.
+                Happening::Said => {}
                 Happening::TargetEnded => has_ended = true,
             }
         }
@@ -190,6 +224,9 @@ impl Recorder {
     }
 
     fn greet(&mut self, facts: &ProcessFacts, why: Why, folder: &Path) {
+        if self.plan.voice == Voice::WarningsOnly {
+            return;
+        }
         if !matches!(why, Why::Follow | Why::Fork) || !self.greeted {
             say(&messages::handshake(&facts.name, facts.pid, folder));
         }

@@ -4,27 +4,49 @@
 //! sent to the whole foreground process group has reached the target already.
 #![allow(unsafe_code)] // sigwaitinfo and kill
 
+use crate::exit;
 use crate::run::launch::{FORWARDED, SignalSet};
 use parking_lot::Mutex;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::thread;
 
-/// The target as far as signals go; `None` once it is about to be reaped, when its number may be given away.
+/// The target as far as signals go.
 #[derive(Clone, Default)]
-pub struct Recipient(Arc<Mutex<Option<u32>>>);
+pub struct Recipient(Arc<Mutex<State>>);
+
+#[derive(Clone, Copy, Default)]
+enum State {
+    /// There is none, or it is about to be reaped, when its number may be given away: signals are dropped.
+    #[default]
+    Nobody,
+    /// This process.
+    Target(u32),
+    /// leakscope itself.
+    Us,
+}
 
 impl Recipient {
-    /// From now on signals go to this process.
+    /// From now on signals go to this process, or to nobody.
     pub fn set(&self, pid: Option<u32>) {
-        *self.0.lock() = pid;
+        *self.0.lock() = pid.map_or(State::Nobody, State::Target);
+    }
+
+    /// From now on they end leakscope, as if they had never been blocked.
+    pub fn end_us(&self) {
+        *self.0.lock() = State::Us;
     }
 
     /// Passes a signal on, unless the process got it already.
     fn send(&self, signal: i32, from_terminal: bool) {
         // Held while sending: the process cannot be reaped meanwhile.
-        let pid = self.0.lock();
-        let Some(pid) = pid.and_then(|pid| libc::pid_t::try_from(pid).ok()) else { return };
+        let state = self.0.lock();
+        let pid = match *state {
+            State::Nobody => return,
+            State::Target(pid) => pid,
+            State::Us => std::process::exit(i32::from(exit::SIGNAL) + signal),
+        };
+        let Ok(pid) = libc::pid_t::try_from(pid) else { return };
         // SAFETY: these take integers.
         unsafe {
             let has_it = from_terminal && libc::getpgid(pid) == libc::getpgrp();

@@ -40,7 +40,7 @@ const MOST_DEPTH: u64 = 1024;
 pub struct Occasion {
     /// Number of the snapshot in its session, from 0; `None`: the number of the epoch, where nobody has counted.
     pub index: Option<u32>,
-    /// `interval`, `final`, `limit-80`, `limit-90`, `limit-95`, `request` or `recover`.
+    /// `interval`, `final`, `limit-80`, `limit-90`, `limit-95`, `request`, `checkpoint` or `recover`.
     pub reason: String,
     /// Version of leakscope.
     pub version: String,

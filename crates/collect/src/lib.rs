@@ -23,6 +23,7 @@ mod attach;
 mod branches;
 mod cgroup;
 mod clock;
+mod collection;
 mod collector;
 mod drain;
 mod error;
@@ -60,6 +61,7 @@ mod vm_structs;
 
 pub use attach::{AttachError, Attachment};
 pub use cgroup::CgroupMemory;
+pub use collection::Collections;
 pub use collector::{Collector, Occasion};
 pub use drain::{Churn, Drain};
 pub use error::CollectError;

@@ -39,7 +39,7 @@ impl Liveness {
     ///
     /// # Errors
     /// No such process any more, or no permission.
-    pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
         let result = match &self.pidfd {
             // SAFETY: a descriptor that is open, an integer, and no further information.
             Some(pidfd) => unsafe {

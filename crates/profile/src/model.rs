@@ -82,7 +82,7 @@ pub struct Snapshot {
     pub time_unix_ns: i64,
     /// Milliseconds since recording started in the target.
     pub uptime_ms: u64,
-    /// Why it was taken: `interval`, `final`, `limit-80`, `limit-90`, `limit-95`, `request`, `recover`.
+    /// Why it was taken: `interval`, `final`, `limit-80`, `limit-90`, `limit-95`, `request`, `checkpoint`, `recover`.
     pub reason: String,
 }
 

@@ -1,0 +1,250 @@
+//! One round: the target runs once, is counted, and is looked at at every checkpoint.
+
+use super::collecting::Collecting;
+use super::control::{Control, Said};
+use super::judged;
+use super::schedule::Schedule;
+use super::settings::{Limits, Settings};
+use crate::doctor;
+use crate::run::recorder::{Listener, Recorder};
+use leakscope_collect::Liveness;
+use leakscope_session::header::JvmState;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Why a snapshot is taken at a checkpoint.
+const CHECKPOINT: &str = "checkpoint";
+/// How long the start of recording, and of Java stacks, is waited for before the first checkpoint.
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// After its last iteration a target may end by itself.
+const END_PATIENCE: Duration = Duration::from_millis(300);
+/// After it was asked to end.
+const TERM_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Iterations that were done, or minutes that had passed.
+    pub at: f64,
+    /// The snapshot.
+    pub profile: PathBuf,
+}
+
+/// What became of a round, for whoever has to explain it.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// Iterations that were said to be over.
+    pub iterations: u64,
+    /// Checkpoints that count, oldest first.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Whether we asked the target to end.
+    pub was_stopped: bool,
+    /// Whether it said nothing for too long.
+    pub fell_silent: bool,
+    /// Why nothing is recorded of it.
+    pub not_recorded: Option<String>,
+    /// Who was judged: name and process id.
+    pub judged: Option<(String, u32)>,
+    /// Whether the judged process ended, or ran another program, before the target had ended.
+    pub judged_left: bool,
+    /// Whether that is a shell: the work is done by what it starts.
+    pub is_shell: bool,
+    /// Whether each checkpoint came after a full collection.
+    pub after_gc: bool,
+}
+
+/// Where a round stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The target does its iterations.
+    Running,
+    /// They are over: when it is asked to end.
+    Over { end_at: Instant },
+    /// It was asked to: when it is made to.
+    Asked { kill_at: Instant },
+    /// It was made to.
+    Killed,
+}
+
+/// Counts, and takes the checkpoints.
+pub struct Round<'s> {
+    settings: &'s Settings,
+    control: Control,
+    schedule: Schedule,
+    phase: Phase,
+    root: Liveness,
+    collecting: Collecting,
+    /// All checkpoints, those included that do not count any more.
+    taken: Vec<Checkpoint>,
+    /// Since when a first checkpoint is due.
+    due_since: Option<Instant>,
+    heard_at: Instant,
+    began: Instant,
+    seen: Observed,
+}
+
+impl<'s> Round<'s> {
+    /// Begins with the start of the target, whose process id this is.
+    pub fn new(settings: &'s Settings, control: Control, root: u32) -> Self {
+        let now = Instant::now();
+        Self {
+            settings,
+            control,
+            schedule: settings.schedule(),
+            phase: Phase::Running,
+            root: Liveness::of(root),
+            collecting: Collecting::new(settings.collects),
+            taken: Vec::new(),
+            due_since: None,
+            heard_at: now,
+            began: now,
+            seen: Observed::default(),
+        }
+    }
+
+    /// What became of it, once the target has ended.
+    pub fn finish(mut self) -> Observed {
+        // The last words.
+        self.count();
+        let kept = self.schedule.kept().iter().filter_map(|number| self.taken.get(*number as usize).cloned());
+        self.seen.checkpoints = kept.collect();
+        self.seen.after_gc = self.collecting.always();
+        self.seen
+    }
+
+    /// Takes what was said.
+    fn count(&mut self) -> Vec<String> {
+        let mut marks = Vec::new();
+        for said in self.control.take() {
+            self.heard_at = Instant::now();
+            match said {
+                Said::Iterations(count) | Said::Sync(count) => {
+                    self.seen.iterations = self.seen.iterations.saturating_add(count);
+                }
+                Said::Mark(text) => marks.push(text),
+            }
+        }
+        marks
+    }
+
+    /// How far the target has come, in the units of the schedule.
+    fn progress(&self) -> u64 {
+        match self.settings.limits {
+            Limits::Iterations { .. } => self.seen.iterations,
+            Limits::Time { .. } => self.began.elapsed().as_millis() as u64,
+        }
+    }
+
+    /// The same in the units of the gate, with what has been said and not been read.
+    fn at(&self) -> f64 {
+        match self.settings.limits {
+            Limits::Iterations { .. } => (self.seen.iterations + self.control.waiting_lines()) as f64,
+            Limits::Time { .. } => self.began.elapsed().as_secs_f64() / 60.0,
+        }
+    }
+
+    /// Does what is due.
+    fn proceed(&mut self, recorder: &mut Recorder) {
+        match self.phase {
+            Phase::Running => self.measure(recorder),
+            Phase::Over { end_at } if Instant::now() >= end_at => {
+                self.seen.was_stopped = true;
+                self.signal(recorder, libc::SIGTERM);
+                self.phase = Phase::Asked { kill_at: Instant::now() + TERM_PATIENCE };
+            }
+            Phase::Asked { kill_at } if Instant::now() >= kill_at => {
+                self.signal(recorder, libc::SIGKILL);
+                self.phase = Phase::Killed;
+            }
+            _ => {}
+        }
+    }
+
+    fn measure(&mut self, recorder: &mut Recorder) {
+        let progress = self.progress();
+        if self.schedule.is_due(progress) && self.is_ready(recorder) {
+            self.checkpoint(recorder);
+        }
+        let is_awaited = self.taken.is_empty() && self.due_since.is_some();
+        let is_silent = self.heard_at.elapsed() > self.settings.timeout && !is_awaited;
+        self.seen.fell_silent = is_silent && matches!(self.settings.limits, Limits::Iterations { .. });
+        if self.schedule.is_over(progress) && !is_awaited {
+            self.phase = Phase::Over { end_at: Instant::now() + END_PATIENCE };
+        } else if self.seen.fell_silent || self.seen.judged_left || self.seen.not_recorded.is_some() {
+            self.phase = Phase::Over { end_at: Instant::now() };
+        }
+    }
+
+    /// Whether the first checkpoint may be taken: somebody is recorded, with Java stacks if he is a JVM.
+    fn is_ready(&mut self, recorder: &Recorder) -> bool {
+        if self.seen.judged.is_some() {
+            return true;
+        }
+        let waited = self.due_since.get_or_insert_with(Instant::now).elapsed();
+        let Some(process) = judged::choose(recorder.processes(), &self.control.path()) else {
+            if waited > judged::PATIENCE {
+                self.seen.not_recorded = Some(doctor::process::reason(recorder.root()));
+            }
+            return false;
+        };
+        let pid = process.facts.pid;
+        let is_jvm = judged::is_jvm(pid);
+        let has_stacks = matches!(process.collector.jvm_state(), JvmState::Ready | JvmState::Unsupported);
+        if is_jvm && !has_stacks && waited < READY_PATIENCE {
+            return false;
+        }
+        self.seen.is_shell = judged::is_shell(&process.facts.name);
+        self.seen.judged = Some((process.facts.name.clone(), pid));
+        self.collecting.begin(pid, is_jvm);
+        true
+    }
+
+    fn checkpoint(&mut self, recorder: &mut Recorder) {
+        let Some((_, pid)) = self.seen.judged else { return };
+        self.collecting.collect();
+        let before = self.at();
+        match recorder.record(pid, CHECKPOINT) {
+            Some(profile) => self.taken.push(Checkpoint { at: f64::midpoint(before, self.at()), profile }),
+            None => {
+                let is_there = |process: &crate::run::recorded::Recorded| process.facts.pid == pid;
+                // Otherwise the disk is full, or the like, which has been said.
+                self.seen.judged_left = !recorder.processes().iter().any(is_there);
+                return;
+            }
+        }
+        self.schedule.note(self.progress());
+        recorder.mark_all(&format!("checkpoint {}", self.taken.len()));
+        self.heard_at = Instant::now();
+    }
+
+    /// Sends a signal to the target and to all that is recorded.
+    fn signal(&self, recorder: &Recorder, signal: i32) {
+        recorder.signal_all(signal);
+        if !recorder.processes().iter().any(|process| process.is_root) {
+            let _ = self.root.signal(signal);
+        }
+    }
+}
+
+impl Listener for Round<'_> {
+    fn heard(&mut self, recorder: &mut Recorder) {
+        for mark in self.count() {
+            recorder.mark_all(&mark);
+        }
+        self.proceed(recorder);
+        if self.taken.is_empty() && self.due_since.is_some() && self.phase == Phase::Running {
+            // The first checkpoint is due and cannot be taken yet: who asked waits for it.
+            return;
+        }
+        self.control.answer();
+        self.control.go_on();
+    }
+
+    fn tick(&mut self, recorder: &mut Recorder) {
+        self.proceed(recorder);
+        if !(self.taken.is_empty() && self.due_since.is_some() && self.phase == Phase::Running) {
+            self.control.answer();
+            self.control.go_on();
+        }
+    }
+}

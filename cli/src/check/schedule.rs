@@ -1,0 +1,111 @@
+//! When a checkpoint is due, in iterations or in milliseconds: after the warm-up, then evenly to the end.
+//!
+//! Where the end is known, [`INTERVALS`] steps lead there. Where it is not, the steps begin small; once there are more
+//! than [`MOST_KEPT`] checkpoints, every second is left out and the steps double, so that at any moment 8 to 16 of them
+//! are spread over what has passed.
+
+/// Steps from the end of the warm-up to an end that is known.
+pub const INTERVALS: u64 = 10;
+/// Checkpoints kept where the end is not known.
+pub const MOST_KEPT: usize = 16;
+
+/// When checkpoints are due.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    warmup: u64,
+    total: Option<u64>,
+    step: u64,
+    next: u64,
+    taken: u64,
+    kept: Vec<u64>,
+}
+
+impl Schedule {
+    /// After `warmup`, to `total` or for ever. `least_step` is the first step where the end is not known.
+    pub fn new(warmup: u64, total: Option<u64>, least_step: u64) -> Self {
+        Self { warmup, total, step: least_step.max(1), next: warmup, taken: 0, kept: Vec::new() }
+    }
+
+    /// Whether one is due.
+    pub fn is_due(&self, progress: u64) -> bool {
+        progress >= self.next
+    }
+
+    /// Whether the end that is known has been reached.
+    pub fn is_over(&self, progress: u64) -> bool {
+        self.total.is_some_and(|total| progress >= total)
+    }
+
+    /// Notes that one was taken.
+    pub fn note(&mut self, progress: u64) {
+        self.kept.push(self.taken);
+        self.taken += 1;
+        match self.total {
+            Some(total) => self.next = self.planned(total).find(|at| *at > progress).unwrap_or(u64::MAX),
+            None => {
+                if self.kept.len() > MOST_KEPT {
+                    let mut is_kept = false;
+                    self.kept.retain(|_| {
+                        is_kept = !is_kept;
+                        is_kept
+                    });
+                    self.step = self.step.saturating_mul(2);
+                }
+                self.next = progress.saturating_add(self.step);
+            }
+        }
+    }
+
+    /// Those that count, by their number from 0, the first among them.
+    pub fn kept(&self) -> &[u64] {
+        &self.kept
+    }
+
+    fn planned(&self, total: u64) -> impl Iterator<Item = u64> + use<> {
+        let (warmup, span) = (self.warmup, total.saturating_sub(self.warmup));
+        (0..=INTERVALS).map(move |i| warmup + (u128::from(span) * u128::from(i) / u128::from(INTERVALS)) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where checkpoints are taken when the target goes `pace` further between two looks.
+    fn taken(mut schedule: Schedule, until: u64, pace: usize) -> (Vec<u64>, Schedule) {
+        let mut taken = Vec::new();
+        for progress in (0..=until).step_by(pace) {
+            if schedule.is_due(progress) {
+                taken.push(progress);
+                schedule.note(progress);
+            }
+        }
+        (taken, schedule)
+    }
+
+    #[test]
+    fn to_an_end_that_is_known_they_are_spread_evenly() {
+        let (at, schedule) = taken(Schedule::new(20, Some(220), 1), 220, 1);
+        assert_eq!(at, [20, 40, 60, 80, 100, 120, 140, 160, 180, 200, 220]);
+        assert!(schedule.is_over(220) && !schedule.is_over(219) && !schedule.is_due(1000));
+        let (at, _) = taken(Schedule::new(2, Some(7), 1), 7, 1);
+        assert_eq!(at, [2, 3, 4, 5, 6, 7], "no two at one iteration");
+        let (at, _) = taken(Schedule::new(20, Some(220), 1), 230, 30);
+        assert_eq!(at, [30, 60, 90, 120, 150, 180, 210], "what was missed is not made up for");
+    }
+
+    #[test]
+    fn to_an_end_that_is_not_known_they_get_rarer() {
+        for until in [20, 36, 100, 2_000, 12_345] {
+            let (at, schedule) = taken(Schedule::new(20, None, 1), until, 1);
+            let kept: Vec<u64> = schedule.kept().iter().map(|number| at[*number as usize]).collect();
+            assert_eq!(kept[0], 20);
+            assert!(kept.len() <= MOST_KEPT && (kept.len() > MOST_KEPT / 2 || until < 36), "{until}: {kept:?}");
+            let gaps: Vec<u64> = kept.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert!(gaps.iter().all(|gap| *gap == gaps[0]), "{until}: {kept:?}");
+            assert!(until - kept[kept.len() - 1] < 2 * gaps.first().copied().unwrap_or(1), "{until}: {kept:?}");
+        }
+        let (at, _) = taken(Schedule::new(20, None, 1), 12_345, 1);
+        assert!(at.len() < 110, "{}", at.len());
+    }
+}

@@ -1,0 +1,156 @@
+//! `leakscope check`: runs a command, and fails if its memory grows with every iteration.
+
+use crate::args::{CheckArgs, Inconclusive};
+use crate::check::control::Control;
+use crate::check::round::{Observed, Round};
+use crate::check::settings::Settings;
+use crate::check::{judging, obstacle};
+use crate::clock::unix_seconds;
+use crate::exit::{self, Failure};
+use crate::reading::Symbols;
+use crate::run::front::Policy;
+use crate::run::output;
+use crate::run::recorder::{Plan, Voice};
+use crate::run::target::{Ended, Program, Signals, Start, Target};
+use crate::say::say;
+use crate::sizes::MaxCpu;
+use anyhow::Result;
+use leakscope_analyze::{Gate, GateOptions, GateRound, Outcome, judge_gate};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Snapshots are taken at checkpoints, not by time.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Depths of stacks, as `run` has them by default.
+const NATIVE_DEPTH: u32 = 64;
+const JAVA_DEPTH: u32 = 128;
+
+/// Runs the gate; the exit code.
+///
+/// # Errors
+/// What keeps it from judging, with the exit code for it.
+pub fn run(args: &CheckArgs) -> Result<u8> {
+    let settings = Settings::of(args)?;
+    let options = gate_options(args, &settings)?;
+    // A command that cannot be started has failed; 126 and 127 are `run`'s own.
+    let failed = |error: anyhow::Error| Failure::error(exit::COMMAND_FAILED, format!("{error:#}"));
+    let program = Program::find(&args.command).map_err(failed)?;
+    let place = Place::of(args, &program.name)?;
+    let signals = Signals::hold();
+    let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
+    let (mut rounds, mut after_gc) = (Vec::new(), true);
+    for number in 1..=settings.rounds {
+        let (ended, seen) = record(args, &settings, &program, &place.next()?, &signals).map_err(failed)?;
+        obstacle::none(&program.name, &ended, &seen, &settings)?;
+        say(&progress(number, &settings, &seen, &ended));
+        after_gc &= seen.after_gc;
+        rounds.push(judging::round(&seen.checkpoints, &args.packages, &mut symbols)?);
+    }
+    signals.release();
+    let gate = judge(&rounds, GateOptions { after_gc, ..options });
+    Ok(exit_code(&gate, args.inconclusive.unwrap_or(Inconclusive::Fail)))
+}
+
+fn judge(rounds: &[GateRound], options: GateOptions) -> Gate {
+    judge_gate(rounds, &options)
+}
+
+/// The target runs once.
+fn record(
+    args: &CheckArgs,
+    settings: &Settings,
+    program: &Program,
+    directory: &Path,
+    signals: &Signals,
+) -> Result<(Ended, Observed)> {
+    let (sender, happenings) = channel();
+    let control = Control::open(sender.clone())?;
+    let environment = control.environment();
+    let start =
+        Start { command: &args.command, program, environment: &environment, policy: policy(args), directory };
+    let target = Target::start(start, signals)?;
+    let mut round = Round::new(settings, control, target.pid());
+    let ended = target.record(plan(args, directory), signals, (sender, happenings), &mut round);
+    Ok((ended, round.finish()))
+}
+
+/// Where recordings go: where they were asked to, or somewhere for as long as this lasts.
+struct Place {
+    wanted: PathBuf,
+    _temporary: Option<TempDir>,
+}
+
+impl Place {
+    fn of(args: &CheckArgs, name: &str) -> Result<Self> {
+        match &args.output {
+            Some(template) => {
+                let wanted = output::expand(Some(template), std::process::id(), name, unix_seconds());
+                Ok(Self { wanted, _temporary: None })
+            }
+            None => {
+                let folder = tempfile::Builder::new().prefix("leakscope-check-").tempdir()?;
+                Ok(Self { wanted: folder.path().join("recording"), _temporary: Some(folder) })
+            }
+        }
+    }
+
+    /// The directory of the next round: beside that of the last one.
+    fn next(&self) -> Result<PathBuf> {
+        let prepared = output::prepare(&self.wanted);
+        Ok(prepared.map_err(|error| Failure::error(exit::UNREADABLE, format!("{error:#}")))?.0)
+    }
+}
+
+fn policy(args: &CheckArgs) -> Policy {
+    Policy {
+        interval_bytes: args.sample,
+        native_depth: NATIVE_DEPTH,
+        java_depth: JAVA_DEPTH,
+        method_ids: 0,
+        only: args.only.clone(),
+        follow: args.follow,
+        seed: None,
+    }
+}
+
+fn plan(args: &CheckArgs, directory: &Path) -> Plan {
+    Plan {
+        directory: directory.to_owned(),
+        sample_bytes: args.sample,
+        max_cpu: match args.max_cpu {
+            MaxCpu::Percent(percent) => Some(percent),
+            MaxCpu::Off => None,
+        },
+        interval: NEVER,
+        native_depth: NATIVE_DEPTH,
+        java_depth: JAVA_DEPTH,
+        only: args.only.clone(),
+        voice: Voice::WarningsOnly,
+    }
+}
+
+fn gate_options(args: &CheckArgs, settings: &Settings) -> Result<GateOptions> {
+    let mut options = GateOptions::new(settings.per(), unix_seconds() / 86_400);
+    options.budgets = settings.budgets.clone();
+    for file in &args.suppressions {
+        options.suppressions.extend(crate::suppressions::read(file)?);
+    }
+    Ok(options)
+}
+
+fn progress(number: u32, settings: &Settings, seen: &Observed, ended: &Ended) -> String {
+    let rounds = settings.rounds;
+    let after = crate::sizes::duration(ended.after);
+    let iterations = if seen.iterations == 0 { String::new() } else { format!("{} iterations, ", seen.iterations) };
+    format!("leakscope: round {number} of {rounds}: {iterations}{} checkpoints, {after}", seen.checkpoints.len())
+}
+
+fn exit_code(gate: &Gate, inconclusive: Inconclusive) -> u8 {
+    match (gate.outcome, inconclusive) {
+        (Outcome::Pass, _) | (Outcome::Inconclusive, Inconclusive::Pass) => exit::OK,
+        (Outcome::Fail, _) => exit::LEAK,
+        (Outcome::Inconclusive, Inconclusive::Fail) => exit::INCONCLUSIVE,
+    }
+}
