@@ -1,6 +1,8 @@
 //! Sizes and durations as people write and read them.
 
-use leakscope_analyze::Per;
+use crate::suppressions::parse_growth;
+use leakscope_analyze::gate::Per;
+use leakscope_analyze::suppression::GrowthLimit;
 use std::time::Duration;
 
 /// Bytes from `512k`, `1MiB`, `2G`, `1048576`. All units are binary: `k`, `kB` and `KiB` are 1024.
@@ -92,15 +94,13 @@ pub enum MaxCpu {
 /// # Errors
 /// A sentence for the user.
 pub fn parse_rate(text: &str) -> Result<Rate, String> {
-    let (size, unit) = text.split_once('/').map_or((text, ""), |(size, unit)| (size, unit.trim()));
-    let bytes = parse_size(size.trim())? as f64;
-    match unit {
-        "" => Ok(Rate { bytes, per: None }),
-        "iter" | "iteration" => Ok(Rate { bytes, per: Some(Per::Iteration) }),
-        "min" | "minute" => Ok(Rate { bytes, per: Some(Per::Minute) }),
-        "h" | "hour" => Ok(Rate { bytes: bytes / 60.0, per: Some(Per::Minute) }),
-        _ => Err(format!("'{text}' is no growth; write 4KiB/iter, 1MiB/min or 1MiB/h")),
+    if !text.contains('/') {
+        return Ok(Rate { bytes: parse_size(text)? as f64, per: None });
     }
+    Ok(match parse_growth(text)? {
+        GrowthLimit::PerIteration(bytes) => Rate { bytes, per: Some(Per::Iteration) },
+        GrowthLimit::PerHour(bytes) => Rate { bytes: bytes / 60.0, per: Some(Per::Minute) },
+    })
 }
 
 /// Growth that is put up with.

@@ -9,9 +9,24 @@
 //! A pattern ends at white space that is followed by an attribute, so that names with blanks (`operator new`) work as they
 //! do in LeakSanitizer. What the patterns mean is in `leakscope_analyze::suppression`.
 
+use crate::exit::{self, Failure};
 use crate::sizes::{parse_duration, parse_size};
+use anyhow::Result;
 use leakscope_analyze::VerdictId;
 use leakscope_analyze::suppression::{GrowthLimit, Pattern, Suppression, What};
+use std::fs;
+use std::path::Path;
+
+/// Reads a file.
+///
+/// # Errors
+/// It cannot be read (exit code 4), or not be understood (2).
+pub fn read(path: &Path) -> Result<Vec<Suppression>> {
+    let shown = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::error(exit::UNREADABLE, format!("cannot read {shown}: {error}")))?;
+    parse(&text).map_err(|error| Failure::error(exit::USAGE, format!("{shown}: {error}")))
+}
 
 /// Reads a file's text.
 ///

@@ -2,7 +2,7 @@
 
 use crate::sizes::{MaxCpu, Rate, parse_duration, parse_max_cpu, parse_rate, parse_sample};
 use clap::ValueEnum;
-use leakscope_analyze::Per;
+use leakscope_analyze::gate::Per;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,14 +10,12 @@ use std::time::Duration;
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The command says when an iteration is over, by a line to $LEAKSCOPE_CTL: echo iteration >> \
+#[command(after_help = "The command says when an iteration is over, by a line to $LEAKSCOPE_CTL: echo iteration >> \
                         \"$LEAKSCOPE_CTL\"; for Java see examples/ci/Leakscope.java. What most options say can be \
                         written into leakscope.toml, [check]. See docs/ci.md.\n\n\
                         Exit code: 0 nothing leaks, 1 something leaks, 2 wrong usage, 3 it cannot be told (or nothing \
                         could be recorded), 4 an input cannot be read or an output not be written, 5 the command \
-                        failed."
-)]
+                        failed.")]
 pub struct CheckArgs {
     /// Iterations in all, warm-up included; then the command is asked to end (SIGTERM), unless it does by itself
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

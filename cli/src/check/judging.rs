@@ -4,20 +4,19 @@ use super::round::Checkpoint;
 use crate::exit::{self, Failure};
 use crate::reading::Symbols;
 use anyhow::Result;
-use leakscope_analyze::{GateRound, RoundBuilder};
+use leakscope_analyze::gate::{Round, RoundBuilder};
 use leakscope_profile::load;
 
 /// Reads the checkpoints of one round, one after another; the last one lends its names.
 ///
 /// # Errors
 /// A profile that was just written cannot be read.
-pub fn round(checkpoints: &[Checkpoint], packages: &[String], symbols: &mut Symbols) -> Result<GateRound> {
+pub fn round(checkpoints: &[Checkpoint], packages: &[String], symbols: &mut Symbols) -> Result<Round> {
     let mut builder = RoundBuilder::default();
     let mut newest = None;
     for checkpoint in checkpoints {
-        let profile = load(&checkpoint.profile).map_err(|error| {
-            Failure::error(exit::UNREADABLE, format!("{}: {error}", checkpoint.profile.display()))
-        })?;
+        let profile = load(&checkpoint.profile)
+            .map_err(|error| Failure::error(exit::UNREADABLE, format!("{}: {error}", checkpoint.profile.display())))?;
         if builder.add(&profile, checkpoint.at) {
             newest = Some(profile);
         }

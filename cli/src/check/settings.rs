@@ -5,7 +5,8 @@ use crate::args::{CheckArgs, PerWhat, Quantity};
 use crate::exit::{self, Failure};
 use crate::sizes::Rate;
 use anyhow::Result;
-use leakscope_analyze::{BudgetRule, Budgets, Pattern, Per};
+use leakscope_analyze::gate::{BudgetRule, Budgets, Per};
+use leakscope_analyze::suppression::Pattern;
 use std::time::Duration;
 
 const WARMUP_ITERATIONS: u64 = 20;
@@ -95,6 +96,14 @@ impl Settings {
             collects: !args.no_gc,
             timeout: args.timeout.unwrap_or(TIMEOUT),
         })
+    }
+
+    /// What growth is counted by.
+    pub fn per(&self) -> Per {
+        match self.limits {
+            Limits::Iterations { .. } => Per::Iteration,
+            Limits::Time { .. } => Per::Minute,
+        }
     }
 
     /// When the checkpoints of a round are due: in iterations, or in milliseconds.

@@ -7,15 +7,16 @@ use crate::check::settings::Settings;
 use crate::check::{judging, obstacle};
 use crate::clock::unix_seconds;
 use crate::exit::{self, Failure};
-use crate::reading::Symbols;
+use crate::reading::{self, Symbols};
 use crate::run::front::Policy;
 use crate::run::output;
 use crate::run::recorder::{Plan, Voice};
 use crate::run::target::{Ended, Program, Signals, Start, Target};
 use crate::say::say;
 use crate::sizes::MaxCpu;
+use crate::suppressions;
 use anyhow::Result;
-use leakscope_analyze::{Gate, GateOptions, GateRound, Outcome, judge_gate};
+use leakscope_analyze::gate::{self, Gate, GateOptions, Outcome, judge_gate};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     let place = Place::of(args, &program.name)?;
     let signals = Signals::hold();
     let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
-    let (mut rounds, mut after_gc) = (Vec::new(), true);
+    let (mut rounds, mut after_gc) = (Vec::<gate::Round>::new(), true);
     for number in 1..=settings.rounds {
         let (ended, seen) = record(args, &settings, &program, &place.next()?, &signals).map_err(failed)?;
         obstacle::none(&program.name, &ended, &seen, &settings)?;
@@ -49,12 +50,9 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
         rounds.push(judging::round(&seen.checkpoints, &args.packages, &mut symbols)?);
     }
     signals.release();
-    let gate = judge(&rounds, GateOptions { after_gc, ..options });
+    let gate = judge_gate(&rounds, &GateOptions { after_gc, ..options });
+    print(&gate)?;
     Ok(exit_code(&gate, args.inconclusive.unwrap_or(Inconclusive::Fail)))
-}
-
-fn judge(rounds: &[GateRound], options: GateOptions) -> Gate {
-    judge_gate(rounds, &options)
 }
 
 /// The target runs once.
@@ -68,8 +66,7 @@ fn record(
     let (sender, happenings) = channel();
     let control = Control::open(sender.clone())?;
     let environment = control.environment();
-    let start =
-        Start { command: &args.command, program, environment: &environment, policy: policy(args), directory };
+    let start = Start { command: &args.command, program, environment: &environment, policy: policy(args), directory };
     let target = Target::start(start, signals)?;
     let mut round = Round::new(settings, control, target.pid());
     let ended = target.record(plan(args, directory), signals, (sender, happenings), &mut round);
@@ -135,7 +132,7 @@ fn gate_options(args: &CheckArgs, settings: &Settings) -> Result<GateOptions> {
     let mut options = GateOptions::new(settings.per(), unix_seconds() / 86_400);
     options.budgets = settings.budgets.clone();
     for file in &args.suppressions {
-        options.suppressions.extend(crate::suppressions::read(file)?);
+        options.suppressions.extend(suppressions::read(file)?);
     }
     Ok(options)
 }
@@ -145,6 +142,18 @@ fn progress(number: u32, settings: &Settings, seen: &Observed, ended: &Ended) ->
     let after = crate::sizes::duration(ended.after);
     let iterations = if seen.iterations == 0 { String::new() } else { format!("{} iterations, ", seen.iterations) };
     format!("leakscope: round {number} of {rounds}: {iterations}{} checkpoints, {after}", seen.checkpoints.len())
+}
+
+/// The outcome in a line, and a line for each site that leaks.
+fn print(gate: &Gate) -> Result<()> {
+    let mut text = format!("{}\n", gate.outcome.as_str().to_uppercase());
+    for finding in gate.leaks() {
+        let frames = gate.frames.resolve(&finding.place.frames);
+        let first = frames.map(|frame| format!("{}:{}", frame.function, frame.line)).take(3);
+        let growth = finding.judged.growth.estimate;
+        text += &format!("  {growth:.0} bytes per {}: {}\n", gate.per.as_str(), first.collect::<Vec<_>>().join(" < "));
+    }
+    reading::print(&text)
 }
 
 fn exit_code(gate: &Gate, inconclusive: Inconclusive) -> u8 {

@@ -67,7 +67,8 @@ impl Check {
         };
         let chosen = |key: &str, sentence| wrong(key, format!("{sentence}; see leakscope check --help"));
         // What is counted is one choice: a --duration on the command line is not to meet the file's iterations.
-        let is_open = args.per.is_none() && args.iterations.is_none() && args.duration.is_none() && args.warmup.is_none();
+        let is_open =
+            args.per.is_none() && args.iterations.is_none() && args.duration.is_none() && args.warmup.is_none();
         if is_open {
             args.iterations = self.iterations;
             args.warmup = word(&self.warmup, str::parse).map_err(|error| wrong("warmup", error))?;
@@ -91,8 +92,7 @@ impl Check {
             args.budgets.push((pattern.clone(), rate));
         }
         if args.inconclusive.is_none() {
-            args.inconclusive =
-                word(&self.inconclusive, from_value).map_err(|error| chosen("inconclusive", error))?;
+            args.inconclusive = word(&self.inconclusive, from_value).map_err(|error| chosen("inconclusive", error))?;
         }
         if args.timeout.is_none() {
             args.timeout = word(&self.timeout, parse_duration).map_err(|error| wrong("timeout", error))?;

@@ -17,8 +17,8 @@ use leakscope_profile::Exit;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::sync::{Arc, Once};
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,7 @@ impl Program {
     /// There is none; exit code 127.
     pub fn find(command: &[OsString]) -> Result<Self> {
         let word = command.first().map_or(OsStr::new(""), |word| word);
-        let not_found =
-            || Failure::error(exit::NOT_FOUND, format!("{}: command not found", word.to_string_lossy()));
+        let not_found = || Failure::error(exit::NOT_FOUND, format!("{}: command not found", word.to_string_lossy()));
         let path = program::find(word).ok_or_else(not_found)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { path, name })
@@ -101,8 +100,6 @@ pub struct Target {
 
 /// A target that has ended.
 pub struct Ended {
-    /// Its process id.
-    pub pid: u32,
     /// How.
     pub exit: Exit,
     /// After how long.
@@ -128,10 +125,11 @@ impl Target {
         let shim = shim(&start.program.path, start.directory);
         let socket = front.name();
         let preload = shim.as_deref().map(|shim| Preload { shim, socket: &socket, follow });
-        let child = launch::start(start.command, start.environment, preload.as_ref(), signals.mask).map_err(|error| {
-            let shown = start.command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
-            Failure::error(exit::CANNOT_EXECUTE, format!("cannot execute {shown}: {error}"))
-        })?;
+        let child =
+            launch::start(start.command, start.environment, preload.as_ref(), signals.mask).map_err(|error| {
+                let shown = start.command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+                Failure::error(exit::CANNOT_EXECUTE, format!("cannot execute {shown}: {error}"))
+            })?;
         let facts = ProcessFacts::gather(child.id());
         Ok(Self { child, front, facts, may_preload: shim.is_some() })
     }
@@ -169,7 +167,7 @@ impl Target {
                 oom_watch.verdict(exit, self.facts.cgroup(), Instant::now())
             }
         };
-        Ended { pid, exit, after, oom, finished: finished.to_vec(), left_out }
+        Ended { exit, after, oom, finished: finished.to_vec(), left_out }
     }
 
     /// Starts the threads that tell the main loop what happens.
