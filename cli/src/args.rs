@@ -3,7 +3,7 @@
 mod check;
 mod inspect;
 
-pub use check::{CheckArgs, Inconclusive, PerWhat, Quantity};
+pub use check::{CheckArgs, Inconclusive, PerWhat, Quantity, Way};
 pub use inspect::{DoctorArgs, ExplainArgs, ProbeArgs, ProbeWhat, TopArgs};
 
 use crate::sizes::{MaxCpu, parse_interval, parse_max_cpu, parse_sample, parse_size};
@@ -59,6 +59,15 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual, or write its pages
     Man(ManArgs),
+    /// The program of `check --selftest`
+    #[command(hide = true)]
+    SelftestTarget {
+        /// Whether it leaks
+        #[arg(value_enum)]
+        way: Way,
+        /// How often
+        iterations: u64,
+    },
     /// The leaking program of `demo` where there is no JDK
     #[command(hide = true)]
     DemoTarget {

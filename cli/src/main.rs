@@ -13,6 +13,7 @@
 //! | [`whole_recording`], [`history`] | all snapshots of a process and its timeline; verdicts of them |
 //! | [`top`] | a recording on a screen, while it grows |
 //! | [`profile_file`] | writing a profile for a person |
+//! | [`jdk`] | a JDK for programs that are carried as source |
 //! | [`allocators`] | allocators that stand in the way |
 //! | [`locate`], [`request`] | the recording of a process that runs |
 //! | [`shim_file`], [`symbols`] | the library that is preloaded; names of native functions |
@@ -28,6 +29,7 @@ mod doctor;
 mod exit;
 mod glob;
 mod history;
+mod jdk;
 mod locate;
 mod profile_file;
 mod progress;
@@ -80,6 +82,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
         Command::Demo(demo) => commands::demo::run(demo),
         Command::Completions(completions) => commands::completions::run(completions),
         Command::Man(man) => commands::man::run(man),
+        Command::SelftestTarget { way, iterations } => check::selftest::target(*way, *iterations),
         Command::DemoTarget { seconds } => commands::demo::target(*seconds),
     }
 }

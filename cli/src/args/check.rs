@@ -134,6 +134,15 @@ pub enum Inconclusive {
     Pass,
 }
 
+/// What the program of `--selftest` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Way {
+    /// It loses a block at each iteration
+    Leak,
+    /// It releases it
+    Clean,
+}
+
 /// A number of iterations, or a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {

@@ -108,24 +108,20 @@ impl Control {
         self.folder.path().join("ctl")
     }
 
-    /// What has been said since; never waits.
+    /// What has been said since, as much as fits into a pipe; never waits.
     pub fn take(&mut self) -> Vec<Said> {
         let mut said = Vec::new();
         let mut bytes = [0; MOST_LINE];
-        loop {
-            match self.lines.read(&mut bytes) {
-                Ok(read @ 1..) => self.rest.extend(bytes.iter().take(read)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                _ => break,
-            }
-            while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.rest.drain(..=end).collect();
-                self.seen = (self.seen.0 + line.len() as u64, self.seen.1 + 1);
-                said.extend(Said::parse(&String::from_utf8_lossy(&line)));
-            }
-            // Whoever writes no ends of lines says nothing.
-            self.rest.truncate(MOST_LINE);
+        // No more than that: a target that talks faster than we listen would keep us here.
+        let read = self.lines.read(&mut bytes).unwrap_or(0);
+        self.rest.extend(bytes.iter().take(read));
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            self.seen = (self.seen.0 + line.len() as u64, self.seen.1 + 1);
+            said.extend(Said::parse(&String::from_utf8_lossy(&line)));
         }
+        // Whoever writes no ends of lines says nothing.
+        self.rest.truncate(MOST_LINE);
         self.owed += said.iter().filter(|said| matches!(said, Said::Sync(_))).count();
         said
     }

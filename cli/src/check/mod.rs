@@ -15,4 +15,5 @@ pub mod judging;
 pub mod obstacle;
 pub mod round;
 pub mod schedule;
+pub mod selftest;
 pub mod settings;

@@ -104,8 +104,10 @@ impl<'s> Round<'s> {
 
     /// What became of it, once the target has ended.
     pub fn finish(mut self) -> Observed {
-        // The last words.
-        self.count();
+        // The last words: of children that still talk no more than they have said by now.
+        for _ in 0..=self.control.waiting_lines() {
+            self.count();
+        }
         let kept = self.schedule.kept().iter().filter_map(|number| self.taken.get(*number as usize).cloned());
         self.seen.checkpoints = kept.collect();
         self.seen.after_gc = self.collecting.always();

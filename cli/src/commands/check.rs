@@ -4,7 +4,7 @@ use crate::args::{CheckArgs, Inconclusive};
 use crate::check::control::Control;
 use crate::check::round::{Observed, Round};
 use crate::check::settings::Settings;
-use crate::check::{judging, obstacle};
+use crate::check::{judging, obstacle, selftest};
 use crate::clock::unix_seconds;
 use crate::exit::{self, Failure};
 use crate::reading::{self, Symbols};
@@ -33,6 +33,9 @@ const JAVA_DEPTH: u32 = 128;
 /// # Errors
 /// What keeps it from judging, with the exit code for it.
 pub fn run(args: &CheckArgs) -> Result<u8> {
+    if args.selftest {
+        return selftest::run();
+    }
     let settings = Settings::of(args)?;
     let options = gate_options(args, &settings)?;
     // A command that cannot be started has failed; 126 and 127 are `run`'s own.

@@ -5,10 +5,11 @@
 
 use crate::args::DemoArgs;
 use crate::exit;
+use crate::jdk;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const JAVA_EXAMPLE: &str = include_str!("../../../examples/deflater/DeflaterLeak.java");
 /// Room enough that no garbage collection falls into the demo: the compiler in the source launcher fills a young
@@ -19,7 +20,7 @@ const NO_COLLECTION: [&str; 2] = ["-Xmn256m", "-XX:MetaspaceSize=256m"];
 pub fn run(args: &DemoArgs) -> Result<u8> {
     let directory = free_directory(&args.output);
     let seconds = args.seconds.to_string();
-    let mut target: Vec<OsString> = match java() {
+    let mut target: Vec<OsString> = match jdk::java() {
         Some(java) => {
             // It stays there, so that what is printed can be typed again.
             let source = directory.join("DeflaterLeak.java");
@@ -91,19 +92,6 @@ fn free_directory(wanted: &Path) -> PathBuf {
         .chain((2..).map(numbered))
         .find(|path| !path.exists())
         .unwrap_or_else(|| wanted.to_path_buf())
-}
-
-/// A java that can run a source file: JDK 11 or later, with its compiler.
-fn java() -> Option<PathBuf> {
-    let homes = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = homes.into_iter().chain(std::env::split_paths(&path));
-    directories.map(|directory| directory.join("java")).find(|java| has_compiler(java))
-}
-
-fn has_compiler(java: &Path) -> bool {
-    let listing = Command::new(java).arg("--list-modules").stderr(Stdio::null()).output();
-    listing.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("jdk.compiler@"))
 }
 
 /// The native program: every request opens a session and forgets to close it.

@@ -95,7 +95,12 @@ mod tests {
             while handlers(here).count() < 1 || !handlers(here).all(waits) {
                 thread::yield_now();
             }
-            let busy = named("Cleaner-7").spawn_scoped(scope, || while !is_over.load(Ordering::Relaxed) {}).unwrap();
+            let spin = || {
+                while !is_over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            };
+            let busy = named("Cleaner-7").spawn_scoped(scope, spin).unwrap();
             while handlers(here).count() < 2 {
                 thread::yield_now();
             }
