@@ -72,7 +72,7 @@ pub struct Gate {
     pub after_gc: bool,
     /// The frames that the sites refer to.
     pub frames: FrameTable,
-    /// Every site that is within its budget, together.
+    /// Every site that is within its budget, together; those that have only settled there are left out.
     pub total: Judged,
     /// Every site that changed, leaks first, then what is not clear, then by growth.
     pub findings: Vec<Finding>,
@@ -127,6 +127,8 @@ pub struct Judged {
     pub live_bytes: [f64; 2],
     /// Single steps that were set aside, bytes, of all rounds.
     pub steps: Vec<f64>,
+    /// Whether it grew in the first half, and what is judged is the second.
+    pub has_settled: bool,
 }
 
 /// What a growth means.

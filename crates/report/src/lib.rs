@@ -8,6 +8,7 @@
 //! | `live.rs` | pieces of a report for `leakscope top` |
 //! | `json.rs`, `json_verdict.rs` | JSON, documented in docs/json.md |
 //! | `export/` | formats of other tools: folded stacks, speedscope, DHAT, CSV, OpenMetrics |
+//! | `gate/` | what `leakscope check` says: text, JSON, JUnit, SARIF, Markdown, annotations of GitHub |
 //! | `flame.rs`, `growth_tree.rs` | flame graphs |
 //! | `html/`, with `assets/` | the report as one page |
 //! | `words.rs`, `path.rs`, `units.rs`, `table.rs`, `style.rs` | phrases, call paths, numbers, columns, colour |
@@ -20,6 +21,7 @@
 mod changes;
 mod export;
 mod flame;
+mod gate;
 mod growth_tree;
 mod html;
 mod json;
@@ -44,6 +46,7 @@ mod words;
 pub use changes::cause;
 pub use export::{JavaNames, Measure, csv, dhat, folded, folded_growth, openmetrics, speedscope};
 pub use flame::{flame, flame_growth};
+pub use gate::{GateView, gate_github, gate_json, gate_junit, gate_markdown, gate_sarif, gate_text};
 pub use html::{HtmlReport, SnapshotFile, html_report};
 pub use json::{json_diff, json_report};
 pub use json_probe::json_probe;

@@ -73,9 +73,11 @@ mod tests {
             steps: Vec::new(),
             more_steps: 0,
             course: Going::On,
-            last_third: rate,
+            last_most: rate,
+            first_half: 0.5,
             levels: Vec::new(),
             is_testable: true,
+            second_half: None,
         }
     }
 

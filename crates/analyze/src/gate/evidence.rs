@@ -40,12 +40,16 @@ pub(super) struct Evidence {
     pub more_steps: usize,
     /// How it goes on.
     pub course: Going,
-    /// Bytes per unit over the last third.
-    pub last_third: f64,
+    /// The most bytes per unit between two levels of the last third.
+    pub last_most: f64,
+    /// Part of the growth that came in the first half; 0 where it did not grow.
+    pub first_half: f64,
     /// The levels without the steps.
     pub levels: Vec<Level>,
     /// Whether there are enough samples for a judgement.
     pub is_testable: bool,
+    /// What its second half says alone, where it is long enough: what filled in the first may be full.
+    pub second_half: Option<Box<Evidence>>,
 }
 
 /// How a growth goes on.
@@ -60,8 +64,14 @@ pub(super) enum Going {
 }
 
 /// What these levels say; `None` where there are too few. `tail` is the probability with which each end of an interval
-/// may fail, `sampled` the change from the first to the last level where it is an estimate.
-pub(super) fn evidence(levels: &[Level], tail: f64, sampled: Option<&Change>) -> Option<Evidence> {
+/// may fail, `sampled` gives the change from a level to the last one where that is an estimate.
+pub(super) fn evidence(levels: &[Level], tail: f64, sampled: &dyn Fn(usize) -> Option<Change>) -> Option<Evidence> {
+    let half = (levels.len().saturating_sub(1)) / 2;
+    let second_half = part(levels.get(half..)?, tail, sampled(half).as_ref());
+    Some(Evidence { second_half: second_half.map(Box::new), ..part(levels, tail, sampled(0).as_ref())? })
+}
+
+fn part(levels: &[Level], tail: f64, sampled: Option<&Change>) -> Option<Evidence> {
     let (levels, steps, more_steps) = set_aside(levels);
     let slope = slope(&levels)?;
     let span = levels.last()?.at - levels.first()?.at;
@@ -69,17 +79,21 @@ pub(super) fn evidence(levels: &[Level], tail: f64, sampled: Option<&Change>) ->
     let sampling = sampled.map_or(0.0, |change| counting_error(change) / span);
     // What sampling does to a level that wanders is in its increments already.
     let error = if slope.returns { own.hypot(sampling) } else { own.max(sampling) };
-    let tail_from = levels.len() - 1 - (levels.len() - 1).div_ceil(3);
+    let last = levels.len() - 1;
+    let third = last - last.div_ceil(3);
+    let grew = levels[last].bytes - levels[0].bytes;
     Some(Evidence {
         rate: slope.rate.estimate,
         error,
         degrees: (degrees - steps.len() as f64).max(1.0),
         more_steps,
         course: going(&levels),
-        last_third: rate_between(&levels, tail_from, levels.len() - 1),
+        last_most: (third..last).map(|at| rate_between(&levels, at, at + 1)).fold(f64::NEG_INFINITY, f64::max),
+        first_half: if grew > 0.0 { (levels[last / 2].bytes - levels[0].bytes) / grew } else { 0.0 },
         is_testable: sampled.is_none_or(Change::is_testable),
         steps,
         levels,
+        second_half: None,
     })
 }
 
@@ -152,7 +166,7 @@ mod tests {
             bytes += increment;
             levels.push(Level { at: 20.0 * (at as f64 + 1.0), bytes });
         }
-        evidence(&levels, 1e-5, None).unwrap()
+        evidence(&levels, 1e-5, &|_| None).unwrap()
     }
 
     #[test]
@@ -189,12 +203,14 @@ mod tests {
     fn what_fills_is_slowing() {
         let filling: Vec<f64> = (0..10).map(|at| 10_000.0 * 0.6_f64.powi(at)).collect();
         assert_eq!(of(&filling).course, Going::Slowing);
+        let half = of(&filling).second_half.unwrap();
+        assert!(half.rate < of(&filling).rate / 4.0 && half.levels.len() == 6, "{half:?}");
     }
 
     #[test]
     fn four_levels_say_nothing() {
         let levels: Vec<Level> = (0..4).map(|at| Level { at: f64::from(at), bytes: 1.0 }).collect();
-        assert_eq!(evidence(&levels, 1e-5, None), None);
-        assert_eq!(evidence(&[], 1e-5, None), None);
+        assert_eq!(evidence(&levels, 1e-5, &|_| None), None);
+        assert_eq!(evidence(&[], 1e-5, &|_| None), None);
     }
 }

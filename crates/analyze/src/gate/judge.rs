@@ -28,7 +28,7 @@ pub fn judge_gate(rounds: &[Round], options: &GateOptions) -> Gate {
     for site in sites.iter().filter(|_| is_enough) {
         let (finding, evidence) = finding(site, rounds, options, tail, &frames);
         uses.count(finding.ruling);
-        if finding.judged.status == Status::Ok {
+        if finding.judged.status == Status::Ok && !finding.judged.has_settled {
             total.add(&evidence);
         }
         if site.has_changed {
@@ -106,9 +106,9 @@ impl Site<'_> {
 
     fn evidence(&self, rounds: &[Round], tail: f64) -> Vec<Evidence> {
         let one = |(number, round): (usize, &Round)| {
-            let change = self.courses[number].map(|course| course.change_since(0, &round.courses.snapshots));
-            let sampled = change.filter(|change| !change.is_exact());
-            evidence(&self.levels(number, round), tail, sampled.as_ref())
+            let change = |first| Some(self.courses[number]?.change_since(first, &round.courses.snapshots));
+            let sampled = |first| change(first).filter(|change| !change.is_exact());
+            evidence(&self.levels(number, round), tail, &sampled)
         };
         rounds.iter().enumerate().filter_map(one).collect()
     }
@@ -171,11 +171,12 @@ impl Judged {
             minimum_detectable: budget,
             live_bytes: [0.0; 2],
             steps: Vec::new(),
+            has_settled: false,
         }
     }
 }
 
-/// Everything together that is within its budget, without the one-off steps of its parts.
+/// Everything together that is within its budget and has not only settled there, without the one-off steps of its parts.
 struct Total {
     /// By round.
     levels: Vec<Vec<Level>>,
@@ -199,7 +200,8 @@ impl Total {
     fn judged(&self, options: &GateOptions, tail: f64) -> Judged {
         let budget = options.budgets.total;
         let measure = Measure { budget, resolution: options.budgets.resolution(budget), tail, span: self.span };
-        let evidence: Vec<Evidence> = self.levels.iter().filter_map(|levels| evidence(levels, tail, None)).collect();
+        let evidence: Vec<Evidence> =
+            self.levels.iter().filter_map(|levels| evidence(levels, tail, &|_| None)).collect();
         let mean = |which: &dyn Fn(&Vec<Level>) -> Option<&Level>| {
             let all = self.levels.iter().filter_map(|levels| which(levels).map(|level| level.bytes));
             all.sum::<f64>() / self.levels.len().max(1) as f64
@@ -265,9 +267,15 @@ fn class(finding: &Finding) -> u8 {
     }
 }
 
+/// Over all sites that are judged. One that has settled does not count: a leak beside what filled is not clear.
 fn minimum_detectable(findings: &[Finding], options: &GateOptions) -> f64 {
-    let judged = findings.iter().filter(|f| matches!(f.judged.status, Status::Ok | Status::Leak | Status::Unclear(_)));
-    judged.map(|finding| finding.judged.minimum_detectable).fold(options.budgets.site, f64::max)
+    let is_judged = |judged: &Judged| match judged.status {
+        Status::Ok => !judged.has_settled,
+        Status::Leak | Status::Unclear(_) => true,
+        Status::Suppressed | Status::JvmsOwn => false,
+    };
+    let judged = findings.iter().map(|finding| &finding.judged).filter(|judged| is_judged(judged));
+    judged.map(|judged| judged.minimum_detectable).fold(options.budgets.site, f64::max)
 }
 
 fn losses(rounds: &[Round]) -> BTreeMap<String, u64> {

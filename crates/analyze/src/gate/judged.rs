@@ -18,10 +18,33 @@ pub(super) struct Measure {
     pub span: f64,
 }
 
+/// Part of a growth that came in the first half of what filled.
+const FILLED: f64 = 0.8;
+
 /// The judgement of a site (or the total) from its rounds; `None` of no round.
+///
+/// What is not clear over the whole may have filled: most of it came in the first half and in the last third hardly
+/// anything, or the second half alone is within the budget. That never makes a leak.
 pub(super) fn judged(rounds: &[Evidence], live_bytes: [f64; 2], measure: &Measure) -> Option<Judged> {
-    let evidence: Vec<&Evidence> = rounds.iter().collect();
-    let combined = Combined::of(&evidence)?;
+    let whole: Vec<&Evidence> = rounds.iter().collect();
+    let judged = judge(&whole, live_bytes, measure)?;
+    let halves: Vec<&Evidence> = rounds.iter().filter_map(|round| round.second_half.as_deref()).collect();
+    let is_open = matches!(judged.status, Status::Unclear(why) if why != Unclear::FewSamples);
+    if !is_open || halves.len() < rounds.len() {
+        return Some(judged);
+    }
+    let half = judge(&halves, live_bytes, &Measure { span: measure.span / 2.0, ..*measure })?;
+    // Steps are not set aside twice: a leak may come in large pieces.
+    let is_quiet = half.status == Status::Ok && halves.iter().all(|half| half.steps.is_empty());
+    let has_filled = rounds.iter().all(|round| round.first_half >= FILLED && round.last_most <= measure.budget);
+    Some(match is_quiet || has_filled {
+        true => Judged { has_settled: true, status: Status::Ok, steps: judged.steps, ..half },
+        false => judged,
+    })
+}
+
+fn judge(rounds: &[&Evidence], live_bytes: [f64; 2], measure: &Measure) -> Option<Judged> {
+    let combined = Combined::of(rounds)?;
     let half = combined.half_width(measure.tail);
     let growth = Estimate { estimate: combined.rate, low: combined.rate - half, high: combined.rate + half };
     Some(Judged {
@@ -32,17 +55,16 @@ pub(super) fn judged(rounds: &[Evidence], live_bytes: [f64; 2], measure: &Measur
         minimum_detectable: measure.budget + combined.resolution(measure.tail),
         live_bytes,
         steps: rounds.iter().flat_map(|round| round.steps.iter().copied()).collect(),
+        has_settled: false,
     })
 }
 
-fn status(rounds: &[Evidence], combined: &Combined, growth: &Estimate, measure: &Measure) -> Status {
+fn status(rounds: &[&Evidence], combined: &Combined, growth: &Estimate, measure: &Measure) -> Status {
     let most = |test: &dyn Fn(&Evidence) -> bool| 2 * rounds.iter().filter(|round| test(round)).count() > rounds.len();
-    let has_settled = || most(&|round| round.last_third <= measure.budget);
     if growth.low > measure.budget {
         return match () {
             () if !most(&|round| round.is_testable) => Status::Unclear(Unclear::FewSamples),
             () if most(&|round| round.course == Going::On) => Status::Leak,
-            () if has_settled() => Status::Ok,
             () if most(&|round| round.course == Going::Slowing) => Status::Unclear(Unclear::Slowing),
             () => Status::Unclear(Unclear::Noisy),
         };
@@ -57,7 +79,6 @@ fn status(rounds: &[Evidence], combined: &Combined, growth: &Estimate, measure: 
     match is_seen {
         true => Status::Ok,
         false if most(&|round| round.more_steps > 0) => Status::Unclear(Unclear::Steps),
-        false if has_settled() && most(&|round| round.course == Going::Slowing) => Status::Ok,
         false => Status::Unclear(Unclear::Noisy),
     }
 }
@@ -78,7 +99,7 @@ mod tests {
                 for (at, increment) in increments.iter().enumerate() {
                     levels.push(Level { at: 20.0 * (at as f64 + 1.0), bytes: levels[at].bytes + increment });
                 }
-                evidence(&levels, MEASURE.tail, None).unwrap()
+                evidence(&levels, MEASURE.tail, &|_| None).unwrap()
             })
             .collect();
         judged(&rounds, [0.0; 2], &Measure { span: 200.0 * rounds.len() as f64, ..MEASURE }).unwrap()
@@ -118,8 +139,10 @@ mod tests {
     fn what_fills_is_no_leak() {
         let filling: [f64; 10] = std::array::from_fn(|at| 1e5 * 0.8_f64.powi(at as i32));
         assert_ne!(of(&[filling]).status, Status::Leak);
-        let filled: [f64; 10] = std::array::from_fn(|at| if at < 6 { 1e4 - 1.5e3 * at as f64 } else { 0.0 });
-        assert_eq!(of(&[filled]).status, Status::Ok);
+        let filled: [f64; 10] = std::array::from_fn(|at| if at < 6 { 1e5 - 1.5e4 * at as f64 } else { 0.0 });
+        assert!(of(&[filled]).status == Status::Ok && of(&[filled]).has_settled);
+        let leaking = filled.map(|increment| increment + 1e4);
+        assert!(matches!(of(&[leaking]).status, Status::Unclear(_)), "what leaks beside is not full");
     }
 
     #[test]

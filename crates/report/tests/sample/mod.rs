@@ -2,6 +2,8 @@
 //! thread's stack, JVM internals that stay; every sample drawn by hand, so that the goldens never move by chance.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+pub mod rounds;
+
 use std::collections::BTreeMap;
 
 use leakscope_analyze::{Estimate, JvmSplit, RssRow, RssTable, RssWhat};

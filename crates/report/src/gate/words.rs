@@ -1,0 +1,184 @@
+//! Sentences about a judgement.
+
+use leakscope_analyze::gate::{Finding, Gate, Harm, Judged, Outcome, Per, Reason, Status, SuppressionUse, Unclear};
+use leakscope_analyze::suppression::{Ruling, Suppression};
+
+use crate::path::CallPath;
+use crate::printable::printable;
+use crate::style::Glyphs;
+use crate::units::{bytes, count, rate_estimate, thousands};
+
+/// `iter`, `min`.
+pub(super) fn per(per: Per) -> &'static str {
+    match per {
+        Per::Iteration => "iter",
+        Per::Minute => "min",
+    }
+}
+
+/// `268 KiB/iter ±0.40`.
+pub(super) fn growth(judged: &Judged, gate: &Gate, glyphs: &Glyphs) -> String {
+    rate_estimate(&judged.growth, per(gate.per), glyphs)
+}
+
+/// `16 B/iter`.
+pub(super) fn rate(bytes_per: f64, gate: &Gate) -> String {
+    format!("{}/{}", bytes(bytes_per), per(gate.per))
+}
+
+/// `9.10 MiB → 62.3 MiB`.
+pub(super) fn from_to(judged: &Judged, glyphs: &Glyphs) -> String {
+    let [before, after] = judged.live_bytes;
+    format!("{} {} {}", bytes(before), glyphs.arrow, bytes(after))
+}
+
+/// The reader's frame, and the way to the allocation.
+pub(super) fn path(finding: &Finding, gate: &Gate, width: usize, glyphs: &Glyphs) -> String {
+    CallPath::of(&gate.frames, &finding.place).fit(width, glyphs)
+}
+
+/// What was judged: `1 round of 200 iterations after 20 of warm-up`, `11 checkpoints`, ...
+pub(super) fn what_was_judged(gate: &Gate) -> Vec<String> {
+    let rounds = plural(gate.rounds as f64, "round", "rounds");
+    let (span, warmup) = match gate.per {
+        Per::Iteration => {
+            (plural(gate.iterations, "iteration", "iterations"), format!("{} of warm-up", thousands(gate.warmup)))
+        }
+        Per::Minute => (format!("{} min", count(gate.iterations)), format!("{} min of warm-up", count(gate.warmup))),
+    };
+    let when = if gate.after_gc { "tracked live bytes after full collections" } else { "tracked live bytes" };
+    vec![
+        format!("{rounds} of {span} after {warmup}"),
+        plural(gate.checkpoints as f64, "checkpoint", "checkpoints"),
+        when.to_owned(),
+    ]
+}
+
+/// `1 leak`, `2 leaks`.
+pub(super) fn plural(n: f64, one: &str, many: &str) -> String {
+    if n == 1.0 { format!("1 {one}") } else { format!("{} {many}", thousands(n)) }
+}
+
+/// The outcome as it is shouted.
+pub(super) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "PASS",
+        Outcome::Fail => "FAIL",
+        Outcome::Inconclusive => "INCONCLUSIVE",
+    }
+}
+
+/// Why the gate does not pass, a sentence each.
+pub(super) fn reasons(gate: &Gate, suppressions: &[Suppression]) -> Vec<String> {
+    gate.reasons.iter().map(|one| reason(one, gate, suppressions)).collect()
+}
+
+/// One reason.
+pub(super) fn reason(reason: &Reason, gate: &Gate, suppressions: &[Suppression]) -> String {
+    match reason {
+        Reason::Leaks(1) => "1 site grows beyond its budget, and goes on".to_owned(),
+        Reason::Leaks(n) => format!("{n} sites grow beyond their budgets, and go on"),
+        Reason::Total => "no site grows beyond its budget, but all together do".to_owned(),
+        Reason::Expired(at) => {
+            let one = suppressions.get(*at).map(suppression).unwrap_or_default();
+            format!("the last day of a suppression is over: {one}; renew it or remove it")
+        }
+        Reason::TooFewCheckpoints { have, need } => {
+            format!("there were only {have} checkpoints, it takes {need}: let it run for more iterations")
+        }
+        Reason::UnclearSites(1) => "of 1 site it cannot be told whether it leaks".to_owned(),
+        Reason::UnclearSites(n) => format!("of {n} sites it cannot be told whether they leak"),
+        Reason::UnclearTotal => "all sites together vary too much".to_owned(),
+        Reason::Losses(harm) => lost(*harm, gate),
+    }
+}
+
+fn lost(harm: Harm, gate: &Gate) -> String {
+    let lost = crate::loss_words::losses(&gate.losses).join("; ");
+    match harm {
+        Harm::Hides => format!("data were lost that could hide a leak ({lost})"),
+        Harm::Invents => format!("data were lost without which a growth may be none ({lost})"),
+    }
+}
+
+/// Why a site is not clear, and what to do.
+pub(super) fn unclear(why: Unclear, judged: &Judged, gate: &Gate) -> String {
+    match why {
+        Unclear::Noisy => format!(
+            "varies too much: a leak below {} would not have been seen; more iterations, or rounds",
+            rate(judged.minimum_detectable, gate)
+        ),
+        Unclear::Slowing => "grows beyond its budget, but ever less: a longer warm-up".to_owned(),
+        Unclear::Steps => "grew in a few large steps: more iterations".to_owned(),
+        Unclear::FewSamples => "too few blocks were sampled: record every allocation (--sample 1)".to_owned(),
+    }
+}
+
+/// What the ruling adds to a site that is judged all the same.
+pub(super) fn ruling(ruling: Ruling, suppressions: &[Suppression]) -> Option<String> {
+    let one = |at: usize| suppressions.get(at).map(suppression).unwrap_or_default();
+    match ruling {
+        Ruling::None | Ruling::Hidden(_) => None,
+        Ruling::Outgrown(at) => Some(format!("it has outgrown its suppression: {}", one(at))),
+        Ruling::Expired(at) => Some(format!("the last day of its suppression is over: {}", one(at))),
+    }
+}
+
+/// `line 3, leak:com.acme.* (bounded cache)`.
+pub(super) fn suppression(one: &Suppression) -> String {
+    let line = one.line.map_or("built in".to_owned(), |line| format!("line {line}"));
+    let reason = if one.reason.is_empty() || one.line.is_none() {
+        String::new()
+    } else {
+        format!(" ({})", printable(&one.reason))
+    };
+    let kind = if one.is_pattern() { "leak" } else { "kind" };
+    format!("{line}, {kind}:{}{reason}", printable(&one.text))
+}
+
+/// What is odd about a suppression, a sentence each.
+pub(super) fn odd(one: &SuppressionUse, suppressions: &[Suppression]) -> Vec<String> {
+    let name = suppressions.get(one.index).map(suppression).unwrap_or_default();
+    let mut all = Vec::new();
+    if one.is_unused {
+        all.push(format!("unused: {name}"));
+    }
+    if one.is_over_broad {
+        all.push(format!("matches nearly everything, and would hide any leak: {name}"));
+    }
+    if let Some(days) = one.days_left.filter(|days| (0..=LAST_DAYS).contains(days)) {
+        all.push(format!("expires in {}: {name}", plural(days as f64, "day", "days")));
+    }
+    all
+}
+
+/// From so many days on it is said that a suppression expires.
+const LAST_DAYS: i64 = 14;
+
+/// What growth would have been seen.
+pub(super) fn detectable(gate: &Gate) -> String {
+    format!("a leak of {} would have been seen in 9 of 10 runs", rate(gate.minimum_detectable, gate))
+}
+
+/// `FAIL: 1 site grows beyond its budget, and goes on`.
+pub(super) fn conclusion(gate: &Gate, suppressions: &[Suppression]) -> String {
+    let reasons = reasons(gate, suppressions);
+    let why = if reasons.is_empty() { "nothing grows beyond its budget".to_owned() } else { reasons.join("; ") };
+    format!("{}: {why}", outcome(gate.outcome))
+}
+
+/// A leak in a sentence: `live memory grows by 268 KiB/iter ±0.40 (budget 16 B/iter), 9.10 MiB → 62.3 MiB`.
+pub(super) fn leak(judged: &Judged, gate: &Gate, glyphs: &Glyphs) -> String {
+    let survives = if gate.after_gc { ", and survives full collections" } else { "" };
+    format!(
+        "live memory grows by {} (budget {}), {}{survives}",
+        growth(judged, gate, glyphs),
+        rate(judged.budget, gate),
+        from_to(judged, glyphs)
+    )
+}
+
+/// How many findings have a status.
+pub(super) fn how_many(gate: &Gate, status: Status) -> usize {
+    gate.findings.iter().filter(|finding| finding.judged.status == status).count()
+}
