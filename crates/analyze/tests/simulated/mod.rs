@@ -7,6 +7,8 @@
 #[path = "../program/mod.rs"]
 mod program;
 
+pub mod gate;
+
 use leakscope_analyze::{Analysis, AnalysisOptions, SeriesBuilder, Suspect, VerdictId, judge};
 use leakscope_profile::model::{Memory, Profile, Row, Settings, Snapshot, StackId, Totals};
 use leakscope_profile::timeline::Timeline;
