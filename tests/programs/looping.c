@@ -8,6 +8,7 @@
      silent   never says a word
      endless  as clean, and goes on until it is told to end
      stubborn as endless, and does not listen when it is told to
+     steady   takes 16 KiB a millisecond for ever, and never says a word
      stalls   stops half way, for ever */
 #include "program.h"
 
@@ -46,6 +47,8 @@ int main(int count, char **arguments) {
         setvbuf(answers, NULL, _IONBF, 0);
     if (is("stubborn"))
         signal(SIGTERM, SIG_IGN);
+    for (; is("steady"); usleep(1000))
+        keep(malloc(16 << 10));
     int is_endless = is("endless") || is("stubborn");
     for (long i = 0; is_endless || i < iterations; i++) {
         void *session = keep_session();

@@ -145,6 +145,12 @@ fn java_in(folder: &Path) -> PathBuf {
     javac(&sources)
 }
 
+/// Classes of the programs that gates judge, with the helper that users copy.
+pub fn gate() -> PathBuf {
+    let sources = [repository().join("tests/gate/Loop.java"), example_source("ci", "Leakscope")];
+    javac(&sources)
+}
+
 /// Classes of the examples in one folder of examples/.
 pub fn example(folder: &str, name: &str) -> PathBuf {
     javac(&[example_source(folder, name)])

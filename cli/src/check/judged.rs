@@ -16,7 +16,10 @@ const SHELLS: [&str; 8] = ["sh", "dash", "bash", "ash", "zsh", "ksh", "busybox",
 /// it is a shell. Of several the one with most resident memory.
 pub fn choose<'r>(processes: &'r [Recorded], control: &Path) -> Option<&'r Recorded> {
     let largest = |wanted: &dyn Fn(&Recorded) -> bool| {
-        processes.iter().filter(|process| wanted(process)).max_by_key(|process| process.facts.rss_bytes())
+        processes
+            .iter()
+            .filter(|process| process.is_current() && wanted(process))
+            .max_by_key(|process| process.facts.rss_bytes())
     };
     largest(&|process| talks(process.facts.pid, control))
         .or_else(|| largest(&|process| process.has_jvm() || is_jvm(process.facts.pid)))

@@ -208,9 +208,9 @@ impl<'s> Round<'s> {
         match recorder.record(pid, CHECKPOINT) {
             Some(profile) => self.taken.push(Checkpoint { at: f64::midpoint(before, self.at()), profile }),
             None => {
-                let is_there = |process: &crate::run::recorded::Recorded| process.facts.pid == pid;
+                let mut processes = recorder.processes().iter();
                 // Otherwise the disk is full, or the like, which has been said.
-                self.seen.judged_left = !recorder.processes().iter().any(is_there);
+                self.seen.judged_left = !processes.any(|process| process.facts.pid == pid && process.is_current());
                 return;
             }
         }

@@ -138,6 +138,13 @@ impl Recorded {
         self.jvm != JvmState::Absent
     }
 
+    /// Whether it lives, and still runs the program that is recorded.
+    pub fn is_current(&self) -> bool {
+        let shared = self.collector.shared();
+        // A process may have closed its descriptors, and go on.
+        self.liveness.is_alive() && (shared.is_held() || self.facts.maps_memfd(shared.inode()) != Some(false))
+    }
+
     /// What is due every 100 ms: empties the ring, opens the files of new modules, reads /proc.
     pub fn look(&mut self, names: &mut dyn NativeNames, interval: Duration) -> Found {
         let now = Instant::now();

@@ -18,8 +18,7 @@ impl Recorder {
     /// Takes a snapshot of a process and writes it; where it is. `None` if the process is not recorded any more, or the
     /// snapshot cannot be written, which has been said.
     pub fn record(&mut self, pid: u32, reason: &str) -> Option<PathBuf> {
-        let process =
-            self.processes.iter_mut().find(|process| process.facts.pid == pid && process.liveness.is_alive())?;
+        let process = self.processes.iter_mut().find(|process| process.facts.pid == pid && process.is_current())?;
         let name = process.record(reason, &mut self.symbols)?;
         Some(process.folder.path().join(name))
     }

@@ -1,0 +1,176 @@
+//! `leakscope check`: what leaks fails, what does not passes, and what cannot be judged never passes silently.
+
+use crate::support::leakscope::{Leakscope, Recording};
+use crate::support::{Sandbox, machine, programs};
+use std::fs;
+
+/// `leakscope check` of tests/programs/looping.c.
+fn looping(sandbox: &Sandbox, options: &[&str], how: &str, iterations: &str) -> Leakscope {
+    sandbox.command("check").args(options).target(programs::c("looping")).targets(&[how, iterations])
+}
+
+/// Expects a code, and words on stderr.
+fn expect(recording: Recording, code: i32, words: &[&str]) -> Recording {
+    let recording = recording.expect_code(code);
+    for word in words {
+        assert!(recording.err().contains(word), "no '{word}': {}", recording.everything());
+    }
+    recording
+}
+
+#[test]
+fn a_leak_fails_and_its_function_is_named() {
+    let sandbox = Sandbox::new();
+    let options = ["--iterations", "200"];
+    let leak = looping(&sandbox, &options, "leak", "200").finish().expect_code(1);
+    assert!(leak.out().contains("keep_session"), "{}", leak.everything());
+    let clean = looping(&sandbox, &options, "clean", "200").finish().expect_code(0);
+    assert!(!clean.out().contains("keep_session"), "{}", clean.everything());
+}
+
+#[test]
+fn a_target_that_waits_for_nobody_is_judged_as_well() {
+    let sandbox = Sandbox::new();
+    looping(&sandbox, &["--iterations", "4000"], "echo", "4000").finish().expect_code(1);
+}
+
+#[test]
+fn the_end_need_not_be_known() {
+    let sandbox = Sandbox::new();
+    looping(&sandbox, &[], "leak", "150").finish().expect_code(1);
+    looping(&sandbox, &[], "clean", "150").finish().expect_code(0);
+}
+
+#[test]
+fn rounds_are_kept_where_they_are_asked_to_be() {
+    let sandbox = Sandbox::new();
+    let options = ["--iterations", "60", "--rounds", "3", "-o", "kept"];
+    looping(&sandbox, &options, "leak", "60").finish().expect_code(1);
+    for folder in ["kept", "kept/recording-2", "kept/recording-3"] {
+        let report = sandbox.report(&sandbox.path().join(folder));
+        assert_eq!(report["snapshot"]["index"], 11, "{folder}: eleven checkpoints and the end");
+    }
+}
+
+#[test]
+fn growth_may_be_counted_by_time() {
+    let sandbox = Sandbox::new();
+    let options = ["--duration", "3s", "--warmup", "500ms", "--budget", "1MiB/min"];
+    looping(&sandbox, &options, "steady", "0").finish().expect_code(1);
+}
+
+#[test]
+fn who_goes_on_is_asked_to_end_and_then_made_to() {
+    let sandbox = Sandbox::new();
+    let options = ["--iterations", "60"];
+    looping(&sandbox, &options, "endless", "0").finish().expect_code(0);
+    looping(&sandbox, &options, "stubborn", "0").finish().expect_code(0);
+}
+
+#[test]
+fn a_command_that_fails_is_no_pass() {
+    let sandbox = Sandbox::new();
+    let finish = |how, options: &[&str]| looping(&sandbox, options, how, "60").finish();
+    expect(finish("crash", &[]), 5, &["program failed: it was killed by SIGSEGV, after 30 iterations"]);
+    expect(finish("fails", &[]), 5, &["program failed: it exited 7, after 30 iterations"]);
+    expect(finish("exits", &["--iterations", "60"]), 5, &["program failed: it exited 7, after 60 iterations"]);
+    let stalls = finish("stalls", &["--timeout", "2s"]);
+    expect(stalls, 5, &["program did no further iteration within 2 s (--timeout), after 30"]);
+    let missing = sandbox.command("check").target("no-such-command").finish();
+    expect(missing, 5, &["no-such-command: command not found"]);
+}
+
+#[test]
+fn a_command_that_does_no_iterations_is_no_pass() {
+    let sandbox = Sandbox::new();
+    for options in [&[][..], &["--inconclusive", "pass"], &["--iterations", "60"]] {
+        let silent = looping(&sandbox, options, "silent", "60").finish();
+        expect(silent, 3, &["program ended and never said that an iteration was over", "$LEAKSCOPE_CTL"]);
+    }
+    let short = looping(&sandbox, &[], "clean", "5").finish();
+    expect(short, 3, &["ended before its warm-up was over: it did 5 iterations, of which 20 are warm-up"]);
+    let few = looping(&sandbox, &[], "clean", "22").finish().expect_code(3);
+    assert!(few.out().to_lowercase().contains("inconclusive"), "{}", few.everything());
+    looping(&sandbox, &["--inconclusive", "pass"], "clean", "22").finish().expect_code(0);
+}
+
+#[test]
+fn what_cannot_be_recorded_is_no_pass() {
+    let sandbox = Sandbox::new();
+    let check = || sandbox.command("check").args(&["--iterations", "60", "--inconclusive", "pass"]);
+    let fixed = check().target(programs::c_static("looping")).targets(&["clean", "60"]).finish();
+    expect(fixed, 3, &["program was not recorded, so nothing can be judged", "statically linked"]);
+    let without =
+        check().targets(&["env", "-u", "LD_PRELOAD"]).target(programs::c("looping")).targets(&["clean", "60"]);
+    expect(without.finish(), 3, &["was not recorded, so nothing can be judged"]);
+}
+
+#[test]
+fn a_shell_is_not_taken_for_what_it_starts() {
+    let sandbox = Sandbox::new();
+    let check = |options: &[&str], how: &str| {
+        let check = sandbox.command("check").args(&["--iterations", "60"]).args(options);
+        check.targets(&["sh", "-c", "\"$0\" \"$1\" 60; exit $?"]).target(programs::c("looping")).target(how).finish()
+    };
+    expect(check(&[], "leak"), 3, &["sh only starts programs", "--follow"]);
+    check(&["--follow"], "leak").expect_code(1);
+    check(&["--follow"], "clean").expect_code(0);
+    check(&["--follow", "--only", "program"], "leak").expect_code(1);
+}
+
+#[test]
+fn a_configuration_that_makes_no_sense_is_wrong_usage() {
+    let sandbox = Sandbox::new();
+    let finish = |options: &[&str]| looping(&sandbox, options, "clean", "60").finish();
+    let write = |name: &str, text: &str| fs::write(sandbox.path().join(name), text).expect("a file");
+    expect(finish(&["--suppressions", "none.supp"]), 4, &["cannot read none.supp"]);
+    write("bad.supp", "leak:x max=much\n");
+    expect(finish(&["--suppressions", "bad.supp"]), 2, &["bad.supp: line 1: "]);
+    expect(finish(&["--iterations", "20", "--warmup", "20"]), 2, &["--iterations includes the warm-up"]);
+    write("leakscope.toml", "[check]\niterations = 60\nbudget = \"1KiB/min\"\n");
+    expect(finish(&[]), 2, &["a budget per time where growth is counted per an iteration"]);
+    write("leakscope.toml", "[check]\niterations = \n");
+    expect(finish(&[]), 2, &["leakscope.toml, line 2: "]);
+    write("leakscope.toml", "[check]\niterations = 60\ninconclusive = \"no\"\n");
+    expect(finish(&[]), 2, &["leakscope.toml: [check] inconclusive: 'no' is none of fail, pass"]);
+    write("leakscope.toml", "[check]\niterations = 60\nbudget = \"1KiB\"\n");
+    finish(&[]).expect_code(0);
+    looping(&sandbox, &[], "leak", "60").finish().expect_code(0);
+}
+
+/// `leakscope check` of tests/gate/Loop.java: iterations, bytes lost at each, how much else happens.
+fn java(sandbox: &Sandbox, release: u32, options: &[&str], arguments: [&str; 3]) -> Leakscope {
+    let check = sandbox.command("check").args(options).target(machine::java(release)).target("-cp");
+    check.target(programs::gate()).target("Loop").targets(&arguments)
+}
+
+#[test]
+fn a_block_of_64_bytes_an_iteration_is_caught_in_every_jvm() {
+    for release in machine::RELEASES {
+        let sandbox = Sandbox::new();
+        let answer = java(&sandbox, release, &["--iterations", "2000"], ["2000", "64", "0"]).finish().expect_code(1);
+        assert!(answer.out().contains("Loop$Registry.open"), "JDK {release}: {}", answer.everything());
+    }
+}
+
+#[test]
+fn a_jvm_that_refuses_collections_is_judged_without() {
+    let sandbox = Sandbox::new();
+    let check = sandbox.command("check").args(&["--iterations", "300"]).target(machine::java(17));
+    let check = check.targets(&["-XX:+DisableAttachMechanism", "-cp"]).target(programs::gate());
+    let answer = check.targets(&["Loop", "300", "4096", "0"]).finish();
+    expect(answer, 1, &["no garbage collection before checkpoints", "DisableAttachMechanism"]);
+}
+
+#[test]
+fn the_self_test_proves_the_gate_on_this_machine() {
+    let sandbox = Sandbox::new();
+    machine::need("javac");
+    let answer = sandbox.command("check").arg("--selftest").finish().expect_code(0);
+    for line in ["native program, a leak: fails", "native program, its twin without: passes", "JVM, a leak: fails"] {
+        assert!(answer.out().contains(line), "{}", answer.everything());
+    }
+    let without = sandbox.command("check").env("PATH", sandbox.path()).env("JAVA_HOME", sandbox.path());
+    let answer = without.arg("--selftest").finish().expect_code(0);
+    assert!(answer.out().contains("JVM: not tried"), "{}", answer.everything());
+}
