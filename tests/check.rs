@@ -154,6 +154,34 @@ fn a_block_of_64_bytes_an_iteration_is_caught_in_every_jvm() {
 }
 
 #[test]
+fn answers_go_where_they_are_asked_to_be() {
+    let sandbox = Sandbox::new();
+    let options = ["--iterations", "60", "--json", "--junit", "out.xml", "--sarif", "out.sarif", "--summary", "out.md"];
+    let answer = looping(&sandbox, &options, "leak", "60").arg("--html").arg("out.html").finish().expect_code(1);
+    let gate: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("stdout is JSON and nothing else");
+    assert_eq!((&gate["schema"], &gate["outcome"]), (&"leakscope.check/1".into(), &"fail".into()));
+    assert!(answer.err().contains("iterated"), "the command's own words are on stderr: {}", answer.everything());
+    let read = |name: &str| fs::read_to_string(sandbox.path().join(name)).expect("a file");
+    assert!(read("out.xml").contains("<failure") && read("out.md").contains("keep_session"));
+    assert!(read("out.sarif").contains("looping.c") && read("out.html").contains("keep_session"));
+    // One that comes to no answer leaves none.
+    looping(&sandbox, &options, "crash", "60").finish().expect_code(5);
+    assert!(!sandbox.path().join("out.xml").exists() && !sandbox.path().join("out.md").exists());
+}
+
+#[test]
+fn github_gets_its_annotations_and_its_summary() {
+    let sandbox = Sandbox::new();
+    let summary = sandbox.path().join("summary.md");
+    fs::write(&summary, "before\n").expect("a file");
+    let check = looping(&sandbox, &["--iterations", "60"], "leak", "60").env("GITHUB_ACTIONS", "true");
+    let answer = check.env("GITHUB_STEP_SUMMARY", &summary).finish().expect_code(1);
+    assert!(answer.out().contains("::error file="), "{}", answer.everything());
+    let text = fs::read_to_string(&summary).expect("a file");
+    assert!(text.starts_with("before\n") && text.contains("keep_session"), "{text}");
+}
+
+#[test]
 fn a_jvm_that_refuses_collections_is_judged_without() {
     let sandbox = Sandbox::new();
     let check = sandbox.command("check").args(&["--iterations", "300"]).target(machine::java(17));

@@ -30,7 +30,7 @@ pub enum Command {
     /// Start a command and record it
     Run(RunArgs),
     /// Run a command several times over, and fail if its memory grows with every iteration: for CI
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
     /// Take a snapshot of a process that is being recorded
     Snapshot(SnapshotArgs),
     /// Mark this moment in the timeline of a process that is being recorded
@@ -174,7 +174,7 @@ pub struct RecoverArgs {
 }
 
 /// Where names and lines come from.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct SymbolArgs {
     /// Further directory with debug files, laid out as /usr/lib/debug
     #[arg(long, value_name = "DIR", env = "LEAKSCOPE_DEBUG_DIR")]

@@ -13,6 +13,7 @@
 mod check;
 
 use crate::args::{Args, Command};
+use crate::check::sources::Sources;
 use crate::exit::{self, Failure};
 use anyhow::Result;
 use serde::Deserialize;
@@ -40,6 +41,8 @@ pub struct Config {
 pub struct App {
     /// Beginnings of the application's own functions, as `com.acme.`.
     pub packages: Vec<String>,
+    /// Where its source files lie, from the file's own directory, as `src/main/java`.
+    pub source_roots: Vec<PathBuf>,
 }
 
 /// Fills options that were given neither on the command line nor in the environment.
@@ -56,6 +59,8 @@ pub fn apply(args: &mut Args) -> Result<()> {
             let Some(path) = nearest() else { return Ok(()) };
             let config = read(&path)?;
             config.check.fill(args, &path)?;
+            let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+            args.sources = Sources { folder, roots: config.app.source_roots };
             if args.packages.is_empty() {
                 args.packages = config.app.packages;
             }

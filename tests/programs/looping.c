@@ -64,5 +64,6 @@ int main(int count, char **arguments) {
             pause();
         say(lines, answers);
     }
+    puts("iterated");
     return is("exits") ? 7 : 0;
 }

@@ -54,7 +54,11 @@ impl Sandbox {
 /// Variables that would change what is tested.
 fn is_foreign(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    name.starts_with("LEAKSCOPE") || name == "LD_PRELOAD" || name == "JAVA_TOOL_OPTIONS" || name == "NO_COLOR"
+    name.starts_with("LEAKSCOPE")
+        || name.starts_with("GITHUB_")
+        || name == "LD_PRELOAD"
+        || name == "JAVA_TOOL_OPTIONS"
+        || name == "NO_COLOR"
 }
 
 /// A command line that is being put together.

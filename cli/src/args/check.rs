@@ -1,5 +1,6 @@
 //! Options of `check`.
 
+use crate::check::sources::Sources;
 use crate::sizes::{MaxCpu, Rate, parse_duration, parse_max_cpu, parse_rate, parse_sample};
 use clap::ValueEnum;
 use leakscope_analyze::gate::Per;
@@ -91,6 +92,34 @@ pub struct CheckArgs {
     /// Budgets of sites that match a pattern, from leakscope.toml
     #[arg(skip)]
     pub budgets: Vec<(String, Rate)>,
+
+    /// Where source files lie, from leakscope.toml
+    #[arg(skip)]
+    pub sources: Sources,
+
+    /// JSON, documented in docs/json.md; what the command writes to stdout goes to stderr then
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write the judgement as JUnit XML, for the tests' page of a CI system; an old file is replaced, as are the others
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
+    /// Write it as SARIF, for a code scanning page
+    #[arg(long, value_name = "FILE")]
+    pub sarif: Option<PathBuf>,
+
+    /// Write it as Markdown; under GitHub Actions it goes to the job's summary by itself
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+
+    /// Write the recording of the last round as one page, as `leakscope report --html` does
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
+    /// List what is suppressed, and what is the JVM's own
+    #[arg(long)]
+    pub show_suppressed: bool,
 
     /// Prove on this machine that a known leak fails and its twin passes
     #[arg(long, conflicts_with = "command")]

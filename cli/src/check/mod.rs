@@ -5,9 +5,10 @@
 //!                                            │ Schedule: a checkpoint is due   │
 //!                                            ├ Collecting: full collections ───┤
 //!                                            └ Recorder: a snapshot ───────────┘
-//!                                          Observed > obstacle? > Judging > Gate > exit code
+//!                                          Observed > obstacle? > judging > Gate > answer, exit code
 //! ```
 
+pub mod answer;
 pub mod collecting;
 pub mod control;
 pub mod judged;
@@ -17,3 +18,4 @@ pub mod round;
 pub mod schedule;
 pub mod selftest;
 pub mod settings;
+pub mod sources;

@@ -4,19 +4,19 @@ use crate::args::{CheckArgs, Inconclusive};
 use crate::check::control::Control;
 use crate::check::round::{Observed, Round};
 use crate::check::settings::Settings;
-use crate::check::{judging, obstacle, selftest};
+use crate::check::{answer, judging, obstacle, selftest};
 use crate::clock::unix_seconds;
 use crate::exit::{self, Failure};
-use crate::reading::{self, Symbols};
+use crate::reading::Symbols;
 use crate::run::front::Policy;
-use crate::run::output;
 use crate::run::recorder::{Plan, Voice};
 use crate::run::target::{Ended, Program, Signals, Start, Target};
+use crate::run::{launch, output};
 use crate::say::say;
 use crate::sizes::MaxCpu;
 use crate::suppressions;
 use anyhow::Result;
-use leakscope_analyze::gate::{self, Gate, GateOptions, Outcome, judge_gate};
+use leakscope_analyze::gate::{Gate, GateOptions, Outcome, judge_gate};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -43,18 +43,22 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     let program = Program::find(&args.command).map_err(failed)?;
     let place = Place::of(args, &program.name)?;
     let signals = Signals::hold();
+    answer::remove_old(args);
     let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
-    let (mut rounds, mut after_gc) = (Vec::<gate::Round>::new(), true);
+    let (mut rounds, mut after_gc, mut last) = (Vec::new(), true, PathBuf::new());
     for number in 1..=settings.rounds {
-        let (ended, seen) = record(args, &settings, &program, &place.next()?, &signals).map_err(failed)?;
+        last = place.next()?;
+        let (ended, seen) = record(args, &settings, &program, &last, &signals).map_err(failed)?;
         obstacle::none(&program.name, &ended, &seen, &settings)?;
         say(&progress(number, &settings, &seen, &ended));
         after_gc &= seen.after_gc;
         rounds.push(judging::round(&seen.checkpoints, &args.packages, &mut symbols)?);
     }
     signals.release();
-    let gate = judge_gate(&rounds, &GateOptions { after_gc, ..options });
-    print(&gate)?;
+    let options = GateOptions { after_gc, ..options };
+    let gate = judge_gate(&rounds, &options);
+    answer::give(args, &gate, &options.suppressions, &last)?;
+    symbols.say_warnings();
     Ok(exit_code(&gate, args.inconclusive.unwrap_or(Inconclusive::Fail)))
 }
 
@@ -69,7 +73,9 @@ fn record(
     let (sender, happenings) = channel();
     let control = Control::open(sender.clone())?;
     let environment = control.environment();
-    let start = Start { command: &args.command, program, environment: &environment, policy: policy(args), directory };
+    let output = if args.json { launch::Output::ToStderr } else { launch::Output::Inherited };
+    let start =
+        Start { command: &args.command, program, environment: &environment, policy: policy(args), directory, output };
     let target = Target::start(start, signals)?;
     let mut round = Round::new(settings, control, target.pid());
     let ended = target.record(plan(args, directory), signals, (sender, happenings), &mut round);
@@ -145,18 +151,6 @@ fn progress(number: u32, settings: &Settings, seen: &Observed, ended: &Ended) ->
     let after = crate::sizes::duration(ended.after);
     let iterations = if seen.iterations == 0 { String::new() } else { format!("{} iterations, ", seen.iterations) };
     format!("leakscope: round {number} of {rounds}: {iterations}{} checkpoints, {after}", seen.checkpoints.len())
-}
-
-/// The outcome in a line, and a line for each site that leaks.
-fn print(gate: &Gate) -> Result<()> {
-    let mut text = format!("{}\n", gate.outcome.as_str().to_uppercase());
-    for finding in gate.leaks() {
-        let frames = gate.frames.resolve(&finding.place.frames);
-        let first = frames.map(|frame| format!("{}:{}", frame.function, frame.line)).take(3);
-        let growth = finding.judged.growth.estimate;
-        text += &format!("  {growth:.0} bytes per {}: {}\n", gate.per.as_str(), first.collect::<Vec<_>>().join(" < "));
-    }
-    reading::print(&text)
 }
 
 fn exit_code(gate: &Gate, inconclusive: Inconclusive) -> u8 {

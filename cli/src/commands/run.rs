@@ -5,6 +5,7 @@ use crate::clock::unix_seconds;
 use crate::exit::{self, Failure};
 use crate::run::finished::summary;
 use crate::run::front::Policy;
+use crate::run::launch::Output;
 use crate::run::recorder::{Nobody, Plan, Voice};
 use crate::run::target::{Ended, Program, Signals, Start, Target};
 use crate::run::{messages, output};
@@ -34,6 +35,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
         environment: &[],
         policy: policy(args),
         directory: &directory,
+        output: Output::Inherited,
     };
     let started = Instant::now();
     let target = Target::start(start, &signals).inspect_err(|_| leave(&directory, is_new))?;

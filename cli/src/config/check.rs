@@ -143,7 +143,7 @@ mod tests {
         let line = [&["leakscope", "check"], options, &["--", "true"]].concat();
         let Command::Check(mut args) = Args::try_parse_from(line)?.command else { panic!("not check") };
         toml::from_str::<Check>(table)?.fill(&mut args, Path::new("/project/leakscope.toml"))?;
-        Ok(args)
+        Ok(*args)
     }
 
     #[test]

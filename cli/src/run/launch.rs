@@ -7,6 +7,7 @@ use leakscope_session::handshake::ENVIRONMENT;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -90,22 +91,41 @@ pub struct Preload<'a> {
     pub follow: bool,
 }
 
-/// Starts the target. `environment` is added to ours; `mask` is the signal mask that it gets.
+/// Where the target's stdout goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Output {
+    /// Where ours goes.
+    #[default]
+    Inherited,
+    /// Where our stderr goes: stdout is for our own answer.
+    ToStderr,
+}
+
+/// What is started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Launch<'a> {
+    /// The command and its arguments.
+    pub command: &'a [OsString],
+    /// Added to our environment.
+    pub environment: &'a [(&'a str, OsString)],
+    /// Where its stdout goes.
+    pub output: Output,
+}
+
+/// Starts the target. `mask` is the signal mask that it gets.
 ///
 /// # Errors
 /// The command cannot be executed.
-pub fn start(
-    command: &[OsString],
-    environment: &[(&str, OsString)],
-    preload: Option<&Preload<'_>>,
-    mask: SignalSet,
-) -> io::Result<Child> {
-    let (program, arguments) = command.split_first().ok_or(io::ErrorKind::NotFound)?;
+pub fn start(launch: &Launch<'_>, preload: Option<&Preload<'_>>, mask: SignalSet) -> io::Result<Child> {
+    let (program, arguments) = launch.command.split_first().ok_or(io::ErrorKind::NotFound)?;
     let mut target = Command::new(program);
     target.args(arguments);
     // Ours, if leakscope runs under leakscope: its collector is not this one.
     target.env_remove(ENVIRONMENT);
-    target.envs(environment.iter().map(|(name, value)| (name, value)));
+    target.envs(launch.environment.iter().map(|(name, value)| (name, value)));
+    if launch.output == Output::ToStderr {
+        target.stdout(io::stderr().as_fd().try_clone_to_owned()?);
+    }
     if let Some(preload) = preload {
         target.env("LD_PRELOAD", prepended(preload.shim.as_os_str(), std::env::var_os("LD_PRELOAD")));
         let follow = u8::from(preload.follow);
@@ -216,7 +236,7 @@ mod tests {
         let was = OPEN_FILES.get_or_init(raise_open_files).rlim_cur;
         let line = format!("test \"$(ulimit -Sn)\" = {was}");
         let command = ["sh", "-c", &line].map(OsString::from);
-        let mut child = start(&command, &[], None, SignalSet::of(&[])).unwrap();
+        let mut child = start(&Launch { command: &command, ..Launch::default() }, None, SignalSet::of(&[])).unwrap();
         assert_eq!(exit_of(child.wait().unwrap()), Exit::Code(0));
         // SAFETY: as above.
         unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut ours) };
@@ -227,7 +247,8 @@ mod tests {
     fn ends_are_told() {
         let run = |line: &str| {
             let command = ["sh", "-c", line].map(OsString::from);
-            let mut child = start(&command, &[], None, SignalSet::of(&[])).unwrap();
+            let mut child =
+                start(&Launch { command: &command, ..Launch::default() }, None, SignalSet::of(&[])).unwrap();
             wait_for_end(child.id());
             exit_of(child.wait().unwrap())
         };

@@ -5,7 +5,7 @@ use crate::exit::{self, Failure};
 use crate::run::finished::{Finished, LeftOut};
 use crate::run::front::{Front, Policy};
 use crate::run::heap;
-use crate::run::launch::{self, FORWARDED, Preload, SignalSet};
+use crate::run::launch::{self, FORWARDED, Launch, Output, Preload, SignalSet};
 use crate::run::oom::{OomKill, OomWatch};
 use crate::run::recorder::{Happening, Listener, Plan, Recorder};
 use crate::run::signals::{self, Recipient};
@@ -15,6 +15,7 @@ use anyhow::Result;
 use leakscope_collect::ProcessFacts;
 use leakscope_profile::Exit;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender};
@@ -86,6 +87,18 @@ pub struct Start<'a> {
     pub policy: Policy,
     /// Where the recording goes.
     pub directory: &'a Path,
+    /// Where its stdout goes.
+    pub output: Output,
+}
+
+impl Start<'_> {
+    fn launch(&self, preload: Option<&Preload<'_>>, mask: SignalSet) -> io::Result<Child> {
+        launch::start(
+            &Launch { command: self.command, environment: self.environment, output: self.output },
+            preload,
+            mask,
+        )
+    }
 }
 
 /// A target that runs.
@@ -119,17 +132,16 @@ impl Target {
     /// What keeps it from being started, with the exit code of `run` for it.
     pub fn start(start: Start<'_>, signals: &Signals) -> Result<Self> {
         let follow = start.policy.follow;
-        let front = Front::open(start.policy).map_err(|error| {
+        let front = Front::open(start.policy.clone()).map_err(|error| {
             Failure::error(exit::RUN_FAILED, format!("cannot open a socket for the target: {error}"))
         })?;
         let shim = shim(&start.program.path, start.directory);
         let socket = front.name();
         let preload = shim.as_deref().map(|shim| Preload { shim, socket: &socket, follow });
-        let child =
-            launch::start(start.command, start.environment, preload.as_ref(), signals.mask).map_err(|error| {
-                let shown = start.command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
-                Failure::error(exit::CANNOT_EXECUTE, format!("cannot execute {shown}: {error}"))
-            })?;
+        let child = start.launch(preload.as_ref(), signals.mask).map_err(|error| {
+            let shown = start.command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+            Failure::error(exit::CANNOT_EXECUTE, format!("cannot execute {shown}: {error}"))
+        })?;
         let facts = ProcessFacts::gather(child.id());
         Ok(Self { child, front, facts, may_preload: shim.is_some() })
     }
