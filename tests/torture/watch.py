@@ -69,8 +69,14 @@ def run(case, mode, place, options):
 
 def crashes(work):
     """Core files and JVM error files that a run left, by path within its directory."""
-    names = [path for name in ("core", "core.*", "hs_err*") for path in work.rglob(name) if path.is_file()]
-    return sorted(str(path.relative_to(work)) for path in names if core_or_error(path))
+    # os.walk passes over folders that a process still ending removes meanwhile.
+    names = [
+        pathlib.Path(folder, name)
+        for folder, _, files in os.walk(work)
+        for name in files
+        if name == "core" or name.startswith(("core.", "hs_err"))
+    ]
+    return sorted(str(path.relative_to(work)) for path in names if path.is_file() and core_or_error(path))
 
 
 def core_or_error(path):
