@@ -6,12 +6,16 @@
 //! Evidence* > Combined           gate/combined.rs    all rounds together
 //! Combined, Budgets > Judged     gate/judged.rs      leak, within the budget, or not clear
 //! Judged* > Gate                 gate/judge.rs       all sites, their total, suppressions, losses; the outcome
+//!
+//! Profile > RunSites             gate/run_sites.rs   what is live in one run
+//! RunSites*, Baseline > Gate     gate/baseline.rs    recorded runs of one build against those of another
 //! ```
 //!
 //! Two mistakes are bounded. A program that does not leak fails with probability `alpha`, all its sites together. And one
 //! that passes has been looked at closely enough: a leak of the minimum that is detectable would have been seen in 90 % of
 //! runs, one of twice that nearly always. Whatever is in between is inconclusive.
 
+mod baseline;
 mod combined;
 mod evidence;
 mod judge;
@@ -19,6 +23,8 @@ mod judged;
 mod lost;
 mod options;
 mod round;
+mod run_sites;
+mod uses;
 
 use std::collections::BTreeMap;
 
@@ -27,10 +33,12 @@ use crate::frames::FrameTable;
 use crate::site::{Place, SiteId};
 use crate::suppression::Ruling;
 
+pub use baseline::{Baseline, BaselineError, BaselineSite, FEWEST_RUNS, gate_against_baseline};
 pub use judge::judge_gate;
 pub use lost::Harm;
 pub use options::{BudgetRule, Budgets, GateOptions, Per};
 pub use round::{Round, RoundBuilder};
+pub use run_sites::{RunSite, RunSites, run_sites};
 
 /// Fewest checkpoints in a round from which a growth can be judged.
 pub const FEWEST_CHECKPOINTS: usize = crate::trend::FEWEST_POINTS;
@@ -90,6 +98,9 @@ pub struct Gate {
     pub rounds: usize,
     /// Iterations (or minutes) before the first checkpoint.
     pub warmup: f64,
+    /// How many runs the baseline had, where recorded runs were compared with one: then growth is that from one build to
+    /// the other, `rounds` are the runs of the candidate, and there are no iterations.
+    pub baseline_runs: Option<usize>,
     /// What each suppression did, in their order; built-in ones that hid nothing are left out.
     pub suppressions: Vec<SuppressionUse>,
 }
@@ -228,6 +239,11 @@ pub struct SuppressionUse {
 }
 
 impl Gate {
+    /// Whether there was enough to look at sites at all.
+    pub fn has_judged(&self) -> bool {
+        self.baseline_runs.is_some() || self.checkpoints >= FEWEST_CHECKPOINTS
+    }
+
     /// The sites that leak.
     pub fn leaks(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.judged.status == Status::Leak)

@@ -132,34 +132,38 @@ pub fn rule(
 
 /// Frames of start-up, class loading, the just-in-time compilers and leakscope itself: memory that a JVM or a libc takes
 /// once or gives back by itself, and that nobody's change to an application moves.
-const BUILT_IN: [&str; 13] = [
+const BUILT_IN: [&str; 8] = [
     "CompileBroker::compiler_thread_loop",
     "C2Compiler::compile_method",
     "Compiler::compile_method",
     "Threads::create_vm",
-    "JVM_DefineClass",
-    "SystemDictionary::",
-    "ClassFileParser::",
-    "SymbolTable::",
-    "StringTable::",
     "^dl_open",
     "^_dl_",
     "^__nss_",
     "libleakscope",
 ];
 
+/// Frames of class loading. Programs load classes late; one that makes classes with every iteration leaks their loaders.
+const CLASS_LOADING: [&str; 5] =
+    ["JVM_DefineClass", "SystemDictionary::", "ClassFileParser::", "SymbolTable::", "StringTable::"];
+
+/// The most that class loading may grow by in every iteration, bytes.
+const CLASS_GROWTH: f64 = 4096.0;
+
 /// The suppressions that always hold.
 pub fn built_in() -> Vec<Suppression> {
-    let one = |text: &&str| Suppression {
+    let one = |text: &str, max_growth| Suppression {
         line: None,
-        text: (*text).to_owned(),
+        text: text.to_owned(),
         what: What::Frame(Pattern::new(text)),
         max_bytes: None,
-        max_growth: None,
+        max_growth,
         until_day: None,
         reason: "built in".to_owned(),
     };
-    BUILT_IN.iter().map(one).collect()
+    let classes = Some(GrowthLimit::PerIteration(CLASS_GROWTH));
+    let all = BUILT_IN.iter().map(|text| one(text, None));
+    all.chain(CLASS_LOADING.iter().map(|text| one(text, classes))).collect()
 }
 
 /// A pattern of LeakSanitizer's kind.

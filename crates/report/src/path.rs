@@ -57,6 +57,15 @@ pub(crate) struct CallPath {
 impl CallPath {
     /// The reader's own frame, the Java method that entered native code, the native function that asked for memory.
     pub(crate) fn of(frames: &FrameTable, place: &Place) -> CallPath {
+        CallPath::with(frames, place, true)
+    }
+
+    /// The same without the line of the reader's own frame.
+    pub(crate) fn without_line(frames: &FrameTable, place: &Place) -> CallPath {
+        CallPath::with(frames, place, false)
+    }
+
+    fn with(frames: &FrameTable, place: &Place, with_line: bool) -> CallPath {
         let Some(application) = place.application else {
             let text = match place.frames.is_empty() {
                 true => format!("all {} memory", place.kind.as_str()),
@@ -67,7 +76,7 @@ impl CallPath {
         let stack: Vec<&SiteFrame> = frames.resolve(&place.frames).collect();
         let first_java = stack.iter().position(|f| f.kind == FrameKind::Java);
         let leaf = stack.iter().position(|f| f.kind == FrameKind::Native);
-        let mut steps = vec![Step::of(stack[application], true)];
+        let mut steps = vec![Step::of(stack[application], with_line)];
         if let Some(java) = first_java.filter(|at| *at < application) {
             steps.push(Step::of(stack[java], false));
         }

@@ -23,9 +23,9 @@ pub(crate) fn bytes_estimate(e: &Estimate, glyphs: &Glyphs) -> String {
     }
 }
 
-/// Bytes per something with their error: `268 KiB/iter ±0.40`.
+/// Bytes per something (`/iter`) with their error: `268 KiB/iter ±0.40`.
 pub(crate) fn rate_estimate(e: &Estimate, per: &str, glyphs: &Glyphs) -> String {
-    format!("{}/{per} {}", bytes(e.estimate), bytes_error(e.estimate, e.half_width(), glyphs))
+    format!("{}{per} {}", bytes(e.estimate), bytes_error(e.estimate, e.half_width(), glyphs))
 }
 
 /// The same with a plus sign where it grew: `+1.05 GiB ±0.03`.
@@ -207,8 +207,8 @@ mod tests {
         let count = Estimate { estimate: 8192.4, low: 207.0, high: 45_646.0 };
         assert_eq!(count_estimate(&count, glyphs), "8,192 (207 to 45,646)");
         assert_eq!(count_estimate(&Estimate { estimate: 4830.0, low: 4710.0, high: 4950.0 }, glyphs), "4,830 ±120");
-        assert_eq!(rate_estimate(&e(0.25, 0.2, 0.3), "iter", glyphs), "256 KiB/iter ±51");
-        assert_eq!(rate_estimate(&Estimate::exact(64.0), "iter", glyphs), "64 B/iter ±0");
+        assert_eq!(rate_estimate(&e(0.25, 0.2, 0.3), "/iter", glyphs), "256 KiB/iter ±51");
+        assert_eq!(rate_estimate(&Estimate::exact(64.0), "/iter", glyphs), "64 B/iter ±0");
         assert_eq!(count_estimate(&Estimate { estimate: 1.58, low: 1.0, high: 4.0 }, glyphs), "1.6 (1 to 4)");
     }
 

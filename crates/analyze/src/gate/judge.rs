@@ -7,9 +7,8 @@ use crate::frames::FrameTable;
 use crate::gate::evidence::{Evidence, evidence};
 use crate::gate::judged::{Measure, judged};
 use crate::gate::lost::harm;
-use crate::gate::{
-    FEWEST_CHECKPOINTS, Finding, Gate, GateOptions, Harm, Judged, Outcome, Per, Reason, Round, Status, SuppressionUse,
-};
+use crate::gate::uses::Uses;
+use crate::gate::{FEWEST_CHECKPOINTS, Finding, Gate, GateOptions, Harm, Judged, Outcome, Per, Reason, Round, Status};
 use crate::site::{Place, SiteId};
 use crate::suppression::{Conduct, Ruling, rule};
 use crate::trend::Level;
@@ -55,6 +54,7 @@ pub fn judge_gate(rounds: &[Round], options: &GateOptions) -> Gate {
         checkpoints: rounds.iter().map(|round| round.at.len()).min().unwrap_or(0),
         rounds: rounds.len(),
         warmup: rounds.iter().filter_map(|round| round.at.first().copied()).reduce(f64::max).unwrap_or(0.0),
+        baseline_runs: None,
         suppressions: uses.finish(is_enough),
     };
     conclude(&mut gate, rounds);
@@ -156,6 +156,7 @@ fn conduct(judged: &Judged, per: Per) -> Conduct {
     let (per_hour, per_iteration) = match per {
         Per::Iteration => (None, Some(low)),
         Per::Minute => (Some(60.0 * low), None),
+        Per::Run => (None, None),
     };
     Conduct { live_bytes: judged.live_bytes[1], per_hour, per_iteration }
 }
@@ -211,53 +212,8 @@ impl Total {
     }
 }
 
-/// Counts what each suppression does.
-struct Uses {
-    uses: Vec<SuppressionUse>,
-    built_in: Vec<bool>,
-}
-
-impl Uses {
-    fn new(options: &GateOptions) -> Uses {
-        let one = |(index, suppression): (usize, &crate::suppression::Suppression)| SuppressionUse {
-            index,
-            hidden: 0,
-            outgrown: 0,
-            is_expired: suppression.is_expired(options.today),
-            days_left: suppression.until_day.map(|last| last - options.today),
-            is_over_broad: suppression.is_over_broad(),
-            // Words of verdicts match no site.
-            is_unused: suppression.is_pattern(),
-        };
-        Uses {
-            uses: options.suppressions.iter().enumerate().map(one).collect(),
-            built_in: options.suppressions.iter().map(|suppression| suppression.line.is_none()).collect(),
-        }
-    }
-
-    fn count(&mut self, ruling: Ruling) {
-        let (index, hidden, outgrown) = match ruling {
-            Ruling::None => return,
-            Ruling::Hidden(index) => (index, 1, 0),
-            Ruling::Outgrown(index) => (index, 0, 1),
-            Ruling::Expired(index) => (index, 0, 0),
-        };
-        let one = &mut self.uses[index];
-        one.hidden += hidden;
-        one.outgrown += outgrown;
-        one.is_unused = false;
-    }
-
-    /// `is_enough`: sites were looked at, so that what matched none is unused.
-    fn finish(self, is_enough: bool) -> Vec<SuppressionUse> {
-        let is_told = |one: &SuppressionUse| !self.built_in[one.index] || one.hidden + one.outgrown > 0;
-        let told = self.uses.iter().copied().filter(is_told);
-        told.map(|one| SuppressionUse { is_unused: one.is_unused && is_enough, ..one }).collect()
-    }
-}
-
 /// Leaks first, then what is not clear, then the rest.
-fn class(finding: &Finding) -> u8 {
+pub(super) fn class(finding: &Finding) -> u8 {
     match finding.judged.status {
         Status::Leak => 0,
         Status::Unclear(_) => 1,

@@ -11,6 +11,8 @@ pub enum Per {
     Iteration,
     /// Minutes.
     Minute,
+    /// Nothing: a run of one build against a run of another.
+    Run,
 }
 
 impl Per {
@@ -19,6 +21,7 @@ impl Per {
         match self {
             Per::Iteration => "iteration",
             Per::Minute => "minute",
+            Per::Run => "run",
         }
     }
 }
@@ -48,7 +51,7 @@ impl GateOptions {
     }
 }
 
-/// Growth that is put up with, bytes per iteration or per minute.
+/// Growth that is put up with, bytes per iteration, per minute, or from a baseline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budgets {
     /// Of each site.
@@ -79,13 +82,18 @@ const TOTAL_PER_ITERATION: f64 = 1024.0;
 /// Bytes a minute, the same two.
 const SITE_PER_MINUTE: f64 = 4096.0;
 const TOTAL_PER_MINUTE: f64 = 262_144.0;
+/// Bytes from one build to the next, the same two.
+const SITE_PER_RUN: f64 = 65_536.0;
+const TOTAL_PER_RUN: f64 = 1_048_576.0;
 
 impl Budgets {
-    /// The defaults: 16 bytes an iteration a site and 1 KiB together; 4 KiB and 256 KiB a minute.
+    /// The defaults: 16 bytes an iteration a site and 1 KiB together; 4 KiB and 256 KiB a minute; 64 KiB and 1 MiB from a
+    /// baseline.
     pub fn new(per: Per) -> Budgets {
         let (site, total) = match per {
             Per::Iteration => (SITE_PER_ITERATION, TOTAL_PER_ITERATION),
             Per::Minute => (SITE_PER_MINUTE, TOTAL_PER_MINUTE),
+            Per::Run => (SITE_PER_RUN, TOTAL_PER_RUN),
         };
         Budgets { site, total, resolution: total, rules: Vec::new() }
     }

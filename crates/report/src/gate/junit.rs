@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use leakscope_analyze::gate::{FEWEST_CHECKPOINTS, Finding, Outcome, Reason, Status};
+use leakscope_analyze::gate::{Finding, Outcome, Reason, Status};
 
 use super::{GateView, own_frame, words};
 use crate::printable::printable;
@@ -102,7 +102,7 @@ fn total(view: &GateView<'_>) -> Option<Problem> {
     match total.status {
         Status::Leak => Some(Problem::failure(&words::leak(total, view.gate, &Glyphs::UNICODE), "")),
         Status::Unclear(why) => Some(Problem::error(&words::unclear(why, total, view.gate), "")),
-        _ if view.gate.checkpoints < FEWEST_CHECKPOINTS => Some(Problem::error("too few iterations", "")),
+        _ if !view.gate.has_judged() => Some(Problem::error("too few iterations", "")),
         _ => None,
     }
 }
@@ -120,7 +120,7 @@ fn details(view: &GateView<'_>, finding: &Finding) -> String {
 fn system_out(view: &GateView<'_>) -> String {
     let gate = view.gate;
     let mut said = words::conclusion(gate, view.suppressions);
-    if gate.outcome != Outcome::Inconclusive || gate.checkpoints >= FEWEST_CHECKPOINTS {
+    if gate.outcome != Outcome::Inconclusive || gate.has_judged() {
         let _ = write!(said, "\n{}", words::detectable(gate));
     }
     said

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use leakscope_analyze::gate::{FEWEST_CHECKPOINTS, Finding, Outcome, Status};
+use leakscope_analyze::gate::{Finding, Outcome, Status};
 
 use super::{GateView, words};
 use crate::printable::printable;
@@ -31,7 +31,7 @@ pub fn gate_markdown(view: &GateView<'_>) -> String {
         text.push('\n');
     }
     let listed: Vec<&Finding> = gate.leaks().chain(view.unclear()).collect();
-    if !listed.is_empty() || gate.checkpoints >= FEWEST_CHECKPOINTS {
+    if !listed.is_empty() || gate.has_judged() {
         text.push_str("| | growth | budget | before → after | where |\n|---|---:|---:|---:|---|\n");
     }
     for finding in listed.iter().take(MOST_ROWS) {
@@ -40,7 +40,7 @@ pub fn gate_markdown(view: &GateView<'_>) -> String {
     if listed.len() > MOST_ROWS {
         let _ = writeln!(text, "| | | | | {} more |", listed.len() - MOST_ROWS);
     }
-    if gate.checkpoints >= FEWEST_CHECKPOINTS {
+    if gate.has_judged() {
         let word = word(gate.total.status);
         let growth = words::growth(&gate.total, gate, &Glyphs::UNICODE);
         let budget = words::rate(gate.total.budget, gate);

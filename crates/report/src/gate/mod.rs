@@ -20,7 +20,10 @@ mod words;
 
 use leakscope_analyze::gate::{Finding, Gate, Status};
 use leakscope_analyze::suppression::Suppression;
-use leakscope_analyze::{FrameTable, SiteFrame};
+use leakscope_analyze::{FrameTable, Place, SiteFrame};
+
+use crate::path::CallPath;
+use crate::style::Glyphs;
 
 pub use github::gate_github;
 pub use json::gate_json;
@@ -54,6 +57,11 @@ impl GateView<'_> {
         let frame = own_frame(&self.gate.frames, finding)?;
         (!frame.file.is_empty() && frame.line > 0).then(|| ((self.source)(&frame.file), frame.line))
     }
+}
+
+/// What a site is called where files of people name it: the reader's own frame and the way to the allocation, without lines.
+pub fn site_name(frames: &FrameTable, place: &Place) -> String {
+    CallPath::without_line(frames, place).fit(usize::MAX, &Glyphs::ASCII)
 }
 
 /// The reader's own frame.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use leakscope_analyze::gate::{FEWEST_CHECKPOINTS, Finding, Outcome, Status};
+use leakscope_analyze::gate::{Finding, Outcome, Status};
 
 use super::{GateView, words};
 use crate::style::{Ink, TextOptions};
@@ -33,7 +33,7 @@ pub fn gate_text(view: &GateView<'_>, options: &TextOptions) -> String {
     if more > 0 {
         let _ = writeln!(text, "  {:WORD$}  {more} more that are not clear: --all", "");
     }
-    if gate.checkpoints >= FEWEST_CHECKPOINTS {
+    if gate.has_judged() {
         text.push_str(&rest(view, options));
     }
     text.push_str(&set_aside(view, options));
@@ -89,11 +89,11 @@ fn rest(view: &GateView<'_>, options: &TextOptions) -> String {
         _ => ("ok", Ink::Good),
     };
     let changed = words::how_many(gate, Status::Ok);
-    let what = format!(
-        "everything else: {} that changed, {} that did not",
-        words::plural(changed as f64, "site", "sites"),
-        thousands(gate.quiet as f64)
-    );
+    let changed = words::plural(changed as f64, "site", "sites");
+    let what = match gate.baseline_runs {
+        Some(_) => format!("everything else: {changed}"),
+        None => format!("everything else: {changed} that changed, {} that did not", thousands(gate.quiet as f64)),
+    };
     let mut parts = vec![
         what,
         format!("{} together", words::growth(&gate.total, gate, options.glyphs())),
@@ -163,7 +163,7 @@ fn suppressions(view: &GateView<'_>, options: &TextOptions) -> String {
 fn last_lines(view: &GateView<'_>, options: &TextOptions) -> String {
     let gate = view.gate;
     let mut text = String::new();
-    if gate.checkpoints >= FEWEST_CHECKPOINTS {
+    if gate.has_judged() {
         let _ = writeln!(text, "{}", options.sentence(&words::detectable(gate), 2));
     }
     let conclusion = words::conclusion(gate, view.suppressions);

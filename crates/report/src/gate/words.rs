@@ -8,11 +8,12 @@ use crate::printable::printable;
 use crate::style::Glyphs;
 use crate::units::{bytes, count, rate_estimate, thousands};
 
-/// `iter`, `min`.
-pub(super) fn per(per: Per) -> &'static str {
+/// `/iter`, `/min`; nothing where runs are compared.
+fn per(per: Per) -> &'static str {
     match per {
-        Per::Iteration => "iter",
-        Per::Minute => "min",
+        Per::Iteration => "/iter",
+        Per::Minute => "/min",
+        Per::Run => "",
     }
 }
 
@@ -23,7 +24,7 @@ pub(super) fn growth(judged: &Judged, gate: &Gate, glyphs: &Glyphs) -> String {
 
 /// `16 B/iter`.
 pub(super) fn rate(bytes_per: f64, gate: &Gate) -> String {
-    format!("{}/{}", bytes(bytes_per), per(gate.per))
+    format!("{}{}", bytes(bytes_per), per(gate.per))
 }
 
 /// `9.10 MiB → 62.3 MiB`.
@@ -39,14 +40,19 @@ pub(super) fn path(finding: &Finding, gate: &Gate, width: usize, glyphs: &Glyphs
 
 /// What was judged: `1 round of 200 iterations after 20 of warm-up`, `11 checkpoints`, ...
 pub(super) fn what_was_judged(gate: &Gate) -> Vec<String> {
+    let when = if gate.after_gc { "tracked live bytes after full collections" } else { "tracked live bytes" };
+    if let Some(runs) = gate.baseline_runs {
+        let candidate = plural(gate.rounds as f64, "run", "runs");
+        let baseline = plural(runs as f64, "run", "runs");
+        return vec![format!("{candidate} against a baseline of {baseline}"), when.to_owned()];
+    }
     let rounds = plural(gate.rounds as f64, "round", "rounds");
     let (span, warmup) = match gate.per {
-        Per::Iteration => {
+        Per::Minute => (format!("{} min", count(gate.iterations)), format!("{} min of warm-up", count(gate.warmup))),
+        Per::Iteration | Per::Run => {
             (plural(gate.iterations, "iteration", "iterations"), format!("{} of warm-up", thousands(gate.warmup)))
         }
-        Per::Minute => (format!("{} min", count(gate.iterations)), format!("{} min of warm-up", count(gate.warmup))),
     };
-    let when = if gate.after_gc { "tracked live bytes after full collections" } else { "tracked live bytes" };
     vec![
         format!("{rounds} of {span} after {warmup}"),
         plural(gate.checkpoints as f64, "checkpoint", "checkpoints"),
@@ -75,7 +81,13 @@ pub(super) fn reasons(gate: &Gate, suppressions: &[Suppression]) -> Vec<String> 
 
 /// One reason.
 pub(super) fn reason(reason: &Reason, gate: &Gate, suppressions: &[Suppression]) -> String {
+    let is_run = gate.baseline_runs.is_some();
     match reason {
+        Reason::Leaks(1) if is_run => "1 site has grown beyond its budget since the baseline".to_owned(),
+        Reason::Leaks(n) if is_run => format!("{n} sites have grown beyond their budgets since the baseline"),
+        Reason::Total if is_run => "all sites together have grown beyond their budget since the baseline".to_owned(),
+        Reason::UnclearSites(1) if is_run => "of 1 site it cannot be told whether it has grown".to_owned(),
+        Reason::UnclearSites(n) if is_run => format!("of {n} sites it cannot be told whether they have grown"),
         Reason::Leaks(1) => "1 site grows beyond its budget, and goes on".to_owned(),
         Reason::Leaks(n) => format!("{n} sites grow beyond their budgets, and go on"),
         Reason::Total => "no site grows beyond its budget, but all together do".to_owned(),
@@ -104,6 +116,10 @@ fn lost(harm: Harm, gate: &Gate) -> String {
 /// Why a site is not clear, and what to do.
 pub(super) fn unclear(why: Unclear, judged: &Judged, gate: &Gate) -> String {
     match why {
+        Unclear::Noisy if gate.baseline_runs.is_some() => format!(
+            "varies too much from run to run: growth below {} would not have been seen; more runs",
+            rate(judged.minimum_detectable, gate)
+        ),
         Unclear::Noisy => format!(
             "varies too much: a leak below {} would not have been seen; more iterations, or rounds",
             rate(judged.minimum_detectable, gate)
@@ -157,18 +173,27 @@ const LAST_DAYS: i64 = 14;
 
 /// What growth would have been seen.
 pub(super) fn detectable(gate: &Gate) -> String {
-    format!("a leak of {} would have been seen in 9 of 10 runs", rate(gate.minimum_detectable, gate))
+    let what = if gate.baseline_runs.is_some() { "growth" } else { "a leak" };
+    format!("{what} of {} would have been seen in 9 of 10 runs", rate(gate.minimum_detectable, gate))
 }
 
 /// `FAIL: 1 site grows beyond its budget, and goes on`.
 pub(super) fn conclusion(gate: &Gate, suppressions: &[Suppression]) -> String {
     let reasons = reasons(gate, suppressions);
-    let why = if reasons.is_empty() { "nothing grows beyond its budget".to_owned() } else { reasons.join("; ") };
+    let why = match (reasons.is_empty(), gate.baseline_runs) {
+        (true, None) => "nothing grows beyond its budget".to_owned(),
+        (true, Some(_)) => "nothing has grown beyond its budget since the baseline".to_owned(),
+        (false, _) => reasons.join("; "),
+    };
     format!("{}: {why}", outcome(gate.outcome))
 }
 
 /// A leak in a sentence: `live memory grows by 268 KiB/iter ±0.40 (budget 16 B/iter), 9.10 MiB → 62.3 MiB`.
 pub(super) fn leak(judged: &Judged, gate: &Gate, glyphs: &Glyphs) -> String {
+    if gate.baseline_runs.is_some() {
+        let (growth, budget) = (growth(judged, gate, glyphs), rate(judged.budget, gate));
+        return format!("live memory has grown by {growth} (budget {budget}), {}", from_to(judged, glyphs));
+    }
     let survives = if gate.after_gc { ", and survives full collections" } else { "" };
     format!(
         "live memory grows by {} (budget {}), {}{survives}",
