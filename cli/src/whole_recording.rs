@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 /// Profiles of a reader that wait to be looked at: they are large.
-const WAITING: usize = 2;
+const WAITING: usize = 1;
 /// Threads that read.
 const MOST_READERS: usize = 4;
 

@@ -101,8 +101,9 @@ pub fn load(path: &Path) -> Result<Profile, ReadError> {
         io::ErrorKind::NotFound => ReadError::NotFound(path.to_owned()),
         _ => ReadError::Io(error),
     })?;
-    // Not by its metadata: a pipe or a device has no size and no end.
-    let bytes = take(BufReader::new(file), limits.unpacked_bytes)??;
+    // Its metadata is a hint: a pipe or a device has no size and no end.
+    let expected = file.metadata().map_or(0, |file| file.len());
+    let bytes = take(BufReader::new(file), limits.unpacked_bytes, expected)??;
     read_with(&bytes, &limits)
 }
 
@@ -118,15 +119,23 @@ fn head(bytes: &[u8]) -> Result<Extension, ReadError> {
 }
 
 fn gunzip(bytes: &[u8], limit: u64) -> Result<Vec<u8>, ReadError> {
-    take(MultiGzDecoder::new(bytes), limit).map_err(|error| match error.kind() {
+    take(MultiGzDecoder::new(bytes), limit, said_size(bytes)).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => ReadError::Truncated,
         _ => Inconsistent::new(format!("the compressed data: {error}")).into(),
     })?
 }
 
+/// What a gzipped file says that it unpacks to, as far as that can be: deflate makes at most 1,032 of one.
+fn said_size(bytes: &[u8]) -> u64 {
+    let last = bytes.last_chunk::<4>().map_or(0, |size| u32::from_le_bytes(*size));
+    u64::from(last).min(bytes.len() as u64 * 1032)
+}
+
 /// All of a reader, unless it is more than `limit` bytes.
-fn take(reader: impl Read, limit: u64) -> io::Result<Result<Vec<u8>, ReadError>> {
-    let mut bytes = Vec::new();
+/// `expected` is what it is thought to be.
+fn take(reader: impl Read, limit: u64, expected: u64) -> io::Result<Result<Vec<u8>, ReadError>> {
+    // One more, so that the end is found without growing.
+    let mut bytes = Vec::with_capacity(expected.min(limit) as usize + 1);
     reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(if bytes.len() as u64 > limit { Err(too_large(limit)) } else { Ok(bytes) })
 }

@@ -71,20 +71,32 @@ fn look_up(profile: &Profile, symbolizer: &mut Symbolizer) -> Found {
 struct Rebuilt {
     functions: Interned<Function>,
     frames: Interned<Frame>,
+    /// By old frame, what stands for the physical frame that begins with it, where something was found. Stacks share
+    /// frames: names are looked at once for each.
+    expanded: HashMap<FrameId, Vec<FrameId>>,
+    /// By old frame, what stands for it alone.
+    kept: HashMap<FrameId, FrameId>,
 }
 
 impl Rebuilt {
     fn stack(&mut self, old: &[FrameId], profile: &Profile, found: &Found) -> Vec<FrameId> {
-        let old: Vec<&Frame> = old.iter().filter_map(|id| profile.frames.get(id.0 as usize)).collect();
+        let frame = |id: &FrameId| Some((*id, profile.frames.get(id.0 as usize)?));
+        let old: Vec<(FrameId, &Frame)> = old.iter().filter_map(frame).collect();
         let mut new = Vec::with_capacity(old.len());
         let mut rest = &old[..];
-        while let Some((first, _)) = rest.split_first() {
+        while let Some(((id, first), _)) = rest.split_first() {
             let (chain, after) = rest.split_at(chain_len(rest));
-            match symbols(first.code, found) {
-                Some(symbols) => {
-                    new.extend(symbols.iter().map(|symbol| self.found(first.code, symbol)));
+            if let Some(known) = self.expanded.get(id) {
+                new.extend_from_slice(known);
+            } else if let Some(symbols) = symbols(first.code, found) {
+                let frames: Vec<FrameId> = symbols.iter().map(|symbol| self.found(first.code, symbol)).collect();
+                new.extend_from_slice(&frames);
+                self.expanded.insert(*id, frames);
+            } else {
+                for (id, frame) in chain {
+                    let known = self.kept.get(id).copied();
+                    new.push(known.unwrap_or_else(|| self.keep(*id, frame, profile)));
                 }
-                None => new.extend(chain.iter().map(|frame| self.kept(frame, profile))),
             }
             rest = after;
         }
@@ -100,14 +112,16 @@ impl Rebuilt {
         self.frame(code, function, symbol.line, symbol.inlined)
     }
 
-    fn kept(&mut self, frame: &Frame, profile: &Profile) -> FrameId {
+    fn keep(&mut self, id: FrameId, frame: &Frame, profile: &Profile) -> FrameId {
         let function = profile.functions.get(frame.function.0 as usize);
         let mut function = function.cloned().unwrap_or_default();
         if function.name.is_empty() {
             function.name = placeholder(frame.code, profile);
         }
         let function = self.functions.id(function);
-        self.frame(frame.code, function, frame.line, frame.inlined)
+        let kept = self.frame(frame.code, function, frame.line, frame.inlined);
+        self.kept.insert(id, kept);
+        kept
     }
 
     fn frame(&mut self, code: Code, function: u32, line: u32, inlined: bool) -> FrameId {
@@ -116,11 +130,11 @@ impl Rebuilt {
 }
 
 /// Frames at the start of this slice that are one physical frame: inlined ones and the one they were inlined into.
-fn chain_len(frames: &[&Frame]) -> usize {
-    let code = frames[0].code;
-    let inlined = frames.iter().take_while(|frame| frame.inlined && frame.code == code).count();
+fn chain_len(frames: &[(FrameId, &Frame)]) -> usize {
+    let code = frames[0].1.code;
+    let inlined = frames.iter().take_while(|(_, frame)| frame.inlined && frame.code == code).count();
     let is_native = matches!(code, Code::Native { .. });
-    let has_physical = frames.get(inlined).is_some_and(|frame| !frame.inlined && frame.code == code);
+    let has_physical = frames.get(inlined).is_some_and(|(_, frame)| !frame.inlined && frame.code == code);
     if !is_native { 1 } else { (inlined + usize::from(has_physical)).max(1) }
 }
 
