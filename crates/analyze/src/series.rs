@@ -224,6 +224,10 @@ impl Track {
         let is_first = snapshot == 0 && now.live.samples > 0;
         if is_first || new.samples > 0 || gone.samples > 0 {
             let [new, gone, live] = [&new, &gone, &now.live].map(Flow::of);
+            if self.changes.len() == self.changes.capacity() {
+                // They are most of what a long recording takes here: by a quarter, not to the double.
+                self.changes.reserve_exact(self.changes.len() / 4 + 4);
+            }
             self.changes.push(TrackChange { snapshot, new, gone, live });
         }
         self.live = [now.live, self.live[NEWEST]];

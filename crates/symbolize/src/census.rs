@@ -7,6 +7,9 @@
 //! sum is out of proportion to its size is refused.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use std::time::Instant;
 
 use addr2line::gimli::{
@@ -20,6 +23,10 @@ const MAX_INLINED_DEPTH: usize = 256;
 /// Bytes that may be built of each byte of debug information, and what even a small file may use.
 const PROPORTION: u64 = 8;
 const FREE_BYTES: u64 = 32 << 20;
+/// Bytes that a thread draws at once from what all may spend.
+const DRAWN: u64 = 16 << 10;
+/// Most threads that count.
+const MOST_THREADS: usize = 4;
 /// Rough size of a range in memory.
 const RANGE_LEN: u64 = 24;
 /// Rough size of an entry of a line program's file or directory table in memory.
@@ -29,22 +36,26 @@ const FILE_LEN: u64 = 32;
 ///
 /// `size` is the number of bytes of all its debug sections.
 pub(crate) fn check(dwarf: &gimli::Dwarf<Slice<'_>>, size: u64, deadline: Instant) -> Result<(), String> {
-    let mut census = Census {
-        left: FREE_BYTES.saturating_add(size.saturating_mul(PROPORTION)),
-        deadline,
-        abbreviations: HashMap::new(),
-        ranges: HashMap::new(),
-    };
+    let left = AtomicU64::new(FREE_BYTES.saturating_add(size.saturating_mul(PROPORTION)));
+    let census = || Census { left: &left, change: 0, deadline, abbreviations: HashMap::new(), ranges: HashMap::new() };
     if let Some(supplementary) = dwarf.sup() {
-        census.abbreviation_tables(supplementary)?;
-        census.abbreviations.clear();
+        census().abbreviation_tables(supplementary)?;
     }
-    census.abbreviation_tables(dwarf)?;
-    census.units(dwarf)
+    census().abbreviation_tables(dwarf)?;
+    // Threads take units in turn; what they spend comes out of one purse.
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    thread::scope(|scope| {
+        let running: Vec<_> =
+            (0..threads).map(|first| scope.spawn(move || census().units(dwarf, first, threads))).collect();
+        let results: Vec<_> = running.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        results.into_iter().try_for_each(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
-struct Census {
-    left: u64,
+struct Census<'l> {
+    left: &'l AtomicU64,
+    /// Drawn from what is left, and not spent yet.
+    change: u64,
     deadline: Instant,
     /// Bytes of the table of abbreviations at an offset.
     abbreviations: HashMap<usize, u64>,
@@ -52,15 +63,19 @@ struct Census {
     ranges: HashMap<usize, u64>,
 }
 
-impl Census {
+impl Census<'_> {
     fn spend(&mut self, bytes: u64) -> Result<(), String> {
-        match self.left.checked_sub(bytes) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => Err("its debug information would take memory out of proportion; ignored".to_owned()),
+        if let Some(rest) = self.change.checked_sub(bytes) {
+            self.change = rest;
+            return Ok(());
         }
+        for drawn in [bytes.saturating_add(DRAWN), bytes] {
+            if self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(drawn)).is_ok() {
+                self.change += drawn - bytes;
+                return Ok(());
+            }
+        }
+        Err("its debug information would take memory out of proportion; ignored".to_owned())
     }
 
     fn check_time(&self) -> Result<(), String> {
@@ -86,11 +101,16 @@ impl Census {
         Ok(())
     }
 
-    fn units(&mut self, dwarf: &gimli::Dwarf<Slice<'_>>) -> Result<(), String> {
+    /// Every so manieth unit from one on.
+    fn units(&mut self, dwarf: &gimli::Dwarf<Slice<'_>>, first: usize, step: usize) -> Result<(), String> {
         let mut headers = dwarf.units();
+        let mut at = 0;
         while let Ok(Some(header)) = headers.next() {
-            self.check_time()?;
-            self.unit(dwarf, header)?;
+            if at % step == first {
+                self.check_time()?;
+                self.unit(dwarf, header)?;
+            }
+            at += 1;
         }
         Ok(())
     }
@@ -124,21 +144,18 @@ impl Census {
                     return Err("its debug information is nested too deeply; ignored".to_owned());
                 }
             }
-            let specs = abbreviation.attributes();
-            if !specs.iter().any(|spec| spec.name() == gimli::DW_AT_ranges) {
-                if entries.skip_attributes(specs).is_err() {
-                    break;
+            let mut specs = abbreviation.attributes();
+            while let Some(at) = specs.iter().position(|spec| spec.name() == gimli::DW_AT_ranges) {
+                let (before, rest) = specs.split_at(at);
+                if entries.skip_attributes(before).is_err() {
+                    return Ok(());
                 }
-                continue;
+                let Ok(attribute) = entries.read_attribute(rest[0]) else { return Ok(()) };
+                self.range_list(&unit, attribute.value())?;
+                specs = &rest[1..];
             }
-            for spec in specs {
-                match entries.read_attribute(*spec) {
-                    Ok(attribute) if attribute.name() == gimli::DW_AT_ranges => {
-                        self.range_list(&unit, attribute.value())?;
-                    }
-                    Ok(_) => {}
-                    Err(_) => return Ok(()),
-                }
+            if entries.skip_attributes(specs).is_err() {
+                break;
             }
         }
         Ok(())

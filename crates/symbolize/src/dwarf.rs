@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 use std::time::Instant;
 
 use addr2line::gimli::{self, AbbreviationsCacheStrategy, EndianSlice, LittleEndian};
@@ -25,6 +26,12 @@ const FREE_UNPACKED: u64 = 16 << 20;
 const MAX_INLINED: usize = 256;
 /// Longest file or function name, bytes.
 const MAX_TEXT: usize = 16 << 10;
+
+/// Most threads that look up, and addresses that are worth one.
+const MOST_THREADS: usize = 4;
+const FEWEST_ADDRESSES: usize = 512;
+/// What is said of a file on which the reader fails.
+const PANICKED: &str = "its debug information made the DWARF reader panic";
 
 pub(crate) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
@@ -55,7 +62,17 @@ impl DebugSections {
             Id::DebugStr,
             Id::DebugStrOffsets,
         ];
-        let sections: Vec<_> = wanted.into_iter().filter_map(|id| Some((id, contents(elf, id.name())?))).collect();
+        let packed: Vec<_> = wanted.into_iter().filter_map(|id| Some((id, Contents::of(elf, id.name())?))).collect();
+        // One of them, `.debug_info`, is most of it: it is unpacked beside the others.
+        let sections: Vec<_> = thread::scope(|scope| {
+            let (large, small): (Vec<_>, Vec<_>) = packed.into_iter().partition(|(id, _)| *id == Id::DebugInfo);
+            let unpack = |sections: Vec<(Id, Contents)>| {
+                sections.into_iter().filter_map(|(id, contents)| Some((id, contents.unpack()?))).collect::<Vec<_>>()
+            };
+            let large = scope.spawn(move || unpack(large));
+            let small = unpack(small);
+            large.join().unwrap_or_default().into_iter().chain(small).collect()
+        });
         let has_info = matches!(sections.first(), Some((Id::DebugInfo, info)) if !info.is_empty());
         has_info.then_some(DebugSections(sections))
     }
@@ -94,7 +111,7 @@ pub(crate) fn lookup(
     let problem = match result {
         Ok(Ok(())) => None,
         Ok(Err(problem)) => Some(problem),
-        Err(_) => Some("its debug information made the DWARF reader panic".to_owned()),
+        Err(_) => Some(PANICKED.to_owned()),
     };
     (chains, problem)
 }
@@ -107,11 +124,32 @@ fn fill(
     chains: &mut [Vec<DwarfFrame>],
 ) -> Result<(), String> {
     let size = sections.len() + supplementary.map_or(0, DebugSections::len);
-    let mut dwarf = sections.dwarf();
-    if let Some(supplementary) = supplementary {
-        dwarf.set_sup(supplementary.dwarf());
-    }
-    census::check(&dwarf, size, deadline)?;
+    let dwarf = || {
+        let mut dwarf = sections.dwarf();
+        if let Some(supplementary) = supplementary {
+            dwarf.set_sup(supplementary.dwarf());
+        }
+        dwarf
+    };
+    census::check(&dwarf(), size, deadline)?;
+    // Addresses are sorted, so that each thread reads other units of the file.
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let part = addresses.len().div_ceil(threads).max(FEWEST_ADDRESSES);
+    thread::scope(|scope| {
+        let parts = addresses.chunks(part).zip(chains.chunks_mut(part));
+        let running: Vec<_> =
+            parts.map(|(addresses, chains)| scope.spawn(|| fill_part(dwarf(), addresses, deadline, chains))).collect();
+        let results: Vec<_> = running.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        results.into_iter().try_for_each(|result| result.unwrap_or_else(|_| Err(PANICKED.to_owned())))
+    })
+}
+
+fn fill_part(
+    mut dwarf: gimli::Dwarf<Slice<'_>>,
+    addresses: &[u64],
+    deadline: Instant,
+    chains: &mut [Vec<DwarfFrame>],
+) -> Result<(), String> {
     dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
     let context = Context::from_dwarf(dwarf).map_err(|error| format!("its debug information is damaged ({error})"))?;
     for (&address, chain) in addresses.iter().zip(chains) {
@@ -149,26 +187,42 @@ fn own(frame: Frame<'_, Slice<'_>>) -> DwarfFrame {
     DwarfFrame { function, file: file.unwrap_or_default().to_owned(), line: location.and_then(|l| l.line).unwrap_or(0) }
 }
 
-/// The bytes of a section, unpacked: plain, SHF_COMPRESSED, or the older `.zdebug_NAME`.
-fn contents(elf: &Elf, name: &str) -> Option<Vec<u8>> {
-    if let Some(section) = elf.section(name) {
-        let bytes = elf.bytes(section, MAX_SECTION)?;
-        return if section.flags & SHF_COMPRESSED == 0 { Some(bytes) } else { unpack(&bytes) };
-    }
-    let section: &Section = elf.section(&name.replacen(".debug", ".zdebug", 1))?;
-    let bytes = elf.bytes(section, MAX_SECTION)?;
-    let size = bytes.strip_prefix(b"ZLIB")?.get(..8)?.try_into().ok()?;
-    decompress(CompressionFormat::Zlib, &bytes[12..], u64::from_be_bytes(size))
+/// The bytes of a section as they are in the file: plain, SHF_COMPRESSED, or the older `.zdebug_NAME`.
+enum Contents {
+    Plain(Vec<u8>),
+    /// Starts with an `Elf64_Chdr`: type, reserved, size, alignment.
+    Headed(Vec<u8>),
+    /// Starts with `ZLIB` and the size, big-endian.
+    Older(Vec<u8>),
 }
 
-/// Unpacks a section that starts with an `Elf64_Chdr`: type, reserved, size, alignment.
-fn unpack(bytes: &[u8]) -> Option<Vec<u8>> {
-    let format = match u32_at(bytes, 0) {
-        1 => CompressionFormat::Zlib,
-        2 => CompressionFormat::Zstandard,
-        _ => return None,
-    };
-    decompress(format, bytes.get(24..)?, u64_at(bytes, 8))
+impl Contents {
+    fn of(elf: &Elf, name: &str) -> Option<Contents> {
+        if let Some(section) = elf.section(name) {
+            let bytes = elf.bytes(section, MAX_SECTION)?;
+            return Some(if section.flags & SHF_COMPRESSED == 0 { Self::Plain(bytes) } else { Self::Headed(bytes) });
+        }
+        let section: &Section = elf.section(&name.replacen(".debug", ".zdebug", 1))?;
+        elf.bytes(section, MAX_SECTION).map(Self::Older)
+    }
+
+    fn unpack(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Plain(bytes) => Some(bytes),
+            Self::Headed(bytes) => {
+                let format = match u32_at(&bytes, 0) {
+                    1 => CompressionFormat::Zlib,
+                    2 => CompressionFormat::Zstandard,
+                    _ => return None,
+                };
+                decompress(format, bytes.get(24..)?, u64_at(&bytes, 8))
+            }
+            Self::Older(bytes) => {
+                let size = bytes.strip_prefix(b"ZLIB")?.get(..8)?.try_into().ok()?;
+                decompress(CompressionFormat::Zlib, &bytes[12..], u64::from_be_bytes(size))
+            }
+        }
+    }
 }
 
 fn decompress(format: CompressionFormat, data: &[u8], size: u64) -> Option<Vec<u8>> {
