@@ -183,6 +183,10 @@ pub struct SymbolArgs {
     /// Use only the names in the profile
     #[arg(long)]
     pub no_debug_info: bool,
+
+    /// Read debug information anew; else what was found is kept in $XDG_CACHE_HOME/leakscope (~/.cache), at most 256 MiB
+    #[arg(long)]
+    pub no_cache: bool,
 }
 
 /// How stacks are summed up.

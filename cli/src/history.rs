@@ -12,13 +12,13 @@ use leakscope_analyze::{Analysis, AnalysisOptions, SeriesBuilder, judge};
 pub fn analyze(reading: &Reading, options: &AnalysisOptions) -> Option<Analysis> {
     let mut recording = WholeRecording::of(&reading.found, &reading.profile);
     recording.process.as_ref()?;
-    recording.thin();
+    let thinned = recording.thin();
     let mut series = SeriesBuilder::default();
     let mut is_newest = false;
     let unread = recording.each(&reading.profile, |profile| {
         is_newest = series.add(&profile) && profile.snapshot.index == reading.profile.snapshot.index;
     });
-    unread.iter().for_each(|note| say(&format!("leakscope: note: {note}")));
+    unread.iter().chain(&thinned).for_each(|note| say(&format!("leakscope: note: {note}")));
     let newest = is_newest.then_some(&reading.profile);
     Some(judge(series, newest, &recording.timeline, options))
 }

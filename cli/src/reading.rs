@@ -1,17 +1,18 @@
 //! Reading profiles for `report`, `diff` and `flame`: find, load, refine by DWARF, and say what got in the way.
 
-use crate::args::SiteArgs;
+use crate::args::{SiteArgs, SymbolArgs};
 use crate::exit::{self, Failure};
 use crate::recording::{self, Resolved};
 use crate::say::{is_utf8_locale, say};
 use crate::terminal;
 use anyhow::Result;
 use leakscope_analyze::{By, FrameTable, Place};
-use leakscope_profile::{Profile, load};
+use leakscope_profile::{Profile, ReadError, load};
 use leakscope_report::TextOptions;
 use leakscope_symbolize::{Options, Symbolizer, refine};
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::panic::resume_unwind;
+use std::thread;
 
 /// A profile that was asked for, ready to be analysed.
 pub struct Reading {
@@ -26,6 +27,27 @@ pub struct Reading {
 /// # Errors
 /// Nothing is there, or it is no profile.
 pub fn read(spec: &str, symbols: &mut Symbols) -> Result<Reading> {
+    let found = find(spec, symbols)?;
+    let profile = load(&found.path);
+    refined(found, profile, symbols)
+}
+
+/// Reads two profiles at once.
+///
+/// # Errors
+/// As [`read`], for the first that is not there.
+pub fn read_both(specs: [&str; 2], symbols: &mut Symbols) -> Result<[Reading; 2]> {
+    let (before, after) = (find(specs[0], symbols)?, find(specs[1], symbols)?);
+    let (first, second) = thread::scope(|scope| {
+        let second = scope.spawn(|| load(&after.path));
+        let first = load(&before.path);
+        (first, second.join())
+    });
+    let second = second.unwrap_or_else(|panic| resume_unwind(panic));
+    Ok([refined(before, first, symbols)?, refined(after, second, symbols)?])
+}
+
+fn find(spec: &str, symbols: &mut Symbols) -> Result<Resolved> {
     let found = recording::resolve(spec)?;
     for note in &found.notes {
         // Both sides of a diff may come from one recording.
@@ -34,11 +56,13 @@ pub fn read(spec: &str, symbols: &mut Symbols) -> Result<Reading> {
             symbols.said.push(note.clone());
         }
     }
-    let mut profile = load(&found.path)
-        .map_err(|error| Failure::error(exit::UNREADABLE, format!("{}: {error}", found.path.display())))?;
-    if let Some(symbolizer) = &mut symbols.symbolizer {
-        refine(&mut profile, symbolizer);
-    }
+    Ok(found)
+}
+
+fn refined(found: Resolved, profile: Result<Profile, ReadError>, symbols: &mut Symbols) -> Result<Reading> {
+    let mut profile =
+        profile.map_err(|error| Failure::error(exit::UNREADABLE, format!("{}: {error}", found.path.display())))?;
+    symbols.refine(&mut profile);
     Ok(Reading { profile, found })
 }
 
@@ -49,11 +73,20 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// With debug information from the usual places and `extra` directories, or without any.
-    pub fn new(wanted: bool, extra: &[PathBuf]) -> Self {
+    /// With debug information from the usual places and further directories, or without any.
+    pub fn new(args: &SymbolArgs) -> Self {
+        if args.no_debug_info {
+            return Self::none();
+        }
         let mut options = Options::full();
-        options.debug_dirs.extend(extra.iter().cloned());
-        Self { symbolizer: wanted.then(|| Symbolizer::new(options)), said: Vec::new() }
+        options.debug_dirs.extend(args.debug_dir.iter().cloned());
+        options.cache_dir = options.cache_dir.filter(|_| !args.no_cache);
+        Self { symbolizer: Some(Symbolizer::new(options)), said: Vec::new() }
+    }
+
+    /// Without debug information.
+    pub fn none() -> Self {
+        Self { symbolizer: None, said: Vec::new() }
     }
 
     /// Improves the names and lines of a profile.

@@ -7,7 +7,7 @@ use crate::timeline_file;
 use leakscope_profile::timeline::Timeline;
 use leakscope_profile::{Profile, load};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -59,12 +59,10 @@ impl WholeRecording {
 
     /// Leaves snapshots out where there are more bytes of them than can be read in good time. A sentence that says so.
     pub fn thin(&mut self) -> Option<String> {
-        let bytes = |entry: &SnapshotEntry| fs::metadata(self.folder.join(&entry.file)).map_or(0, |file| file.len());
-        let (all, total) = (self.snapshots.len(), self.snapshots.iter().map(bytes).sum());
-        let mut chosen = chosen(all, total).into_iter();
-        self.snapshots.retain(|_| chosen.next().unwrap_or(false));
-        let read = self.snapshots.len();
-        (read < all).then(|| format!("the recording is large: {read} of {all} snapshots were read, evenly spread"))
+        let all = self.snapshots.len();
+        let mut fitting = fitting(&self.folder, &self.snapshots, MOST_BYTES).into_iter();
+        self.snapshots.retain(|_| fitting.next().unwrap_or(false));
+        thinned(self.snapshots.len(), all)
     }
 
     /// Gives every snapshot of the session of `last` to `look`, oldest first, as it was written. Those that cannot be
@@ -104,10 +102,21 @@ impl WholeRecording {
     }
 }
 
+/// Which of these snapshots in `folder` are read if about `most_bytes` may be, in their order.
+pub fn fitting(folder: &Path, snapshots: &[SnapshotEntry], most_bytes: u64) -> Vec<bool> {
+    let bytes = |entry: &SnapshotEntry| fs::metadata(folder.join(&entry.file)).map_or(0, |file| file.len());
+    chosen(snapshots.len(), snapshots.iter().map(bytes).sum(), most_bytes)
+}
+
+/// A sentence that says what was left out, if anything was.
+pub fn thinned(read: usize, all: usize) -> Option<String> {
+    (read < all).then(|| format!("the recording is large: {read} of {all} snapshots were read, evenly spread"))
+}
+
 /// Which snapshots are read: all, or as many as fit, evenly, the first and the last among them. Growth between two
 /// snapshots is paired whatever lies between them, so that nothing but detail is lost.
-fn chosen(snapshots: usize, total_bytes: u64) -> Vec<bool> {
-    let fit = (snapshots as u64).saturating_mul(MOST_BYTES) / total_bytes.max(1);
+fn chosen(snapshots: usize, total_bytes: u64, most_bytes: u64) -> Vec<bool> {
+    let fit = (snapshots as u64).saturating_mul(most_bytes) / total_bytes.max(1);
     let most = usize::try_from(fit).unwrap_or(usize::MAX).max(FEWEST_READ);
     if snapshots <= most {
         return vec![true; snapshots];
@@ -123,10 +132,10 @@ mod tests {
 
     #[test]
     fn large_recordings_are_read_in_part() {
-        let count = |snapshots, bytes| chosen(snapshots, bytes).into_iter().filter(|is| *is).count();
+        let count = |snapshots, bytes| chosen(snapshots, bytes, MOST_BYTES).into_iter().filter(|is| *is).count();
         assert_eq!((count(240, 20 << 20), count(240, 0), count(0, 0), count(50, 1 << 40)), (240, 240, 0, 50));
         assert_eq!((count(240, 96 << 20), count(240, 1 << 40)), (120, 60));
-        let few = chosen(240, 1 << 40);
+        let few = chosen(240, 1 << 40, MOST_BYTES);
         assert!(few[0] && few[239]);
         let gaps: Vec<usize> = few.split(|is| *is).map(<[bool]>::len).collect();
         assert!(gaps.iter().all(|gap| *gap <= 4), "{gaps:?}");

@@ -14,9 +14,8 @@ use std::path::Path;
 /// # Errors
 /// Nothing is there, it is no profile, or the flame graph cannot be written.
 pub fn run(args: &DiffArgs) -> Result<u8> {
-    let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
-    let mut before = reading::read(&args.before, &mut symbols)?;
-    let mut after = reading::read(&args.after, &mut symbols)?;
+    let mut symbols = Symbols::new(&args.symbols);
+    let [mut before, mut after] = reading::read_both([&args.before, &args.after], &mut symbols)?;
     for reading in [&mut before, &mut after] {
         select(&mut reading.profile, args.kind.selection(args.all));
     }

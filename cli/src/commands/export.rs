@@ -17,7 +17,7 @@ pub fn run(args: &ExportArgs) -> Result<u8> {
     if let Some(path) = &args.output {
         profile_file::spare(path, args.force)?;
     }
-    let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
+    let mut symbols = Symbols::new(&args.symbols);
     let mut profile = reading::read(&args.recording, &mut symbols)?.profile;
     let jvms_own = select(&mut profile, args.kind.selection(args.all));
     let grouping = Grouping { by: By::Stack, packages: args.packages.clone() };

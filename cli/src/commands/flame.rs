@@ -16,7 +16,7 @@ use std::path::Path;
 /// # Errors
 /// Nothing is there, it is no profile, or the picture cannot be written.
 pub fn run(args: &FlameArgs) -> Result<u8> {
-    let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
+    let mut symbols = Symbols::new(&args.symbols);
     let mut profile = reading::read(&args.recording, &mut symbols)?.profile;
     select(&mut profile, args.kind.selection(false));
     match &args.since {

@@ -53,7 +53,7 @@ pub fn run(args: &ProbeArgs) -> Result<u8> {
         thread::sleep(2 * PAUSE);
     }
     let last = survey(pid)?;
-    let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
+    let mut symbols = Symbols::new(&args.symbols);
     let releases = before.zip(after).map(|pair| of_sites(args, pair, &mut symbols));
     let target = first.facts.target();
     let probed = Probed {

@@ -21,7 +21,7 @@ pub fn run(args: &ReportArgs) -> Result<u8> {
     if let Some(path) = &args.html {
         return super::report_html::run(args, path);
     }
-    let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
+    let mut symbols = Symbols::new(&args.symbols);
     let mut reading = reading::read(&args.recording, &mut symbols)?;
     let jvms_own = select(&mut reading.profile, args.kind.selection(args.all));
     let sites = Sites { jvms_own, ..sites(&reading.profile, &args.sites.grouping()) };

@@ -18,7 +18,7 @@ use std::path::Path;
 /// Nothing is there, it is no profile, or the page exists or cannot be written.
 pub fn run(args: &ReportArgs, path: &Path) -> Result<u8> {
     profile_file::spare(path, args.force)?;
-    let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
+    let mut symbols = Symbols::new(&args.symbols);
     let mut reading = reading::read(&args.recording, &mut symbols)?;
     let mut recording = WholeRecording::of(&reading.found, &reading.profile);
     let thinned = recording.thin();

@@ -21,7 +21,7 @@ pub fn run(args: &TopArgs) -> Result<u8> {
     }
     let source = Source::of(&args.source)?;
     source.notes.iter().for_each(|note| say(&format!("leakscope: {note}")));
-    let symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
+    let symbols = Symbols::new(&args.symbols);
     let options = AnalysisOptions { packages: args.packages.clone() };
     if args.once { once(&source, symbols, options) } else { watch(source, symbols, options) }
 }

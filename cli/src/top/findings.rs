@@ -1,9 +1,12 @@
 //! What the snapshots say: verdicts and suspects, worked out again when there is a new one.
 //!
-//! Snapshots that were looked at are not read again: the series keeps what it needs of them.
+//! Snapshots that were looked at are not read again: the series keeps what it needs of them. Of a large recording that is
+//! there already not all are read, so that something is shown soon.
 
 use crate::reading::Symbols;
 use crate::recording::Process;
+use crate::session_file::SnapshotEntry;
+use crate::whole_recording::{fitting, thinned};
 use leakscope_analyze::{Analysis, AnalysisOptions, Selection, SeriesBuilder, Suspect, judge, select};
 use leakscope_profile::timeline::Timeline;
 use leakscope_profile::{Profile, load};
@@ -16,13 +19,15 @@ pub struct Findings {
     pub analysis: Analysis,
     /// What each suspect can be found by, in lower case: its words and the names in its stack.
     pub words: Vec<String>,
+    /// What was left out.
+    pub note: Option<String>,
 }
 
 impl Findings {
     /// Those of an analysis.
     pub fn of(analysis: Analysis) -> Self {
         let words = analysis.suspects.iter().map(|suspect| words(&analysis, suspect)).collect();
-        Self { analysis, words }
+        Self { analysis, words, note: None }
     }
 }
 
@@ -34,6 +39,9 @@ fn words(analysis: &Analysis, suspect: &Suspect) -> String {
     }
     text.to_lowercase()
 }
+
+/// Of what is there at first so much is read, however many snapshots it is: a third of what `report` reads.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// Gathers the snapshots of one process as they come.
 pub struct Judge {
@@ -52,11 +60,13 @@ impl Judge {
 
     /// Reads the snapshots that are new; `None` if there are none. One that cannot be read is left out.
     pub fn look(&mut self, process: &Process, timeline: &Timeline) -> Option<Findings> {
+        let unseen = process.session.snapshots.iter().filter(|entry| !self.seen.contains(&entry.file));
+        let unseen: Vec<SnapshotEntry> = unseen.cloned().collect();
+        let fits = fitting(&process.folder, &unseen, MOST_BYTES);
+        let note = thinned(fits.iter().filter(|fits| **fits).count(), unseen.len());
+        self.seen.extend(unseen.iter().map(|entry| entry.file.clone()));
         let mut is_new = false;
-        for entry in &process.session.snapshots {
-            if !self.seen.insert(entry.file.clone()) {
-                continue;
-            }
+        for (entry, _) in unseen.iter().zip(fits).filter(|(_, fits)| *fits) {
             let Ok(mut profile) = load(&process.folder.join(&entry.file)) else { continue };
             if self.series.add(&profile) {
                 is_new = true;
@@ -69,6 +79,7 @@ impl Judge {
         self.symbols.refine(newest);
         let mut known = timeline.clone();
         known.points.retain(|point| point.uptime_ms <= newest.snapshot.uptime_ms);
-        Some(Findings::of(judge(self.series.clone(), Some(newest), &known, &self.options)))
+        let analysis = judge(self.series.clone(), Some(newest), &known, &self.options);
+        Some(Findings { note, ..Findings::of(analysis) })
     }
 }

@@ -164,7 +164,8 @@ impl State {
     }
 
     /// There was a new snapshot.
-    pub fn set_findings(&mut self, findings: Findings) {
+    pub fn set_findings(&mut self, mut findings: Findings) {
+        self.message = findings.note.take().or(self.message.take());
         self.findings = Some(findings);
     }
 

@@ -27,7 +27,7 @@ fn state() -> State {
     timeline.marks.push(Mark { time_ms: 0, uptime_ms: 9, text: "task restart".into() });
     let mut state = State::default();
     state.set_figures(Figures::of(&timeline, &process.session, false));
-    let mut judge = Judge::new(Symbols::new(false, &[]), AnalysisOptions::default());
+    let mut judge = Judge::new(Symbols::none(), AnalysisOptions::default());
     state.set_findings(judge.look(&process, &timeline).unwrap());
     assert!(judge.look(&process, &timeline).is_none(), "nothing is new");
     state
