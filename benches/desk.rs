@@ -45,7 +45,7 @@ fn recording(directory: &Path, invented: &Invented) {
     invented.write(directory);
     head(&format!("{} snapshots of {} sites", invented.snapshots, invented.others));
     let page = directory.join("report.html");
-    run("report --json", &["report".as_ref(), directory.as_ref(), "--json".as_ref()], None);
+    run("report --json", &["report".as_ref(), directory, "--json".as_ref()], None);
     let html: [&Path; 4] = ["report".as_ref(), directory, "--html".as_ref(), &page];
     run("report --html", &html, Some(&page));
 }
@@ -69,9 +69,11 @@ fn run(name: &str, arguments: &[&Path], page: Option<&Path>) {
         command.arg("--force");
     }
     command.stdout(output.reopen().expect("the same file"));
-    let start = Instant::now();
-    let child = command.spawn().expect("leakscope starts");
+    // SAFETY: it is made of numbers.
     let (mut status, mut usage) = (0, unsafe { std::mem::zeroed::<libc::rusage>() });
+    let start = Instant::now();
+    #[allow(clippy::zombie_processes)] // wait4 below
+    let child = command.spawn().expect("leakscope starts");
     // SAFETY: both point to values of ours; the process is our child, which nobody else waits for.
     let waited = unsafe { libc::wait4(child.id() as i32, &raw mut status, 0, &raw mut usage) };
     let seconds = start.elapsed().as_secs_f64();

@@ -44,7 +44,7 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     let place = Place::of(args, &program.name)?;
     let signals = Signals::hold();
     answer::remove_old(args);
-    let mut symbols = Symbols::new(!args.symbols.no_debug_info, &args.symbols.debug_dir);
+    let mut symbols = Symbols::new(&args.symbols);
     let (mut rounds, mut after_gc, mut last) = (Vec::new(), true, PathBuf::new());
     for number in 1..=settings.rounds {
         last = place.next()?;
