@@ -21,6 +21,7 @@ mod exports;
 mod faults;
 mod habits;
 mod html;
+mod instructions;
 mod java;
 mod killed;
 mod mapped;

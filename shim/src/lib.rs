@@ -13,14 +13,14 @@ mod operators;
 use core::arch::naked_asm;
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
-use leakscope_agent::comes_back::{Call, comes_back};
+use leakscope_agent::comes_back::{COME_BACK, Call, comes_back};
 use leakscope_agent::libc_symbols::{PthreadCreate, StartRoutine};
 use leakscope_agent::map_wrap::{MapArguments, RemapArguments};
 use leakscope_agent::real::{self, ARENA};
 use leakscope_agent::real_map;
 use leakscope_agent::recorder::{FILTER, RECORDER};
 use leakscope_agent::wrap::{Pointer, charge, charged_again};
-use leakscope_agent::{Caller, lock_wrap, start, thread_wrap};
+use leakscope_agent::{Caller, Filter, lock_wrap, start, thread_wrap};
 
 /// Cannot happen: a test holds that the artefact contains no panic.
 #[cfg(panic = "abort")]
@@ -54,10 +54,8 @@ static DESTRUCTOR: extern "C" fn() = {
 pub unsafe extern "C" fn malloc(size: usize) -> Pointer {
     naked_asm!(
         "mov rax, qword ptr [rip + leakscope_thread_block@GOTTPOFF]",
-        "mov rcx, rdi",
-        "cmp rcx, 1",
-        "adc rcx, 0", // max(size, 1)
-        "sub qword ptr fs:[rax], rcx",
+        "cmp rdi, 1", // carries for a size of 0, so that max(size, 1) is taken off
+        "sbb qword ptr fs:[rax], rdi",
         "jbe 2f", // used up: exactly, or by less or more than 2^63
         "js 2f",  // was used up before
         "jmp qword ptr [rip + {real}]",
@@ -74,13 +72,39 @@ extern "C" fn malloc_chosen(size: usize, sp: usize, bp: usize) -> Pointer {
     RECORDER.allocate(size, Caller { sp, bp }, || real::malloc(size))
 }
 
+/// Goes to label 3 if the address in rdi may be a live sample: [`Filter::may_hold`] in eight instructions.
+macro_rules! filter_rdi {
+    () => {
+        concat!(
+            "mov rax, rdi\n shr rax, {region}\n imul eax, eax, {multiplier}\n xor eax, edi\n shr eax, {unit}\n",
+            "and eax, {mask}\n lea rcx, [rip + {filter}]\n cmp byte ptr [rax + rcx], 0\n jne 3f"
+        )
+    };
+}
+
+#[unsafe(naked)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free(address: Pointer) {
-    if FILTER.may_hold(address as usize) && !RECORDER.release(&ARENA, address) {
-        return;
+    naked_asm!(
+        filter_rdi!(),
+        "jmp qword ptr [rip + {real}]",
+        "3:",
+        "jmp {held}",
+        region = const Filter::REGION_SHIFT,
+        multiplier = const Filter::MULTIPLIER,
+        unit = const Filter::UNIT_SHIFT,
+        mask = const Filter::MASK,
+        filter = sym FILTER,
+        real = sym real::FREE,
+        held = sym free_held,
+    )
+}
+
+extern "C" fn free_held(address: Pointer) {
+    if RECORDER.release(&ARENA, address) {
+        // SAFETY: passed on to our caller. So in all functions below.
+        unsafe { real::free(address) }
     }
-    // SAFETY: passed on to our caller. So in all functions below.
-    unsafe { real::free(address) }
 }
 
 // Through the program's own free, see `reallocarray`.
@@ -111,10 +135,40 @@ pub unsafe extern "C" fn free_aligned_sized(address: Pointer, align: usize, size
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn calloc(count: usize, size: usize) -> Pointer {
-    naked_asm!("mov rdx, rsp", "mov rcx, rbp", "jmp {body}", body = sym calloc_body)
+    naked_asm!(
+        "mov rax, rdi",
+        "mul rsi",
+        "jo 3f",
+        "cmp dword ptr [rip + {come_back}], 0",
+        "jne 3f",
+        "mov rcx, qword ptr [rip + leakscope_thread_block@GOTTPOFF]",
+        "cmp rax, 1",
+        "sbb qword ptr fs:[rcx], rax",
+        "jbe 2f",
+        "js 2f",
+        "jmp qword ptr [rip + {real}]",
+        "2:",
+        "mov rdx, rsp",
+        "mov rcx, rbp",
+        "jmp {chosen}",
+        "3:",
+        "mov rdx, rsp",
+        "mov rcx, rbp",
+        "jmp {rare}",
+        come_back = sym COME_BACK,
+        real = sym real::CALLOC,
+        chosen = sym calloc_chosen,
+        rare = sym calloc_rare,
+    )
 }
 
-extern "C" fn calloc_body(count: usize, size: usize, sp: usize, bp: usize) -> Pointer {
+extern "C" fn calloc_chosen(count: usize, size: usize, sp: usize, bp: usize) -> Pointer {
+    let real = || real::call_two(&real::CALLOC, count, size);
+    RECORDER.allocate(count.wrapping_mul(size), Caller { sp, bp }, real)
+}
+
+/// Not charged yet: more than there can be, or an allocator that comes back.
+extern "C" fn calloc_rare(count: usize, size: usize, sp: usize, bp: usize) -> Pointer {
     let real = || real::call_two(&real::CALLOC, count, size);
     match count.checked_mul(size) {
         Some(bytes) => allocate(Call::Calloc, bytes, Caller { sp, bp }, real),
@@ -125,13 +179,37 @@ extern "C" fn calloc_body(count: usize, size: usize, sp: usize, bp: usize) -> Po
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(address: Pointer, size: usize) -> Pointer {
-    naked_asm!("mov rdx, rsp", "mov rcx, rbp", "jmp {body}", body = sym realloc_body)
+    naked_asm!(
+        "mov rax, qword ptr [rip + leakscope_thread_block@GOTTPOFF]",
+        "cmp rsi, 1",
+        "sbb qword ptr fs:[rax], rsi",
+        "jbe 2f",
+        "js 2f",
+        filter_rdi!(),
+        "jmp qword ptr [rip + {real}]",
+        "2:",
+        "mov r8d, 1",
+        "jmp 4f",
+        "3:",
+        "xor r8d, r8d",
+        "4:",
+        "mov rdx, rsp",
+        "mov rcx, rbp",
+        "jmp {charged}",
+        region = const Filter::REGION_SHIFT,
+        multiplier = const Filter::MULTIPLIER,
+        unit = const Filter::UNIT_SHIFT,
+        mask = const Filter::MASK,
+        filter = sym FILTER,
+        real = sym real::REALLOC,
+        charged = sym realloc_charged,
+    )
 }
 
-extern "C" fn realloc_body(address: Pointer, size: usize, sp: usize, bp: usize) -> Pointer {
+extern "C" fn realloc_charged(address: Pointer, size: usize, sp: usize, bp: usize, chosen: usize) -> Pointer {
     // SAFETY: as above.
     let real = |address, size| unsafe { real::realloc(address, size) };
-    RECORDER.reallocate(&ARENA, address, size, Caller { sp, bp }, real)
+    RECORDER.reallocate(&ARENA, address, size, chosen != 0, Caller { sp, bp }, real)
 }
 
 // Through the program's own realloc, as libc does it: a program that brings its own malloc rarely has this one.

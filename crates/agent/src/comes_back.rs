@@ -24,7 +24,8 @@ pub enum Call {
     Pvalloc = 32,
 }
 
-static COME_BACK: AtomicU32 = AtomicU32::new(0);
+/// The [`Call`]s that come back; zero with nearly all allocators.
+pub static COME_BACK: AtomicU32 = AtomicU32::new(0);
 
 /// Whether a call comes to the shim once more.
 ///

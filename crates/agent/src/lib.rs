@@ -43,4 +43,5 @@ pub mod thread;
 pub mod thread_wrap;
 pub mod wrap;
 
+pub use leakscope_session::filter::Filter;
 pub use machine::Caller;

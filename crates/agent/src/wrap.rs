@@ -97,16 +97,16 @@ impl Recorder {
         true
     }
 
-    /// `realloc(address, size)`.
+    /// `realloc(address, size)`, of which the size is charged and `chosen` or not.
     pub fn reallocate(
         &self,
         arena: &Arena,
         address: Pointer,
         size: usize,
+        chosen: bool,
         caller: Caller,
         real: impl FnOnce(Pointer, usize) -> Pointer,
     ) -> Pointer {
-        let chosen = charge(size);
         let held = !address.is_null() && self.may_hold(address);
         if !chosen && !held {
             return real(address, size);

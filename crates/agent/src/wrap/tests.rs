@@ -67,7 +67,9 @@ fn malloc(recorder: &Recorder, size: usize, result: usize) -> Pointer {
 }
 
 fn realloc(recorder: &Recorder, old: usize, size: usize, real: impl FnOnce() -> usize) -> Pointer {
-    with_caller(|caller| recorder.reallocate(&NO_ARENA, old as Pointer, size, caller, |_, _| real() as Pointer))
+    with_caller(|caller| {
+        recorder.reallocate(&NO_ARENA, old as Pointer, size, charge(size), caller, |_, _| real() as Pointer)
+    })
 }
 
 #[test]
@@ -316,7 +318,7 @@ fn an_early_block_is_never_freed_and_moves_out_when_it_grows() {
     assert!(!recorder.release(arena, early.cast()), "must not reach the real free");
     let mut room = [0u8; 10];
     let moved = with_caller(|caller| {
-        recorder.reallocate(arena, early.cast(), 10, caller, |old, _| {
+        recorder.reallocate(arena, early.cast(), 10, charge(10), caller, |old, _| {
             assert!(old.is_null());
             room.as_mut_ptr().cast()
         })
