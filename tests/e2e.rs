@@ -7,6 +7,7 @@ mod experiments;
 mod support;
 
 mod adaptive;
+mod baseline;
 mod check;
 mod containers;
 mod corpus;

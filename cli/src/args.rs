@@ -1,8 +1,10 @@
 //! The command line: every command and option, its environment variable and its default.
 
+mod baseline;
 mod check;
 mod inspect;
 
+pub use baseline::{BaselineArgs, BaselineSaveArgs, BaselineWhat};
 pub use check::{CheckArgs, Inconclusive, PerWhat, Quantity, Way};
 pub use inspect::{DoctorArgs, ExplainArgs, ProbeArgs, ProbeWhat, TopArgs};
 
@@ -31,6 +33,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run a command several times over, and fail if its memory grows with every iteration: for CI
     Check(Box<CheckArgs>),
+    /// Save, show or update what recorded runs have live, to hold later runs against: for CI
+    Baseline(BaselineArgs),
     /// Take a snapshot of a process that is being recorded
     Snapshot(SnapshotArgs),
     /// Mark this moment in the timeline of a process that is being recorded

@@ -21,6 +21,7 @@
 
 mod allocators;
 mod args;
+mod baseline_file;
 mod check;
 mod clock;
 mod commands;
@@ -68,6 +69,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
     match &args.command {
         Command::Run(run) => commands::run::run(run),
         Command::Check(check) => commands::check::run(check),
+        Command::Baseline(baseline) => commands::baseline::run(baseline),
         Command::Snapshot(snapshot) => commands::snapshot::run(snapshot),
         Command::Mark(mark) => commands::mark::run(mark),
         Command::Recover(recover) => commands::recover::run(recover),

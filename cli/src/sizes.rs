@@ -118,8 +118,12 @@ impl Rate {
     pub fn per(self, wanted: Per) -> Result<f64, String> {
         match self.per {
             Some(per) if per != wanted => {
-                let word = |per| if per == Per::Iteration { "an iteration" } else { "time" };
-                Err(format!("a budget per {} where growth is counted per {}", word(per), word(wanted)))
+                let word = |per| match per {
+                    Per::Iteration => "per an iteration",
+                    Per::Minute => "per time",
+                    Per::Run => "from a baseline",
+                };
+                Err(format!("a budget {} where growth is counted {}", word(per), word(wanted)))
             }
             _ => Ok(self.bytes),
         }

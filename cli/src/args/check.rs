@@ -121,6 +121,13 @@ pub struct CheckArgs {
     #[arg(long)]
     pub show_suppressed: bool,
 
+    /// Judge recorded runs against this baseline (see `leakscope baseline`), and run nothing: what is given instead of a
+    /// command are profiles, or directories of recordings. Budgets are bytes then [default: 64k a site, or a tenth of what
+    /// it had; 1m in all]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["iterations", "warmup", "per", "duration", "rounds", "no_gc",
+          "timeout", "output", "follow", "only", "html", "selftest"])]
+    pub baseline: Option<PathBuf>,
+
     /// Prove on this machine that a known leak fails and its twin passes
     #[arg(long, conflicts_with = "command")]
     pub selftest: bool,
@@ -129,7 +136,7 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub symbols: super::SymbolArgs,
 
-    /// The command and its arguments
+    /// The command and its arguments; with --baseline the recorded runs
     #[arg(value_name = "CMD", required_unless_present = "selftest", trailing_var_arg = true)]
     pub command: Vec<OsString>,
 }

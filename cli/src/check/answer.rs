@@ -27,11 +27,11 @@ pub fn remove_old(args: &CheckArgs) {
     }
 }
 
-/// Says it. `recording` is that of the last round.
+/// Says it. `recording` is that of the last round, where there was one.
 ///
 /// # Errors
 /// A file cannot be written; exit code 4.
-pub fn give(args: &CheckArgs, gate: &Gate, suppressions: &[Suppression], recording: &Path) -> Result<()> {
+pub fn give(args: &CheckArgs, gate: &Gate, suppressions: &[Suppression], recording: Option<&Path>) -> Result<()> {
     let command = shown(args);
     let source = |file: &str| args.sources.find(file);
     let view = GateView { gate, command: &command, suppressions, source: &source };
@@ -42,7 +42,7 @@ pub fn give(args: &CheckArgs, gate: &Gate, suppressions: &[Suppression], recordi
     write(&args.junit, gate_junit(&view))?;
     write(&args.sarif, gate_sarif(&view))?;
     write(&args.summary, gate_markdown(&view))?;
-    if let Some(page) = &args.html {
+    if let (Some(page), Some(recording)) = (&args.html, recording) {
         report_html::run(&page_of(args, recording), page)?;
     }
     if args.json {
@@ -82,11 +82,12 @@ fn shown(args: &CheckArgs) -> String {
 }
 
 /// What to type next: nothing where nothing is wrong.
-fn next(args: &CheckArgs, gate: &Gate, recording: &Path) -> Vec<String> {
-    match (gate.outcome, &args.output) {
-        (Outcome::Pass, _) => Vec::new(),
-        (_, Some(_)) => vec![format!("leakscope report {}", recording.display())],
-        (_, None) => vec!["leakscope check -o DIR ...".to_owned(), "leakscope report DIR".to_owned()],
+fn next(args: &CheckArgs, gate: &Gate, recording: Option<&Path>) -> Vec<String> {
+    match (gate.outcome, recording, &args.output) {
+        (Outcome::Pass, ..) => Vec::new(),
+        (_, None, _) => vec![format!("leakscope report {}", shown(args))],
+        (_, Some(recording), Some(_)) => vec![format!("leakscope report {}", recording.display())],
+        (_, Some(_), None) => vec!["leakscope check -o DIR ...".to_owned(), "leakscope report DIR".to_owned()],
     }
 }
 

@@ -8,6 +8,7 @@
 //!                                          Observed > obstacle? > judging > Gate > answer, exit code
 //! ```
 
+pub mod against;
 pub mod answer;
 pub mod collecting;
 pub mod control;

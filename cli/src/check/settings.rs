@@ -122,7 +122,11 @@ fn per(args: &CheckArgs) -> PerWhat {
     args.per.unwrap_or(if is_time { PerWhat::Time } else { PerWhat::Iteration })
 }
 
-fn budgets(args: &CheckArgs, per: Per) -> Result<Budgets> {
+/// The budgets, counted by `per`.
+///
+/// # Errors
+/// One of them is counted by something else; exit code 2.
+pub fn budgets(args: &CheckArgs, per: Per) -> Result<Budgets> {
     let mut budgets = Budgets::new(per);
     let bytes = |rate: Rate| rate.per(per).map_err(|sentence| Failure::error(exit::USAGE, sentence));
     if let Some(rate) = args.budget {

@@ -4,7 +4,7 @@ use crate::args::{CheckArgs, Inconclusive};
 use crate::check::control::Control;
 use crate::check::round::{Observed, Round};
 use crate::check::settings::Settings;
-use crate::check::{answer, judging, obstacle, selftest};
+use crate::check::{against, answer, judging, obstacle, selftest};
 use crate::clock::unix_seconds;
 use crate::exit::{self, Failure};
 use crate::reading::Symbols;
@@ -36,6 +36,10 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     if args.selftest {
         return selftest::run();
     }
+    if let Some(baseline) = &args.baseline {
+        let gate = against::run(args, baseline)?;
+        return Ok(exit_code(&gate, args.inconclusive.unwrap_or(Inconclusive::Fail)));
+    }
     let settings = Settings::of(args)?;
     let options = gate_options(args, &settings)?;
     // A command that cannot be started has failed; 126 and 127 are `run`'s own.
@@ -57,7 +61,7 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     signals.release();
     let options = GateOptions { after_gc, ..options };
     let gate = judge_gate(&rounds, &options);
-    answer::give(args, &gate, &options.suppressions, &last)?;
+    answer::give(args, &gate, &options.suppressions, Some(&last))?;
     symbols.say_warnings();
     Ok(exit_code(&gate, args.inconclusive.unwrap_or(Inconclusive::Fail)))
 }

@@ -85,11 +85,14 @@ impl Check {
             None => word(own, parse_rate).map_err(|error| wrong(key, error)),
             given => Ok(given),
         };
-        args.budget = either(args.budget, &self.budget, "budget")?;
-        args.total = either(args.total, &self.total, "total")?;
-        for (pattern, rate) in &self.budgets {
-            let rate = parse_rate(&rate.text()).map_err(|error| wrong(&format!("budgets, {pattern}"), error))?;
-            args.budgets.push((pattern.clone(), rate));
+        // Growth with every iteration is not growth from one build to the next.
+        if args.baseline.is_none() {
+            args.budget = either(args.budget, &self.budget, "budget")?;
+            args.total = either(args.total, &self.total, "total")?;
+            for (pattern, rate) in &self.budgets {
+                let rate = parse_rate(&rate.text()).map_err(|error| wrong(&format!("budgets, {pattern}"), error))?;
+                args.budgets.push((pattern.clone(), rate));
+            }
         }
         if args.inconclusive.is_none() {
             args.inconclusive = word(&self.inconclusive, from_value).map_err(|error| chosen("inconclusive", error))?;

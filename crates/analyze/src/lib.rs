@@ -29,7 +29,6 @@ pub mod gate;
 mod growth;
 mod happenings;
 mod hash;
-mod heap;
 mod history;
 mod judge;
 mod judge_rows;

@@ -1,0 +1,79 @@
+//! `leakscope baseline` and `leakscope check --baseline`: what recorded runs have live, and what a later build has more.
+
+use crate::support::{Recording, Sandbox, programs};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// Records tests/programs/looping.c, which loses so many blocks of 64 bytes.
+fn record(sandbox: &Sandbox, program: &Path, folder: &str, blocks: &str) {
+    let run = sandbox.command("run").args(&["--sample", "1", "-o", folder]);
+    run.target(program).targets(&["leak", blocks]).finish().expect_code(0);
+}
+
+fn ran(sandbox: &Sandbox, command: &str, arguments: &[&str], code: i32) -> Recording {
+    sandbox.command(command).args(arguments).finish().expect_code(code)
+}
+
+/// Runs a command and answers what it printed.
+fn said(sandbox: &Sandbox, command: &str, arguments: &[&str], code: i32) -> String {
+    let recording = ran(sandbox, command, arguments, code);
+    format!("{}{}", recording.out(), recording.err())
+}
+
+#[test]
+fn what_a_later_build_has_more_fails_and_is_named() {
+    let sandbox = Sandbox::new();
+    let looping = programs::c("looping");
+    let runs = ["a", "b", "c"];
+    runs.iter().for_each(|folder| record(&sandbox, &looping, folder, "100"));
+    let save = [&["save", "base.json"], &runs[..]].concat();
+    assert!(said(&sandbox, "baseline", &save, 0).contains("3 runs of program"));
+    let text = fs::read_to_string(sandbox.path().join("base.json")).expect("a baseline");
+    assert_eq!(text.lines().filter(|line| line.contains("keep_session")).count(), 1, "{text}");
+    let again = said(&sandbox, "baseline", &save, 2);
+    assert!(again.contains("base.json is there already"), "{again}");
+
+    let same = said(&sandbox, "check", &["--baseline", "base.json", runs[1]], 0);
+    assert!(same.contains("PASS: nothing has grown beyond its budget since the baseline"), "{same}");
+    record(&sandbox, &looping, "grown", "5000");
+    let told = said(&sandbox, "check", &["--baseline", "base.json", "grown"], 1);
+    assert!(told.contains("FAIL") && told.contains("keep_session"), "{told}");
+    let json = ran(&sandbox, "check", &["--json", "--baseline", "base.json", "grown"], 1).out();
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["outcome"], &json["baseline_runs"]), (&"fail".into(), &3.into()));
+    assert_eq!(json["sites"][0]["growth"]["estimate"], 4900 * 64);
+    said(&sandbox, "check", &["--baseline", "base.json", "--budget", "1m", "grown"], 0);
+
+    // On purpose, then.
+    let shown = said(&sandbox, "baseline", &["update", "base.json", "grown"], 0);
+    assert!(shown.lines().any(|line| line.starts_with("grown") && line.contains("keep_session")), "{shown}");
+    said(&sandbox, "check", &["--baseline", "base.json", "grown"], 0);
+    let shown = said(&sandbox, "baseline", &["show", "base.json"], 0);
+    assert!(shown.contains("1 run of program") && shown.contains("keep_session"), "{shown}");
+}
+
+#[test]
+fn what_is_no_baseline_of_this_program_is_refused() {
+    let sandbox = Sandbox::new();
+    let (looping, other) = (programs::c("looping"), sandbox.path().join("other"));
+    fs::copy(&looping, &other).expect("a program of another name");
+    record(&sandbox, &looping, "run", "100");
+    record(&sandbox, &other, "strange", "100");
+    said(&sandbox, "baseline", &["save", "base.json", "run"], 0);
+    let told = said(&sandbox, "check", &["--baseline", "base.json", "strange"], 2);
+    assert!(told.contains("is a baseline of 'program', and this is a recording of 'other'"), "{told}");
+    fs::write(sandbox.path().join("wrong.json"), "{}").expect("a file");
+    for (file, profile, code, words) in [
+        ("wrong.json", "run", 4, "no baseline of leakscope"),
+        ("gone.json", "run", 4, "gone.json"),
+        ("base.json", "gone.prof", 4, "gone.prof"),
+        ("base.json", "wrong.json", 4, "wrong.json"),
+    ] {
+        let told = said(&sandbox, "check", &["--baseline", file, profile], code);
+        assert!(told.contains(words), "{file} {profile}: {told}");
+    }
+    said(&sandbox, "check", &["--baseline", "base.json"], 2);
+    said(&sandbox, "check", &["--baseline", "base.json", "--rounds", "3", "run"], 2);
+    said(&sandbox, "check", &["--baseline", "base.json", "--budget", "1k/iter", "run"], 2);
+}
