@@ -100,7 +100,7 @@ pub fn key_name(shown: &str, is_java: bool) -> Cow<'_, str> {
     {
         name = head;
     }
-    for clone in [".isra.", ".constprop.", ".part.", ".lto_priv.", ".llvm.", ".cold"] {
+    for clone in [" [clone ", ".isra.", ".constprop.", ".part.", ".lto_priv.", ".llvm.", ".cold"] {
         if let Some(at) = name.find(clone) {
             name = &name[..at];
         }
@@ -237,6 +237,7 @@ mod tests {
         assert_eq!(key_name("com.acme.Foo.lambda$run$3", true), "com.acme.Foo.lambda$run");
         assert_eq!(key_name("com.acme.Foo$1.run", true), "com.acme.Foo$1.run");
         assert_eq!(key_name("grow.isra.0", false), "grow");
+        assert_eq!(key_name("Arena::Grow(unsigned long) [clone .isra.0]", false), "Arena::Grow(unsigned long)");
         assert_eq!(key_name("app::cache::fill::h0123456789abcdef", false), "app::cache::fill");
         assert_eq!(key_name("std::hash<int>", false), "std::hash<int>");
     }
