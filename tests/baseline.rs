@@ -1,9 +1,10 @@
 //! `leakscope baseline` and `leakscope check --baseline`: what recorded runs have live, and what a later build has more.
 
-use crate::support::{Recording, Sandbox, programs};
+use crate::support::{Recording, Sandbox, machine, programs};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// Records tests/programs/looping.c, which loses so many blocks of 64 bytes.
 fn record(sandbox: &Sandbox, program: &Path, folder: &str, blocks: &str) {
@@ -76,4 +77,53 @@ fn what_is_no_baseline_of_this_program_is_refused() {
     said(&sandbox, "check", &["--baseline", "base.json"], 2);
     said(&sandbox, "check", &["--baseline", "base.json", "--rounds", "3", "run"], 2);
     said(&sandbox, "check", &["--baseline", "base.json", "--budget", "1k/iter", "run"], 2);
+}
+
+/// Deflaters that nobody ends, made by a lambda on some threads; `above` is more code above it.
+fn source(above: &str) -> String {
+    format!(
+        "import java.util.*;\nimport java.util.zip.Deflater;\npublic class Keeper {{\n  static final List<Deflater> KEPT \
+         = Collections.synchronizedList(new ArrayList<>());\n  public static void main(String[] count) throws Exception {{\n\
+         {above}    int threads = Integer.parseInt(count[0]);\n    List<Thread> all = new ArrayList<>();\n    for (int i = 0; \
+         i < threads; i++) {{\n      all.add(new Thread(() -> {{\n        for (int k = 0; k < 240 / threads; k++) \
+         KEPT.add(new Deflater());\n      }}));\n    }}\n    for (Thread thread : all) thread.start();\n    for (Thread \
+         thread : all) thread.join();\n  }}\n}}\n"
+    )
+}
+
+/// The keys of the sites in which Keeper's lambda makes Deflaters, and their bytes.
+fn kept(sandbox: &Sandbox, file: &str) -> Vec<(Value, Value)> {
+    let text = fs::read_to_string(sandbox.path().join(file)).expect("a baseline");
+    let baseline: Value = serde_json::from_str(&text).expect("JSON");
+    let sites = baseline["sites"].as_array().expect("sites").iter();
+    let own = sites.filter(|site| site["name"].as_str().is_some_and(|name| name.starts_with("Keeper.lambda")));
+    own.map(|site| (site["key"].clone(), site["live_bytes"][0].clone())).collect()
+}
+
+/// A harmless refactoring, another patch of the JDK and other threads do not make another site.
+#[test]
+fn edits_patches_of_the_jdk_and_threads_keep_a_sites_key() {
+    machine::need("javac");
+    let sandbox = Sandbox::new();
+    let above = "    Runnable hello = () -> System.out.println(\"hello\");\n\n    // A comment.\n    hello.run();\n    \
+                 Comparator<String> order = (a, b) -> a.length() - b.length();\n    System.out.println(order.compare(\"a\", \
+                 \"b\"));\n";
+    let system = programs::java_home().join("bin/java");
+    for (folder, above, java, threads) in [("before", "", machine::java(17), "2"), ("after", above, system, "8")] {
+        let classes = sandbox.path().join(format!("classes-{folder}"));
+        fs::create_dir(&classes).expect("a folder");
+        fs::write(classes.join("Keeper.java"), source(above)).expect("a file");
+        let javac = Command::new("javac").args(["-g", "-d"]).arg(&classes).arg(classes.join("Keeper.java")).status();
+        assert!(javac.expect("javac starts").success());
+        let run = sandbox.command("run").args(&["--sample", "1", "-o", folder]).target(java);
+        let classes = classes.to_str().expect("text");
+        run.targets(&["-Xint", "-cp", classes, "Keeper", threads]).finish().expect_code(0);
+        ran(&sandbox, "baseline", &["save", &format!("{folder}.json"), folder], 0);
+    }
+    let (before, after) = (kept(&sandbox, "before.json"), kept(&sandbox, "after.json"));
+    assert_eq!(before.len(), 1, "{before:?}");
+    assert_eq!(before[0].0, after[0].0, "{before:?} {after:?}");
+    assert_eq!(after.len(), 1, "{after:?}");
+    let text = |folder: &str| fs::read_to_string(sandbox.path().join(format!("{folder}.json"))).expect("a baseline");
+    assert!(text("before").contains("Keeper.lambda$main$0") && text("after").contains("Keeper.lambda$main$2"));
 }

@@ -171,7 +171,7 @@ fn javac(sources: &[PathBuf]) -> PathBuf {
 }
 
 /// The JDK that `javac` belongs to.
-fn java_home() -> PathBuf {
+pub fn java_home() -> PathBuf {
     need("javac");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let javac = std::env::split_paths(&path).map(|d| d.join("javac")).find(|file| file.is_file());
