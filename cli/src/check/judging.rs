@@ -5,6 +5,7 @@ use crate::exit::{self, Failure};
 use crate::reading::Symbols;
 use anyhow::Result;
 use leakscope_analyze::gate::{Round, RoundBuilder};
+use leakscope_analyze::set_housekeeping_aside;
 use leakscope_profile::load;
 
 /// Reads the checkpoints of one round, one after another; the last one lends its names.
@@ -15,8 +16,9 @@ pub fn round(checkpoints: &[Checkpoint], packages: &[String], symbols: &mut Symb
     let mut builder = RoundBuilder::default();
     let mut newest = None;
     for checkpoint in checkpoints {
-        let profile = load(&checkpoint.profile)
+        let mut profile = load(&checkpoint.profile)
             .map_err(|error| Failure::error(exit::UNREADABLE, format!("{}: {error}", checkpoint.profile.display())))?;
+        set_housekeeping_aside(&mut profile);
         if builder.add(&profile, checkpoint.at) {
             newest = Some(profile);
         }

@@ -144,6 +144,8 @@ fn plan(args: &CheckArgs, directory: &Path) -> Plan {
 fn gate_options(args: &CheckArgs, settings: &Settings) -> Result<GateOptions> {
     let mut options = GateOptions::new(settings.per(), unix_seconds() / 86_400);
     options.budgets = settings.budgets.clone();
+    // The other built-in ones have been heeded by then, stack by stack.
+    options.suppressions.retain(|one| !one.is_unlimited());
     for file in &args.suppressions {
         options.suppressions.extend(suppressions::read(file)?);
     }

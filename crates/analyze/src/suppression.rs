@@ -97,6 +97,11 @@ impl Suppression {
         }
     }
 
+    /// Whether it hides whatever it matches, for ever and however large.
+    pub fn is_unlimited(&self) -> bool {
+        self.max_bytes.is_none() && self.max_growth.is_none() && self.until_day.is_none()
+    }
+
     fn keeps_to_its_limits(&self, conduct: &Conduct) -> bool {
         let grows_too_much = match self.max_growth {
             None => false,
@@ -130,13 +135,15 @@ pub fn rule(
     ruling
 }
 
-/// Frames of start-up, class loading, the just-in-time compilers and leakscope itself: memory that a JVM or a libc takes
-/// once or gives back by itself, and that nobody's change to an application moves.
-const BUILT_IN: [&str; 8] = [
+/// Frames of start-up, the just-in-time compilers, monitors that threads wait for, and leakscope itself: memory that a JVM
+/// or a libc takes once or gives back by itself, and that nobody's change to an application moves.
+const BUILT_IN: [&str; 10] = [
     "CompileBroker::compiler_thread_loop",
     "C2Compiler::compile_method",
     "Compiler::compile_method",
     "Threads::create_vm",
+    "Synchronizer::inflate",
+    "Synchronizer::omAlloc",
     "^dl_open",
     "^_dl_",
     "^__nss_",
