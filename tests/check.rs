@@ -1,5 +1,6 @@
 //! `leakscope check`: what leaks fails, what does not passes, and what cannot be judged never passes silently.
 
+use crate::experiments::gate;
 use crate::support::leakscope::{Leakscope, Recording};
 use crate::support::{Sandbox, machine, programs};
 use std::fs;
@@ -150,6 +151,17 @@ fn a_block_of_64_bytes_an_iteration_is_caught_in_every_jvm() {
         let sandbox = Sandbox::new();
         let answer = java(&sandbox, release, &["--iterations", "2000"], ["2000", "64", "0"]).finish().expect_code(1);
         assert!(answer.out().contains("Loop$Registry.open"), "JDK {release}: {}", answer.everything());
+    }
+}
+
+/// The series in small: false alarms are to be fewer than 1 in 200, so that none is expected here.
+#[test]
+fn noise_is_no_leak_and_hides_none() {
+    for number in 0..machine::RELEASES.len() as u64 {
+        let clean = gate::run(number, 0);
+        assert_eq!(clean.code, 0, "JDK {}: {}", gate::release(number), clean.text);
+        let leak = gate::run(number, 2 * clean.minimum_detectable.ceil() as u64);
+        assert!(leak.code == 1 && leak.names_the_line, "JDK {}: {}", gate::release(number), leak.text);
     }
 }
 

@@ -5,6 +5,7 @@
 //! series kill [RUNS]     kill -9 of a JVM at spread moments
 //! series starts [RUNS]   that many JVM starts of each JDK
 //! series exits [RUNS]    medians of what recording adds to a JVM's exit
+//! series gate [RUNS]     that many programs with noise under check, each without a leak and with one
 //! series corpus [RUNS]   that many runs of each program with a known verdict: the confusion matrix
 //! ```
 //!
@@ -17,7 +18,8 @@ mod experiments;
 mod support;
 
 use experiments::corpus::{ACCUSATIONS, CASES, Case, Form};
-use experiments::{exits, kill, sizes, starts};
+use experiments::{exits, gate, kill, sizes, starts};
+use parking_lot::Mutex;
 use std::env;
 use std::fs::{self, File};
 use std::io::Write;
@@ -38,9 +40,10 @@ fn main() -> ExitCode {
         Some("kill") => kill_series(state("kill"), runs.unwrap_or(100)),
         Some("starts") => starts_series(state("starts"), runs.unwrap_or(100)),
         Some("exits") => exits_series(state("exits"), runs.unwrap_or(15)),
+        Some("gate") => gate_series(state("gate"), runs.unwrap_or(200)),
         Some("corpus") => corpus_series(runs.unwrap_or(20), is_fresh),
         _ => {
-            eprintln!("usage: scripts/series sizes|kill|starts|exits|corpus [RUNS] [--fresh]");
+            eprintln!("usage: scripts/series sizes|kill|starts|exits|gate|corpus [RUNS] [--fresh]");
             return ExitCode::from(2);
         }
     };
@@ -72,18 +75,46 @@ impl State {
 
     /// Does the runs 1 to `runs` that are missing; the figures of all.
     fn run(mut self, runs: u64, mut one: impl FnMut(u64) -> Vec<f64>) -> Vec<Vec<f64>> {
-        for number in 1..=runs {
-            if self.lines.iter().any(|line| line[0] == number as f64) {
-                continue;
-            }
-            let mut line = vec![number as f64];
-            line.extend(one(number));
-            let text = line.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
-            let mut file = File::options().append(true).open(&self.path).expect("the state");
-            writeln!(file, "{text}").expect("the state can be written");
-            println!("{text}");
-            self.lines.push(line);
+        for number in self.missing(runs) {
+            let figures = one(number);
+            self.note(number, figures);
         }
+        self.finish(runs)
+    }
+
+    /// The same, several at a time.
+    fn run_at_once(self, at_once: usize, runs: u64, one: impl Fn(u64) -> Vec<f64> + Sync) -> Vec<Vec<f64>> {
+        let missing = Mutex::new(self.missing(runs).into_iter());
+        let state = Mutex::new(self);
+        thread::scope(|scope| {
+            for _ in 0..at_once {
+                scope.spawn(|| {
+                    let next = || missing.lock().next();
+                    while let Some(number) = next() {
+                        let figures = one(number);
+                        state.lock().note(number, figures);
+                    }
+                });
+            }
+        });
+        state.into_inner().finish(runs)
+    }
+
+    fn missing(&self, runs: u64) -> Vec<u64> {
+        (1..=runs).filter(|number| !self.lines.iter().any(|line| line[0] == *number as f64)).collect()
+    }
+
+    fn note(&mut self, number: u64, figures: Vec<f64>) {
+        let mut line = vec![number as f64];
+        line.extend(figures);
+        let text = line.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
+        let mut file = File::options().append(true).open(&self.path).expect("the state");
+        writeln!(file, "{text}").expect("the state can be written");
+        println!("{text}");
+        self.lines.push(line);
+    }
+
+    fn finish(mut self, runs: u64) -> Vec<Vec<f64>> {
         self.lines.retain(|line| line[0] <= runs as f64);
         self.lines
     }
@@ -152,6 +183,65 @@ fn exits_series(state: State, runs: u64) -> bool {
         println!("{release:>3}  {way:<6} {plain:>7.1} {recorded:>9.1} {:>+7.1}", recorded - plain);
     }
     true
+}
+
+/// Gates that run at once: one for each core.
+const GATES_AT_ONCE: usize = 2;
+/// Longest run of a gate.
+const GATE_SECONDS: f64 = 10.0;
+
+/// Without a leak at most 1 run in 200 fails; with one of twice what the run without says it would have seen, at least
+/// 190 in 200 do, and name the line. What went wrong is kept in target/series/gate-wrong.
+fn gate_series(state: State, runs: u64) -> bool {
+    let lines = state.run_at_once(GATES_AT_ONCE, runs, gate_run);
+    let count = |column: usize, value: f64| lines.iter().filter(|line| line[column] == value).count();
+    let longest = |column: usize| lines.iter().map(|line| line[column]).fold(0.0, f64::max);
+    let (failed, caught) = (count(1, 1.0), count(4, 1.0));
+    let named = lines.iter().filter(|line| line[4] == 1.0 && line[6] == 1.0).count();
+    let unfinished = lines.iter().filter(|line| [line[1], line[4]].iter().any(|code| ![0.0, 1.0, 3.0].contains(code)));
+    let (unfinished, runs) = (unfinished.count(), lines.len());
+    let (clean_s, leak_s) = (longest(3), longest(7));
+    println!(
+        "gate: {runs} runs without a leak: {} pass, {failed} FAIL, {} cannot be told; the longest took {clean_s:.1} s",
+        count(1, 0.0),
+        count(1, 3.0)
+    );
+    println!(
+        "gate: {runs} runs with a leak of twice what would have been seen: {caught} FAIL, {named} of them name the line, \
+              {} cannot be told, {} pass; the longest took {leak_s:.1} s",
+        count(4, 3.0),
+        count(4, 0.0)
+    );
+    println!(
+        "gate: the leaks: {:.0} to {:.0} bytes an iteration; {unfinished} runs ended otherwise",
+        lines.iter().map(|line| line[5]).fold(f64::MAX, f64::min),
+        longest(5)
+    );
+    failed * 200 <= runs && named * 200 >= runs * 190 && unfinished == 0 && clean_s.max(leak_s) <= GATE_SECONDS
+}
+
+/// Both runs of a number: code, minimum detectable and seconds of the one without; code, bytes lost, whether the line is
+/// named, and seconds of the one with a leak.
+fn gate_run(number: u64) -> Vec<f64> {
+    let clean = gate::run(number, 0);
+    let lost = (2.0 * clean.minimum_detectable).ceil().max(1.0);
+    let leak = gate::run(number, lost as u64);
+    if clean.code != 0 {
+        keep_gate(number, "clean", &clean);
+    }
+    if leak.code != 1 || !leak.names_the_line {
+        keep_gate(number, "leak", &leak);
+    }
+    let is_named = f64::from(u8::from(leak.names_the_line));
+    let (clean_s, leak_s) = (clean.took.as_secs_f64(), leak.took.as_secs_f64());
+    vec![clean.code.into(), clean.minimum_detectable, clean_s, leak.code.into(), lost, is_named, leak_s]
+}
+
+fn keep_gate(number: u64, what: &str, outcome: &gate::Outcome) {
+    println!("run {number}, JDK {}, {what}: exit code {}", gate::release(number), outcome.code);
+    let folder = target().join("series/gate-wrong");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join(format!("{number}-{what}.txt")), &outcome.text).expect("what was said is kept");
 }
 
 /// Programs of the corpus that run at once: most of their time they sleep.

@@ -2,6 +2,7 @@
 
 pub mod corpus;
 pub mod exits;
+pub mod gate;
 pub mod kill;
 pub mod sizes;
 pub mod starts;
