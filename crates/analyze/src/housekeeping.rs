@@ -5,10 +5,11 @@
 //! together by the application's line, where it would count as that line's own. What the built-in suppressions put up
 //! with to a limit only, as class loading, stays.
 //!
-//! What the memory is for is said by the frames from the allocation to the first of Java: beyond that, a frame
-//! of start-up means no more than that some code runs meanwhile, and that code may leak.
+//! What the memory is for is said by the frames from the allocation to the first that is neither the JVM's nor libc's:
+//! beyond that, a frame of start-up means no more than that some code runs meanwhile, and that code may leak.
 
 use crate::suppression::{Suppression, What, built_in};
+use leakscope_profile::is_jvms_library;
 use leakscope_profile::model::{Code, Profile};
 
 /// Takes the rows of such stacks out of `profile`.
@@ -17,16 +18,19 @@ pub fn set_housekeeping_aside(profile: &mut Profile) {
     patterns.retain(Suppression::is_unlimited);
     let is_in = |name: &str| !name.is_empty() && patterns.iter().any(|pattern| is_pattern_in(pattern, name));
     let functions: Vec<bool> = profile.functions.iter().map(|function| is_in(&function.name)).collect();
-    let file = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    let modules: Vec<bool> = profile.modules.iter().map(|module| is_in(&file(&module.path))).collect();
+    let modules: Vec<Library> = profile.modules.iter().map(|module| library(&module.path, &is_in)).collect();
     let flag = |flags: &[bool], at: u32| flags.get(at as usize).copied().unwrap_or(false);
     let frames: Vec<Kind> = profile
         .frames
         .iter()
         .map(|frame| match frame.code {
-            Code::Java => Kind::Java,
-            Code::Native { module: Some(module), .. } if flag(&modules, module.0) => Kind::Housekeeping,
-            _ if flag(&functions, frame.function.0) => Kind::Housekeeping,
+            Code::Java => Kind::Application,
+            Code::Native { module: Some(module), .. } => match modules.get(module.0 as usize) {
+                Some(Library::Leakscopes) => Kind::Housekeeping,
+                Some(Library::Runtimes) if flag(&functions, frame.function.0) => Kind::Housekeeping,
+                Some(Library::Others) => Kind::Application,
+                _ => Kind::Other,
+            },
             _ => Kind::Other,
         })
         .collect();
@@ -39,10 +43,31 @@ pub fn set_housekeeping_aside(profile: &mut Profile) {
     profile.rows.retain(|row| !is_housekeeping(row.stack.0));
 }
 
+/// Whose code a library is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Library {
+    /// That of the JVM or of libc: names mean there what they say.
+    Runtimes,
+    /// Of this profiler.
+    Leakscopes,
+    /// The application's: it may have a `Compiler` of its own.
+    Others,
+}
+
+fn library(path: &str, is_in: &impl Fn(&str) -> bool) -> Library {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    match ["libc.", "libc-", "ld-"].iter().any(|start| file.starts_with(start)) || is_jvms_library(path) {
+        true => Library::Runtimes,
+        false if is_in(file) => Library::Leakscopes,
+        false => Library::Others,
+    }
+}
+
 /// What a frame says of its stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Java,
+    /// Java code, or of a library that is neither the JVM's nor libc: what is behind it does not matter.
+    Application,
     Housekeeping,
     Other,
 }
@@ -95,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_the_jvm_takes_for_itself_is_told_from_what_runs_meanwhile() {
-        let stacks: [&[&str]; 7] = [
+        let stacks: [&[&str]; 10] = [
             &["os::malloc", "SymbolTable::add", "ClassFileParser::parse", "JVM_DefineClass", "com.acme.Loader.define"],
             &["os::malloc", "ObjectSynchronizer::inflate", "JVM_MonitorWait", "java.lang.Object.wait"],
             &["create_method_ids@libleakscope_shim.so", "InstanceKlass::link", "com.acme.A.b"],
@@ -103,10 +128,13 @@ mod tests {
             &["Unsafe_AllocateMemory0", "jdk.internal.misc.Unsafe.allocateMemory0", "com.acme.A.b"],
             &["init@libacme.so", "com.acme.Agent.premain", "Threads::create_vm", "JavaMain@libjli.so"],
             &["encode@libacme.so", "main@acme"],
+            &["Chunk::operator new", "Arena::grow", "com.acme.A.b"],
+            &["Compiler::compile_method@libacme.so", "main@acme"],
+            &["constructor@libplugin.so", "_dl_init@ld-linux-x86-64.so.2", "dl_open@libc.so.6", "main@acme"],
         ];
         let mut profile = profile(&stacks);
         set_housekeeping_aside(&mut profile);
         let kept: Vec<u32> = profile.rows.iter().map(|row| row.stack.0).collect();
-        assert_eq!(kept, [0, 4, 5, 6]);
+        assert_eq!(kept, [0, 4, 5, 6, 8, 9]);
     }
 }

@@ -135,15 +135,19 @@ pub fn rule(
     ruling
 }
 
-/// Frames of start-up, the just-in-time compilers, monitors that threads wait for, and leakscope itself: memory that a JVM
-/// or a libc takes once or gives back by itself, and that nobody's change to an application moves.
-const BUILT_IN: [&str; 10] = [
+/// Frames of start-up, the just-in-time compilers, monitors that threads wait for, arenas whose parts are pooled, and
+/// leakscope itself: memory that a JVM or a libc takes once or gives back by itself, and that nobody's change to an
+/// application moves.
+const BUILT_IN: [&str; 13] = [
     "CompileBroker::compiler_thread_loop",
     "C2Compiler::compile_method",
     "Compiler::compile_method",
     "Threads::create_vm",
     "Synchronizer::inflate",
     "Synchronizer::omAlloc",
+    "^Arena::grow",
+    "^ChunkPool::",
+    "^Chunk::operator new",
     "^dl_open",
     "^_dl_",
     "^__nss_",
