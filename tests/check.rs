@@ -155,14 +155,31 @@ fn a_block_of_64_bytes_an_iteration_is_caught_in_every_jvm() {
 }
 
 /// The series in small: false alarms are to be fewer than 1 in 200, so that none is expected here.
+fn noise_is_no_leak_and_hides_none(number: u64) {
+    let clean = gate::run(number, 0);
+    assert_eq!(clean.code, 0, "JDK {}: {}", gate::release(number), clean.text);
+    let leak = gate::run(number, gate::twice(clean.minimum_detectable));
+    assert!(leak.code == 1 && leak.names_the_line, "JDK {}: {}", gate::release(number), leak.text);
+}
+
 #[test]
-fn noise_is_no_leak_and_hides_none() {
-    for number in 0..machine::RELEASES.len() as u64 {
-        let clean = gate::run(number, 0);
-        assert_eq!(clean.code, 0, "JDK {}: {}", gate::release(number), clean.text);
-        let leak = gate::run(number, 2 * clean.minimum_detectable.ceil() as u64);
-        assert!(leak.code == 1 && leak.names_the_line, "JDK {}: {}", gate::release(number), leak.text);
-    }
+fn noise_is_no_leak_and_hides_none_on_one_jvm() {
+    noise_is_no_leak_and_hides_none(1);
+}
+
+#[test]
+fn nor_on_another() {
+    noise_is_no_leak_and_hides_none(2);
+}
+
+#[test]
+fn nor_on_a_third() {
+    noise_is_no_leak_and_hides_none(3);
+}
+
+#[test]
+fn nor_on_a_fourth() {
+    noise_is_no_leak_and_hides_none(4);
 }
 
 #[test]

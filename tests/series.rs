@@ -224,8 +224,8 @@ fn gate_series(state: State, runs: u64) -> bool {
 /// named, and seconds of the one with a leak.
 fn gate_run(number: u64) -> Vec<f64> {
     let clean = gate::run(number, 0);
-    let lost = (2.0 * clean.minimum_detectable).ceil().max(1.0);
-    let leak = gate::run(number, lost as u64);
+    let lost = gate::twice(clean.minimum_detectable);
+    let leak = gate::run(number, lost);
     if clean.code != 0 {
         keep_gate(number, "clean", &clean);
     }
@@ -234,7 +234,7 @@ fn gate_run(number: u64) -> Vec<f64> {
     }
     let is_named = f64::from(u8::from(leak.names_the_line));
     let (clean_s, leak_s) = (clean.took.as_secs_f64(), leak.took.as_secs_f64());
-    vec![clean.code.into(), clean.minimum_detectable, clean_s, leak.code.into(), lost, is_named, leak_s]
+    vec![clean.code.into(), clean.minimum_detectable, clean_s, leak.code.into(), lost as f64, is_named, leak_s]
 }
 
 fn keep_gate(number: u64, what: &str, outcome: &gate::Outcome) {

@@ -33,6 +33,11 @@ pub fn release(number: u64) -> u32 {
     machine::RELEASES[number as usize % machine::RELEASES.len()]
 }
 
+/// Twice what would have been seen, bytes an iteration.
+pub fn twice(minimum_detectable: f64) -> u64 {
+    (2.0 * minimum_detectable).ceil().max(1.0) as u64
+}
+
 /// A run that loses so many bytes at each iteration; its noise is that of the number.
 pub fn run(number: u64, lost_bytes: u64) -> Outcome {
     let sandbox = Sandbox::new();
