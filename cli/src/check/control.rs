@@ -6,8 +6,9 @@
 //!                  sync [N]     the same; who says so waits for a line from $LEAKSCOPE_ACK before he goes on
 //!                  mark TEXT    something happened: into the timeline
 //! ```
-//! We hold both pipes open in both directions: nobody who writes waits for a reader, nobody who reads sees an end. While
-//! nobody looks, a full pipe makes a target wait that does not ask: it holds one page, some 400 iterations.
+//! We hold both pipes open in both directions: nobody who writes waits for a reader, nobody who reads sees an end. A
+//! target that does not ask is held up as well: for a checkpoint we fill its pipe with empty lines, so that it waits at the
+//! end of its present iteration, and how many are over is known exactly.
 //!
 //! A thread waits for lines and wakes the main loop, which reads them, so that it can count what is there at the very
 //! moment of a checkpoint.
@@ -73,6 +74,8 @@ pub struct Control {
     rest: Vec<u8>,
     /// Bytes and number of the lines so far.
     seen: (u64, u64),
+    /// Empty lines of ours in the pipe.
+    filling: u64,
     /// Those that wait for an answer.
     owed: usize,
     go_on: SyncSender<()>,
@@ -95,7 +98,7 @@ impl Control {
         thread::Builder::new().name("control".into()).stack_size(128 << 10).spawn(move || {
             watch(&readable, &wake, &gone_on);
         })?;
-        Ok(Self { folder, lines, answers, rest: Vec::new(), seen: (0, 0), owed: 0, go_on })
+        Ok(Self { folder, lines, answers, rest: Vec::new(), seen: (0, 0), filling: 0, owed: 0, go_on })
     }
 
     /// What the target's environment needs.
@@ -117,7 +120,10 @@ impl Control {
         self.rest.extend(bytes.iter().take(read));
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
-            self.seen = (self.seen.0 + line.len() as u64, self.seen.1 + 1);
+            match line.len() {
+                1 => self.filling = self.filling.saturating_sub(1),
+                length => self.seen = (self.seen.0 + length as u64, self.seen.1 + 1),
+            }
             said.extend(Said::parse(&String::from_utf8_lossy(&line)));
         }
         // Whoever writes no ends of lines says nothing.
@@ -126,13 +132,27 @@ impl Control {
         said
     }
 
+    /// Fills the pipe: whoever wants to say something waits until it has been taken.
+    pub fn hold(&mut self) {
+        let empty = [b'\n'; MOST_LINE];
+        let mut length = empty.len();
+        // Either all of so few bytes find room, or none.
+        while length > 0 {
+            match self.lines.write(&empty[..length]) {
+                Ok(written) => self.filling += written as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => length /= 2,
+            }
+        }
+    }
+
     /// Lines that have been written and not taken, by their usual length.
     pub fn waiting_lines(&self) -> u64 {
         let mut bytes: libc::c_int = 0;
         // SAFETY: the kernel writes one integer.
         let asked = unsafe { libc::ioctl(self.lines.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
         let bytes = if asked == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 };
-        bytes * self.seen.1 / self.seen.0.max(1)
+        bytes.saturating_sub(self.filling) * self.seen.1 / self.seen.0.max(1)
     }
 
     /// Answers everybody who waits.
@@ -209,6 +229,24 @@ mod tests {
         assert_eq!(&answered, b"\n\n");
         control.go_on();
         assert!(matches!(woken.recv().unwrap(), Happening::Said), "there is still something to read");
+    }
+
+    #[test]
+    fn a_writer_is_held_up_until_what_is_there_has_been_taken() {
+        let (wake, _woken) = channel();
+        let mut control = Control::open(wake).unwrap();
+        // One that would rather be told than wait.
+        let writer = || OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK).open(control.path()).unwrap();
+        let mut writer = writer();
+        writer.write_all(b"iteration\n").unwrap();
+        assert_eq!(control.take(), [Said::Iterations(1)]);
+        writer.write_all(b"iteration\n").unwrap();
+        control.hold();
+        assert_eq!(control.waiting_lines(), 1, "those that fill it are not counted");
+        assert_eq!(writer.write(b"iteration\n").unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!((control.take(), control.filling), (vec![Said::Iterations(1)], 0));
+        writer.write_all(b"iteration\n").unwrap();
+        assert_eq!(control.take(), [Said::Iterations(1)]);
     }
 
     #[test]

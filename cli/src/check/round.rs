@@ -203,10 +203,13 @@ impl<'s> Round<'s> {
 
     fn checkpoint(&mut self, recorder: &mut Recorder) {
         let Some((_, pid)) = self.seen.judged else { return };
+        if matches!(self.settings.limits, Limits::Iterations { .. }) {
+            self.control.hold();
+        }
         self.collecting.collect();
-        let before = self.at();
+        let at = self.at();
         match recorder.record(pid, CHECKPOINT) {
-            Some(profile) => self.taken.push(Checkpoint { at: f64::midpoint(before, self.at()), profile }),
+            Some(profile) => self.taken.push(Checkpoint { at, profile }),
             None => {
                 let mut processes = recorder.processes().iter();
                 // Otherwise the disk is full, or the like, which has been said.
