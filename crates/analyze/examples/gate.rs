@@ -6,38 +6,42 @@
 mod simulated;
 
 use leakscope_analyze::gate::{Gate, Outcome};
-use simulated::gate::{judged, names_the_leak, program};
+use leakscope_sampling::Interval;
+use simulated::gate::{How, judged, names_the_leak, program};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let runs: u64 = std::env::args().nth(1).map_or(1000, |runs| runs.parse().expect("a number of runs"));
     let mut is_good = true;
-    for rounds in [1, 3] {
+    let sampled = How { rounds: 1, interval: Interval::from_bytes(8 << 10) };
+    for how in [How::exact(1), How::exact(3), sampled] {
         let (mut failed, mut unclear, mut found, mut printed) = (0, 0, [0, 0], Vec::new());
         for seed in 0..runs {
             let program = program(seed);
-            let clean = judged(&program, None, rounds, seed);
+            let clean = judged(&program, None, how, seed);
             printed.push(clean.minimum_detectable);
             match clean.outcome {
                 Outcome::Pass => {}
                 Outcome::Inconclusive => unclear += 1,
                 Outcome::Fail => {
                     failed += 1;
-                    println!("false alarm in run {seed} of {rounds} rounds: {}", first(&clean, &program));
+                    println!("false alarm in run {seed} of {how:?}: {}", first(&clean, &program));
                 }
             }
             for (at, evenly) in [true, false].into_iter().enumerate() {
                 let leak = Some((2.0 * clean.minimum_detectable, evenly));
-                let gate = judged(&program, leak, rounds, seed ^ 0x1EAC);
+                let gate = judged(&program, leak, how, seed ^ 0x1EAC);
                 found[at] += u64::from(names_the_leak(&gate, program.len()));
             }
         }
         printed.sort_by(f64::total_cmp);
         let part = |n: u64| 100.0 * n as f64 / runs as f64;
         println!(
-            "{rounds} rounds, {runs} programs: {:.2} % false alarms (at most 0.5), {:.1} % inconclusive; minimum detectable \
+            "{} rounds, a sample per {} B, {runs} programs: {:.2} % false alarms (at most 0.5), {:.1} % inconclusive; minimum detectable \
              median {:.0}, nine of ten below {:.0} B/iter; leaks of twice that found: {:.1} % even, {:.1} % at random (at \
              least 95)",
+            how.rounds,
+            how.interval.bytes(),
             part(failed),
             part(unclear),
             printed[printed.len() / 2],

@@ -24,6 +24,7 @@ mod lost;
 mod options;
 mod round;
 mod run_sites;
+mod sampling;
 mod uses;
 
 use std::collections::BTreeMap;
@@ -215,6 +216,8 @@ pub enum Reason {
     UnclearSites(usize),
     /// The total is not clear.
     UnclearTotal,
+    /// Blocks were sampled so rarely that a leak of the size that matters could have gone unseen.
+    RarelySampled,
     /// Data were lost that the answer depends on.
     Losses(Harm),
 }

@@ -7,6 +7,7 @@ use crate::frames::FrameTable;
 use crate::gate::evidence::{Evidence, evidence};
 use crate::gate::judged::{Measure, judged};
 use crate::gate::lost::harm;
+use crate::gate::sampling;
 use crate::gate::uses::Uses;
 use crate::gate::{FEWEST_CHECKPOINTS, Finding, Gate, GateOptions, Harm, Judged, Outcome, Per, Reason, Round, Status};
 use crate::site::{Place, SiteId};
@@ -35,6 +36,7 @@ pub fn judge_gate(rounds: &[Round], options: &GateOptions) -> Gate {
         }
     }
     let total = total.judged(options, tail);
+    let sampling = sampling::resolution(rounds, tail);
     let growth = |finding: &Finding| finding.judged.growth.estimate;
     findings.sort_by(|a, b| class(a).cmp(&class(b)).then(growth(b).total_cmp(&growth(a))).then(a.site.cmp(&b.site)));
     let quiet = sites.iter().filter(|site| !site.has_changed).count();
@@ -44,7 +46,7 @@ pub fn judge_gate(rounds: &[Round], options: &GateOptions) -> Gate {
         per: options.per,
         alpha: options.alpha,
         after_gc: options.after_gc,
-        minimum_detectable: minimum_detectable(&findings, options),
+        minimum_detectable: minimum_detectable(&findings, options, sampling),
         frames,
         total,
         findings,
@@ -57,7 +59,7 @@ pub fn judge_gate(rounds: &[Round], options: &GateOptions) -> Gate {
         baseline_runs: None,
         suppressions: uses.finish(is_enough),
     };
-    conclude(&mut gate, rounds);
+    conclude(&mut gate, rounds, sampling > options.budgets.resolution(options.budgets.site));
     gate
 }
 
@@ -224,14 +226,14 @@ pub(super) fn class(finding: &Finding) -> u8 {
 }
 
 /// Over all sites that are judged. One that has settled does not count: a leak beside what filled is not clear.
-fn minimum_detectable(findings: &[Finding], options: &GateOptions) -> f64 {
+fn minimum_detectable(findings: &[Finding], options: &GateOptions, sampling: f64) -> f64 {
     let is_judged = |judged: &Judged| match judged.status {
         Status::Ok => !judged.has_settled,
         Status::Leak | Status::Unclear(_) => true,
         Status::Suppressed | Status::JvmsOwn => false,
     };
     let judged = findings.iter().map(|finding| &finding.judged).filter(|judged| is_judged(judged));
-    judged.map(|judged| judged.minimum_detectable).fold(options.budgets.site, f64::max)
+    judged.map(|judged| judged.minimum_detectable).fold(options.budgets.site + sampling, f64::max)
 }
 
 fn losses(rounds: &[Round]) -> BTreeMap<String, u64> {
@@ -243,7 +245,7 @@ fn losses(rounds: &[Round]) -> BTreeMap<String, u64> {
     all
 }
 
-fn conclude(gate: &mut Gate, rounds: &[Round]) {
+fn conclude(gate: &mut Gate, rounds: &[Round], is_rarely_sampled: bool) {
     let sampled = rounds.iter().fold(0_u64, |sum, round| sum.saturating_add(round.sampled));
     let harms = harm(&gate.losses, sampled);
     let leaks = gate.leaks().count();
@@ -268,6 +270,9 @@ fn conclude(gate: &mut Gate, rounds: &[Round]) {
     }
     if unclear > 0 {
         open.push(Reason::UnclearSites(unclear));
+    }
+    if is_rarely_sampled {
+        open.push(Reason::RarelySampled);
     }
     if harms.contains(&Harm::Hides) {
         open.push(Reason::Losses(Harm::Hides));

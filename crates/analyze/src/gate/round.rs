@@ -58,6 +58,11 @@ impl RoundBuilder {
 }
 
 impl Round {
+    /// Mean bytes between samples at the end; 1 where every block was recorded.
+    pub fn interval_bytes(&self) -> u64 {
+        self.courses.snapshots.last().map_or(1, |last| last.interval_bytes)
+    }
+
     /// Iterations (or minutes) between the first and the last checkpoint.
     pub fn span(&self) -> f64 {
         self.at.last().copied().unwrap_or(0.0) - self.at.first().copied().unwrap_or(0.0)

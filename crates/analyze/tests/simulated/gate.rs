@@ -1,5 +1,5 @@
 //! A gate over simulated rounds of an invented JVM: classes that are loaded late, pools, caches that fill, buffers that come
-//! and go, all recorded exactly; with and without a leak.
+//! and go; with and without a leak.
 
 use super::{Law, Place, Recording, Running, between, pick};
 use leakscope_analyze::gate::{Gate, GateOptions, Outcome, Per, Round, RoundBuilder, judge_gate};
@@ -10,6 +10,20 @@ const CHECKPOINTS: usize = 11;
 const WARM_UP: usize = 4;
 /// Iterations between two.
 const ITERATIONS: f64 = 20.0;
+
+/// How a program is run under a gate.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    pub rounds: usize,
+    pub interval: Interval,
+}
+
+impl How {
+    /// So many rounds, every block recorded.
+    pub fn exact(rounds: usize) -> How {
+        How { rounds, interval: Interval::EXACT }
+    }
+}
 
 /// A program of this seed, the same however often it runs.
 pub fn program(seed: u64) -> Vec<Place> {
@@ -35,7 +49,7 @@ fn place(rng: &mut Rng) -> Place {
 }
 
 /// Judges runs of a program, a round each; the last place is a leak of so many bytes an iteration, if there is one.
-pub fn judged(program: &[Place], leak: Option<(f64, bool)>, rounds: usize, seed: u64) -> Gate {
+pub fn judged(program: &[Place], leak: Option<(f64, bool)>, how: How, seed: u64) -> Gate {
     let mut places = program.to_vec();
     if let Some((bytes, evenly)) = leak {
         // Blocks of 64 bytes up to 4 KiB, so that there are some in every iteration and not too many.
@@ -43,17 +57,13 @@ pub fn judged(program: &[Place], leak: Option<(f64, bool)>, rounds: usize, seed:
         let blocks = bytes * ITERATIONS * (CHECKPOINTS + WARM_UP) as f64 / size as f64;
         places.push(Place { law: Law::Leak { blocks, evenly }, size });
     }
-    let rounds: Vec<Round> = (0..rounds).map(|round| run(&places, seed ^ (round as u64 + 1) << 32)).collect();
+    let rounds: Vec<Round> =
+        (0..how.rounds).map(|round| run(&places, how.interval, seed ^ (round as u64 + 1) << 32)).collect();
     judge_gate(&rounds, &GateOptions::new(Per::Iteration, 0))
 }
 
-fn run(places: &[Place], seed: u64) -> Round {
-    let recording = Recording {
-        places: places.to_vec(),
-        snapshots: CHECKPOINTS + WARM_UP,
-        between_ms: 1000,
-        interval: Interval::EXACT,
-    };
+fn run(places: &[Place], interval: Interval, seed: u64) -> Round {
+    let recording = Recording { places: places.to_vec(), snapshots: CHECKPOINTS + WARM_UP, between_ms: 1000, interval };
     let mut rng = Rng::seeded(seed);
     let mut running: Vec<Running> = places.iter().map(|place| recording.start(*place, &mut rng)).collect();
     let mut builder = RoundBuilder::default();

@@ -116,6 +116,7 @@ fn reason(reason: &Reason, view: &GateView<'_>) -> JsonReason {
         Reason::TooFewCheckpoints { .. } => "too-few-checkpoints",
         Reason::UnclearSites(_) => "unclear-sites",
         Reason::UnclearTotal => "unclear-total",
+        Reason::RarelySampled => "rarely-sampled",
         Reason::Losses(_) => "losses",
     };
     JsonReason { id, text: words::reason(reason, view.gate, view.suppressions) }

@@ -92,6 +92,7 @@ fn rest_name(reason: &Reason) -> &'static str {
     match reason {
         Reason::Expired(_) => "no suppression has expired",
         Reason::TooFewCheckpoints { .. } => "enough iterations",
+        Reason::RarelySampled => "sampled closely enough",
         _ => "no data were lost",
     }
 }

@@ -100,6 +100,9 @@ pub(super) fn reason(reason: &Reason, gate: &Gate, suppressions: &[Suppression])
         }
         Reason::UnclearSites(1) => "of 1 site it cannot be told whether it leaks".to_owned(),
         Reason::UnclearSites(n) => format!("of {n} sites it cannot be told whether they leak"),
+        Reason::RarelySampled => {
+            "blocks were sampled so rarely that a leak could have gone unseen: record every one (--sample 1)".to_owned()
+        }
         Reason::UnclearTotal => "all sites together vary too much".to_owned(),
         Reason::Losses(harm) => lost(*harm, gate),
     }
