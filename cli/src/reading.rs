@@ -114,8 +114,13 @@ impl Symbols {
 
 /// Writes a result to stdout. A reader that has left (`| head`) is no error.
 pub fn print(text: &str) -> Result<()> {
+    print_by(|out| out.write_all(text.as_bytes()))
+}
+
+/// [`print`] of what `write` writes.
+pub fn print_by(write: impl FnOnce(&mut std::io::StdoutLock<'static>) -> std::io::Result<()>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::error(exit::UNREADABLE, format!("cannot write the result: {error}")))
         }

@@ -27,7 +27,7 @@ pub fn run(args: &DiffArgs) -> Result<u8> {
         say(&format!("leakscope: flame graph of the growth: {}", path.display()));
     }
     if args.json {
-        reading::print(&json_diff(a, b, &diff))?;
+        reading::print_by(|out| json_diff(a, b, &diff, out))?;
     } else {
         let options = TextOptions {
             next: next(args, &diff, &after.found.path, &before.found.path),

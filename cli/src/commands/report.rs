@@ -29,7 +29,7 @@ pub fn run(args: &ReportArgs) -> Result<u8> {
     let options = AnalysisOptions { packages: args.sites.packages.clone() };
     let analysis = process.as_ref().and_then(|_| history::analyze(&reading, &options));
     if args.json {
-        reading::print(&json_report(&reading.profile, &sites, analysis.as_ref()))?;
+        reading::print_by(|out| json_report(&reading.profile, &sites, analysis.as_ref(), out))?;
     } else {
         let recording = args.recording.split('@').next().unwrap_or(&args.recording);
         let mut options = TextOptions {

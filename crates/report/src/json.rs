@@ -2,19 +2,28 @@
 //! docs/json.md. Additions only within a version. Names are data here: nothing is cut or written out.
 
 use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
 
 use leakscope_analyze::{Analysis, Diff, Estimate, FrameKind, FrameTable, Growth, Place, Site, SiteFrame, Sites};
 use leakscope_profile::model::{Exit, IntervalChange, Kind, Profile};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Number;
 
 use crate::json_rss::{self, JsonRss};
 use crate::json_verdict::{self, JsonForecast, JsonSuspect, JsonVerdict};
 use crate::units::time_utc;
 
-/// `leakscope.report/1`, one line and a line break. Without an analysis nothing is said about growth.
-pub fn json_report(profile: &Profile, sites: &Sites, analysis: Option<&Analysis>) -> String {
-    line(&JsonReport {
+/// Writes `leakscope.report/1`, one line and a line break. Without an analysis nothing is said about growth.
+///
+/// # Errors
+/// Those of `out`.
+pub fn json_report(
+    profile: &Profile,
+    sites: &Sites,
+    analysis: Option<&Analysis>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let report = JsonReport {
         schema: "leakscope.report/1",
         target: target(profile),
         snapshot: snapshot(profile),
@@ -35,25 +44,43 @@ pub fn json_report(profile: &Profile, sites: &Sites, analysis: Option<&Analysis>
         suspects: analysis.map(json_verdict::suspects),
         forecast: analysis.and_then(|analysis| analysis.forecast.as_ref()).map(json_verdict::forecast),
         rss: analysis.and_then(|analysis| analysis.rss.as_ref()).map(json_rss::rss),
-        sites: sites.sites.iter().filter(|s| s.amounts.samples > 0).map(|s| site(&sites.frames, s)).collect(),
-    })
+        sites: Each(|| sites.sites.iter().filter(|s| s.amounts.samples > 0).map(|s| site(&sites.frames, s))),
+    };
+    write_line(&report, out)
 }
 
-/// `leakscope.diff/1`, one line and a line break.
-pub fn json_diff(a: &Profile, b: &Profile, diff: &Diff) -> String {
-    line(&JsonDiff {
+/// Writes `leakscope.diff/1`, one line and a line break.
+///
+/// # Errors
+/// Those of `out`.
+pub fn json_diff(a: &Profile, b: &Profile, diff: &Diff, out: &mut impl Write) -> io::Result<()> {
+    let diff = JsonDiff {
         schema: "leakscope.diff/1",
         baseline: side(a),
         candidate: side(b),
         paired: diff.paired,
         total: JsonGrowthTotal { growth_bytes: bytes(&diff.growth_bytes) },
         losses: &diff.losses,
-        sites: diff.sites.iter().map(|growth| changed(&diff.frames, growth)).collect(),
-    })
+        sites: Each(|| diff.sites.iter().map(|growth| changed(&diff.frames, growth))),
+    };
+    write_line(&diff, out)
+}
+
+/// A list that is made while it is written: of 100,000 sites it would take more than all else.
+struct Each<F>(F);
+
+impl<F, I> Serialize for Each<F>
+where
+    F: Fn() -> I,
+    I: Iterator<Item: Serialize>,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
 }
 
 #[derive(Serialize)]
-struct JsonReport<'a> {
+struct JsonReport<'a, S> {
     schema: &'static str,
     target: JsonTarget<'a>,
     snapshot: JsonSnapshot,
@@ -65,18 +92,18 @@ struct JsonReport<'a> {
     suspects: Option<Vec<JsonSuspect>>,
     forecast: Option<JsonForecast>,
     rss: Option<JsonRss>,
-    sites: Vec<JsonSite<'a>>,
+    sites: S,
 }
 
 #[derive(Serialize)]
-struct JsonDiff<'a> {
+struct JsonDiff<'a, S> {
     schema: &'static str,
     baseline: JsonSide<'a>,
     candidate: JsonSide<'a>,
     paired: bool,
     total: JsonGrowthTotal,
     losses: &'a BTreeMap<String, u64>,
-    sites: Vec<JsonGrowth<'a>>,
+    sites: S,
 }
 
 #[derive(Serialize)]
@@ -195,6 +222,13 @@ pub(crate) fn line(document: &impl Serialize) -> String {
     let mut text = serde_json::to_string(document).unwrap_or_default();
     text.push('\n');
     text
+}
+
+fn write_line(document: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(64 << 10, out);
+    serde_json::to_writer(&mut out, document)?;
+    out.write_all(b"\n")?;
+    out.flush()
 }
 
 fn target(profile: &Profile) -> JsonTarget<'_> {

@@ -84,7 +84,7 @@ fn an_svg_holds_no_foreign_element() {
 #[test]
 fn json_keeps_names_as_they_are() {
     let profile = sample::hostile();
-    let text = json_report(&profile, &sites(&profile, &Grouping::default()), None);
+    let text = written(|out| json_report(&profile, &sites(&profile, &Grouping::default()), None, out));
     assert_eq!(text.lines().count(), 1);
     let value: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
     let functions: Vec<&str> =
@@ -93,7 +93,8 @@ fn json_keeps_names_as_they_are() {
         assert!(functions.contains(&name), "{name:?}");
     }
     let growth = diff(&profile, &profile, &DiffOptions::default());
-    serde_json::from_str::<serde_json::Value>(&json_diff(&profile, &profile, &growth)).expect("valid JSON");
+    serde_json::from_str::<serde_json::Value>(&written(|out| json_diff(&profile, &profile, &growth, out)))
+        .expect("valid JSON");
 }
 
 #[test]
@@ -103,4 +104,10 @@ fn nothing_live_is_said_and_not_drawn() {
     assert!(text_report(&empty, &nothing, None, &TextOptions::default()).contains("nothing that was sampled is live"));
     let error = flame(&empty, &nothing, Measure::Live, Vec::new()).expect_err("no bytes");
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
+    let mut out = Vec::new();
+    write(&mut out).expect("a vector takes everything");
+    String::from_utf8(out).expect("text")
 }
