@@ -127,12 +127,47 @@ fn a_reader_clicks_through_a_recording() {
     assert_ne!(found["dragged"]["range"], found["whole"]["range"], "the figures follow the range");
     assert_ne!(found["dragged"]["rows"], found["whole"]["rows"]);
     growth_is_that_of_diff(&folder, &found["ranges"]);
+    the_chart_is_drawn_as_asked(&found["looks"]);
+    files_hold_what_is_shown(&found["files"]);
 
     let rows = texts(&first["rows"]).join("\n");
     assert!(rows.contains("hacked=1</script>.run:7"), "the hostile name is shown as text: {rows}");
     assert!(texts(&found["treeNames"]).contains(&HOSTILE), "{}", found["treeNames"]);
     let narrow = used(&page, "420");
     assert_eq!(narrow["first"]["rows"].as_array().map(Vec::len), first["rows"].as_array().map(Vec::len));
+}
+
+/// Six buttons in three groups: what does not go together is taken back.
+fn the_chart_is_drawn_as_asked(looks: &Value) {
+    let looks = looks.as_array().expect("looks");
+    let pressed: Vec<(&str, &str)> =
+        looks.iter().map(|look| (text(look, &["name"]), text(look, &["pressed"]))).collect();
+    let expected = [
+        ("log", "lines log absolute"),
+        ("linear", "lines linear absolute"),
+        ("delta", "lines linear delta"),
+        ("log", "lines log absolute"),
+        ("stacked", "stacked linear absolute"),
+        ("delta", "lines linear delta"),
+        ("absolute", "lines linear absolute"),
+        ("stacked", "stacked linear absolute"),
+    ];
+    assert_eq!(pressed, expected);
+    assert!(looks.iter().all(|look| look["inked"].as_u64() > Some(5000)), "a picture each: {looks:?}");
+    let legend = |at: usize| text(&looks[at], &["legend"]);
+    assert!(legend(2).contains('+') && !legend(1).contains('+'), "changes have signs: {} {}", legend(2), legend(1));
+    assert_ne!(looks[0]["inked"], looks[1]["inked"], "a logarithm looks different");
+}
+
+fn files_hold_what_is_shown(files: &Value) {
+    let (csv, folded) = (text(files, &["csv", "text"]), text(files, &["folded", "text"]));
+    assert!(text(files, &["csv", "name"]).starts_with("leakscope-java-pid-41"), "{}", files["csv"]["name"]);
+    assert!(csv.starts_with("id,kind,own_frame,live_bytes,live_low,live_high,growth_bytes,"), "{csv}");
+    assert!(csv.lines().count() > 40 && csv.contains("ExceptionLogger.compress:88"), "{csv}");
+    assert!(text(files, &["folded", "name"]).ends_with(".folded"));
+    let widths = folded.lines().map(|line| line.rsplit_once(' ').expect("a width").1.parse::<u64>().expect("a number"));
+    assert!(widths.sum::<u64>() > 100 << 20, "{folded}");
+    assert!(folded.contains("com.acme.shop.RequestHandler.handle;com.acme.log.ExceptionLogger.compress;"), "{folded}");
 }
 
 /// What the page's script says of a range, against the analysis.

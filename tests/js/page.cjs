@@ -1,5 +1,6 @@
 // Opens a page in Chromium, uses it as a reader would, and prints what it found: node page.cjs CHROMIUM PAGE [WIDTH]
 "use strict";
+const fs = require("node:fs");
 const { chromium } = require("playwright-core");
 
 const [executablePath, file, width = "1400"] = process.argv.slice(2);
@@ -68,7 +69,7 @@ const inked = (page, isMark) => page.evaluate((isMark) => {
   page.setDefaultTimeout(300000);
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) found.errors.push(message.text()); });
   page.on("pageerror", (error) => found.errors.push(String(error)));
-  page.on("request", (request) => { if (!request.url().startsWith("file:") && !request.url().startsWith("data:")) found.requests.push(request.url()); });
+  page.on("request", (request) => { if (!request.url().startsWith("file:") && !request.url().startsWith("data:") && !request.url().startsWith("blob:")) found.requests.push(request.url()); });
   await page.addInitScript(() => {
     window.policyBroken = [];
     document.addEventListener("securitypolicyviolation", (event) => window.policyBroken.push(event.violatedDirective + " " + event.blockedURI));
@@ -152,7 +153,27 @@ const inked = (page, isMark) => page.evaluate((isMark) => {
     }
     await page.click("#chart-lines");
     await page.click("#chart-stacked");
+    // Six buttons; each is drawn, and what does not go together is taken back.
+    await page.selectOption("#range-a", "1");
+    found.looks = [];
+    for (const name of ["log", "linear", "delta", "log", "stacked", "delta", "absolute", "stacked"]) {
+      await page.click("#chart-" + name);
+      found.looks.push(await page.evaluate((name) => {
+        const pressed = [...document.querySelectorAll('#timeline .controls [aria-pressed="true"]')].map((one) => one.id.slice(6)).join(" ");
+        const canvas = document.querySelector("#chart canvas"), pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        let inked = 0;
+        for (let i = 3; i < pixels.length; i += 4) if (pixels[i] > 0) inked++;
+        return { name, pressed, inked, resident: document.querySelector("#legend b:nth-of-type(1)").textContent, legend: document.querySelector("#legend").textContent };
+      }, name));
+      if (process.env.LEAKSCOPE_PICTURES) await page.locator("#timeline").screenshot({ path: process.env.LEAKSCOPE_PICTURES + "/chart-" + name + ".png" });
+    }
     await page.click("#range-all");
+  }
+
+  found.files = {};
+  for (const kind of ["csv", "folded"]) {
+    const [file] = await Promise.all([page.waitForEvent("download"), page.click("#download-" + kind)]);
+    found.files[kind] = { name: file.suggestedFilename(), text: fs.readFileSync(await file.path(), "utf8") };
   }
 
   await page.click("#theme");

@@ -123,7 +123,7 @@ fn with_window(analysis: &mut Analysis, courses: Courses, timeline: &Timeline, w
         let (suspect, verdicts) = &mut judged[surge.course];
         suspect.words.push(VerdictId::Threads);
         let stacks = analysis.rows.iter().find(|row| row.class == Class::Stacks);
-        verdicts.push(surge.verdict(&courses.table, suspect, stacks));
+        verdicts.push(surge.verdict(&courses.table, suspect, &courses.courses[surge.course], stacks));
     }
     judged.sort_by(|(a, _), (b, _)| order(a, b));
     for (at, (suspect, verdicts)) in judged.into_iter().enumerate() {

@@ -3,7 +3,8 @@
 //! | word | rule |
 //! |---|---|
 //! | ALLOCATOR | what the allocator holds beyond live blocks grows, and what is live surely does not, or little |
-//! | JVM, HEAP, FILES | that row grows |
+//! | JVM, FILES | that row grows |
+//! | HEAP | that row grows, and the heap does, not only into what it had ([`crate::heap`]); beside an accused place only if it grows by more |
 //! | UNKNOWN | resident memory grows, no row explains it, and no place was accused |
 //!
 //! All of them only where resident memory grows by as much as matters, and the row by two fifths of it at least.
@@ -12,6 +13,7 @@ use leakscope_profile::timeline::{Class, Timeline};
 
 use crate::analysis::{Analysis, RowTrend, Trend, Window};
 use crate::growth::hours;
+use crate::heap;
 use crate::judge::rank;
 use crate::judgement::{Confidence, Fix, Reason, Remedy, Verdict, VerdictId};
 use crate::rows;
@@ -37,6 +39,8 @@ pub(crate) struct Rows<'a> {
     least_bytes: f64,
     /// Bytes per hour that a place was accused of.
     blamed: f64,
+    /// Whether the Java heap takes or keeps more and more.
+    heap_grows: bool,
 }
 
 impl<'a> Rows<'a> {
@@ -48,13 +52,15 @@ impl<'a> Rows<'a> {
             false => (analysis.rows.clone(), rows::kept_by_allocator(timeline, window)),
         };
         let blamed = analysis.verdicts.iter().map(|verdict| verdict.unreclaimable).fold(0.0, f64::max);
+        let least_bytes = LEAST_BYTES.max(LEAST_OF_RSS * rss_bytes as f64);
         let found = Rows {
             analysis,
+            heap_grows: heap::grows(timeline, window, analysis.forecast.as_ref(), least_bytes),
             rows,
             kept,
             resident: analysis.resident?,
             span_hours: hours(window.to_ms - window.from_ms),
-            least_bytes: LEAST_BYTES.max(LEAST_OF_RSS * rss_bytes as f64),
+            least_bytes,
             blamed,
         };
         found.grows(&found.resident).then_some(found)
@@ -63,7 +69,7 @@ impl<'a> Rows<'a> {
     pub(crate) fn verdicts(&self) -> Vec<Verdict> {
         let mut found: Vec<Verdict> = self.rows.iter().filter_map(|row| self.verdict(row)).collect();
         let is_accused = |verdict: &Verdict| rank(verdict.id) < rank(VerdictId::Allocator);
-        if found.is_empty() && !self.analysis.verdicts.iter().any(is_accused) {
+        if found.is_empty() && !self.is_heap_filling() && !self.analysis.verdicts.iter().any(is_accused) {
             found.push(self.unknown());
         }
         found
@@ -80,7 +86,9 @@ impl<'a> Rows<'a> {
             }
             Class::Jvm => self.grown(VerdictId::Jvm, row, Remedy::TrackJvm, rate),
             // Both end by themselves: at the heap's limit, or when the kernel wants the pages.
-            Class::JavaHeap => self.grown(VerdictId::Heap, row, Remedy::BoundHeap, 0.0),
+            Class::JavaHeap if self.heap_grows && row.trend.rate.low >= self.blamed => {
+                self.grown(VerdictId::Heap, row, Remedy::BoundHeap, 0.0)
+            }
             Class::MappedFile | Class::Files if !is_accused => self.grown(VerdictId::Files, row, Remedy::Unmap, 0.0),
             _ => None,
         }
@@ -98,6 +106,11 @@ impl<'a> Rows<'a> {
 
     fn grown(&self, id: VerdictId, row: &RowTrend, remedy: Remedy, unreclaimable: f64) -> Option<Verdict> {
         self.explains(&row.trend).then(|| self.of_row(id, row.class, &row.trend, remedy, unreclaimable))
+    }
+
+    /// Whether what grows is a heap on its way to what it has taken already.
+    fn is_heap_filling(&self) -> bool {
+        !self.heap_grows && self.rows.iter().any(|row| row.class == Class::JavaHeap && self.explains(&row.trend))
     }
 
     fn is_live_flat(&self) -> bool {

@@ -29,6 +29,7 @@ pub mod gate;
 mod growth;
 mod happenings;
 mod hash;
+mod heap;
 mod history;
 mod housekeeping;
 mod judge;

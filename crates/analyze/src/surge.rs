@@ -5,6 +5,7 @@ use leakscope_profile::timeline::Timeline;
 
 use crate::analysis::{RowTrend, Suspect, Window};
 use crate::course::{Course, Courses};
+use crate::estimate::Estimate;
 use crate::fix::fix;
 use crate::frames::FrameTable;
 use crate::judgement::{Confidence, Reason, Verdict, VerdictId};
@@ -69,11 +70,18 @@ pub(crate) fn surge(courses: &Courses, timeline: &Timeline, window: &Window) -> 
 }
 
 impl Surge {
-    /// Threads, made at this place. `stacks` is the row of resident memory that they fill: what a stack reserves is
-    /// address space.
-    pub(crate) fn verdict(&self, table: &FrameTable, suspect: &Suspect, stacks: Option<&RowTrend>) -> Verdict {
+    /// Threads, made at this place. What a stack reserves is address space: its rate is that of what is resident of
+    /// it, as far as that is known of these threads (`course`), else of the row of resident memory that all stacks fill.
+    pub(crate) fn verdict(
+        &self,
+        table: &FrameTable,
+        suspect: &Suspect,
+        course: &Course,
+        stacks: Option<&RowTrend>,
+    ) -> Verdict {
         let Surge { from, to, in_ms, at_ms, exited, .. } = *self;
-        let rate = stacks.map(|row| row.trend.rate);
+        let own = resident_part(course).zip(suspect.trend).map(|(part, trend)| part_of(&trend.rate, part));
+        let rate = own.or(stacks.map(|row| row.trend.rate));
         let reserved = suspect.trend.map_or(0.0, |trend| trend.rate.estimate);
         Verdict {
             id: VerdictId::Threads,
@@ -86,6 +94,16 @@ impl Surge {
             fix: fix(table, &suspect.place),
         }
     }
+}
+
+/// What is in memory of all that these threads have reserved, 0 to 1; `None` where it is not known of each.
+fn resident_part(course: &Course) -> Option<f64> {
+    let (resident, reserved) = (course.now.resident.known()?, course.now.bytes_observed);
+    (reserved > 0).then(|| (resident as f64 / reserved as f64).min(1.0))
+}
+
+fn part_of(rate: &Estimate, part: f64) -> Estimate {
+    Estimate { estimate: rate.estimate * part, low: rate.low * part, high: rate.high * part }
 }
 
 impl Course {

@@ -1,4 +1,5 @@
-// Memory over time, drawn by uPlot: layers or lines, ticks on top, the range that is chosen.
+// Memory over time, drawn by uPlot: layers or lines, ticks on top, the range that is chosen. Lines may have a
+// logarithmic scale, or start from what was there at A.
 // Room above the chart: names of marks, and below them the collections.
 const TOP = 36;
 
@@ -9,7 +10,8 @@ function makeChart(host, onRange) {
   const bands = time.parts.slice().reverse();
   const span = time.at.length ? time.at[time.at.length - 1] - time.at[0] : 0;
   const withSeconds = span < 20 * 60e3, withDay = span > 86400e3;
-  let plot = null, isStacked = true, range = null;
+  let plot = null, range = null;
+  let look = { isStacked: true, isLog: false, isDelta: false };
 
   // Layers add up from the bottom; where memory was not divided there is nothing.
   function columns() {
@@ -19,15 +21,50 @@ function makeChart(host, onRange) {
       sums.set(part.key, part.bytes.map((value, i) => {
         if (value === null) return null;
         below[i] += value;
-        return isStacked ? below[i] : value;
+        return look.isStacked ? below[i] : value;
       }));
     }
+    for (const [key, column] of sums) sums.set(key, seen(column));
+    const rss = seen(time.rss);
     const ahead = time.forecast.length ? [time.forecast[0][1][0]] : [];
     const pad = (column) => column.concat(ahead.map(() => null));
-    const all = [time.at.concat(ahead).map(seconds), pad(time.rss)];
+    const all = [time.at.concat(ahead).map(seconds), pad(rss)];
     for (const part of bands) all.push(pad(sums.get(part.key)));
-    all.push(pad(time.rss));
+    all.push(pad(rss));
     return all;
+  }
+
+  // A column as it is drawn: what it is, what it is more than at A, or what a logarithm has.
+  function seen(column) {
+    if (look.isLog) return column.map((value) => value > 0 ? value : null);
+    if (!look.isDelta) return column;
+    const base = atA(column);
+    return column.map((value) => value === null ? null : value - base);
+  }
+
+  // What was known of a column at A: the last value until then, else the first one.
+  function atA(column) {
+    const start = range ? instants[range.a].at : -Infinity;
+    let known = null;
+    for (let i = 0; i < column.length; i++) {
+      if (known !== null && time.at[i] > start) break;
+      if (column[i] !== null) known = column[i];
+    }
+    return known === null ? 0 : known;
+  }
+
+  // The ends of the scale of lines that are no layers.
+  function ends() {
+    let low = Infinity, high = -Infinity;
+    // What was there before A would make what came since flat.
+    const start = look.isDelta && range ? time.at.findIndex((at) => at >= instants[range.a].at) : 0;
+    for (const column of [time.rss, ...time.parts.map((part) => part.bytes)]) {
+      for (const value of seen(column).slice(start)) if (value !== null) { low = Math.min(low, value); high = Math.max(high, value); }
+    }
+    if (low > high) return look.isLog ? [1, 2] : [0, 1];
+    if (look.isLog) return [Math.max(low * 0.8, high / 2 ** 14), high * 1.3];
+    const room = (high - low || 1) * 0.06;
+    return [low - room, high + room];
   }
 
   // From the first to the last of whatever is drawn.
@@ -43,7 +80,7 @@ function makeChart(host, onRange) {
     const add = (value) => { if (value !== null && value > most) most = value; };
     time.rss.forEach(add);
     const sum = time.at.map((_, i) => time.parts.reduce((all, part) => all + (part.bytes[i] || 0), 0));
-    if (isStacked) sum.forEach(add); else time.parts.forEach((part) => part.bytes.forEach(add));
+    if (look.isStacked) sum.forEach(add); else time.parts.forEach((part) => part.bytes.forEach(add));
     time.forecast.forEach((line) => add(Math.min(line[1][1], time.limit || Infinity)));
     if (time.limit && time.limit < 2.2 * most) most = time.limit;
     return most * 1.06 || 1;
@@ -54,16 +91,16 @@ function makeChart(host, onRange) {
     const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 5 }, font: "12px system-ui, sans-serif" };
     return {
       width, height: width < 600 ? 240 : 310, padding: [TOP, 30, 0, 0], legend: { show: false },
-      scales: { x: { time: true, range: () => reach() }, y: { range: () => [0, largest()] } },
+      scales: { x: { time: true, range: () => reach() }, y: look.isLog ? { distr: 3, log: 2, range: ends } : { range: () => look.isDelta ? ends() : [0, largest()] } },
       axes: [
         { ...axis, size: 34, space: withDay ? 96 : 72, values: (u, splits) => splits.map((s) => clock(s * 1000, withDay, withSeconds)) },
-        { ...axis, size: 76, values: (u, splits) => splits.map((v) => v === 0 ? "0" : bytes(v)), incrs: binarySteps() },
+        { ...axis, size: 76, values: (u, splits) => splits.map((v) => v === null ? null : v === 0 ? "0" : look.isDelta ? signed(v) : bytes(v)), incrs: binarySteps(), ...(look.isLog ? { splits: powers, filter: (u, splits) => splits } : {}) },
       ],
       cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
       select: { show: true, left: 0, top: 0, width: 0, height: 0 },
       // What is resident lies behind the layers, which may end before it does.
-      series: [{}, { fill: isStacked ? colourOf("--shade") : undefined, spanGaps: true, points: { show: false } }].concat(
-        bands.map((part) => isStacked
+      series: [{}, { fill: look.isStacked ? colourOf("--shade") : undefined, spanGaps: true, points: { show: false } }].concat(
+        bands.map((part) => look.isStacked
           ? { stroke: card, width: 1, fill: colourOf("--k-" + part.key), spanGaps: true, points: { show: false } }
           : { stroke: colourOf("--k-" + part.key), width: 2, spanGaps: true, points: { show: false } }),
         [{ stroke: ink, width: 1.75, spanGaps: true, points: { show: time.at.length < 3 } }],
@@ -100,7 +137,7 @@ function makeChart(host, onRange) {
       stroke(g, a, top, a, top + height);
       stroke(g, b, top, b, top + height);
     }
-    if (time.limit && y(time.limit) >= top - 1) {
+    if (time.limit && !look.isDelta && y(time.limit) >= top - 1) {
       g.strokeStyle = bad; g.setLineDash([6 * ratio, 4 * ratio]); g.lineWidth = 1.5 * ratio;
       stroke(g, left, y(time.limit), left + width, y(time.limit));
       g.setLineDash([]);
@@ -108,7 +145,7 @@ function makeChart(host, onRange) {
       g.fillStyle = bad; g.textAlign = "left"; g.textBaseline = "top";
       g.fillText(text, left + 6 * ratio, y(time.limit) + 4 * ratio);
     }
-    if (time.forecast.length) {
+    if (time.forecast.length && !look.isDelta) {
       const [middle, low, high] = time.forecast;
       g.beginPath(); g.rect(left, top, width, height); g.clip();
       g.globalAlpha = 0.13; g.fillStyle = bad;
@@ -151,11 +188,15 @@ function makeChart(host, onRange) {
     // Where memory was not divided, the measurement before.
     let part = at;
     while (part > 0 && time.parts.length && time.parts[0].bytes[part] === null) part--;
-    const entries = time.parts.map((layer) => element("span", {}, swatch("var(--k-" + layer.key + ")"), layer.name, element("b", {}, layer.bytes[part] === null || part < 0 ? "–" : bytes(layer.bytes[part]))));
+    const entries = time.parts.map((layer) => element("span", {}, swatch("var(--k-" + layer.key + ")"), layer.name, element("b", {}, layer.bytes[part] === null || part < 0 ? "–" : shown(layer.bytes, part))));
     const rss = time.rss[at];
-    if (rss !== null && rss !== undefined) entries.unshift(element("span", {}, swatch("var(--ink)", true), "resident", element("b", {}, bytes(rss))));
+    if (rss !== null && rss !== undefined) entries.unshift(element("span", {}, swatch("var(--ink)", true), "resident", element("b", {}, shown(time.rss, at))));
     if (at >= 0) entries.unshift(element("span", {}, element("b", {}, clock(time.at[at] + offset, withDay, true))));
     replace("legend", entries);
+  }
+
+  function shown(column, at) {
+    return look.isDelta ? signed(column[at] - atA(column)) : bytes(column[at]);
   }
 
   function make() {
@@ -167,8 +208,12 @@ function makeChart(host, onRange) {
   addEventListener("resize", () => { if (plot && host.clientWidth > 0) make(); });
   return {
     make,
-    setStacked(stacked) { isStacked = stacked; make(); },
-    setRange(a, b) { range = { a, b }; plot.redraw(false); },
+    // Changes how it is drawn; answers how it is now.
+    setLook(wanted) { look = { ...look, ...wanted }; make(); return look; },
+    setRange(a, b) {
+      range = { a, b };
+      if (look.isDelta) make(); else plot.redraw(false);
+    },
     span: { withDay, withSeconds, offset },
   };
 }
@@ -178,6 +223,13 @@ function nearest(at) {
   let best = 0;
   instants.forEach((instant, i) => { if (Math.abs(instant.at - at) < Math.abs(instants[best].at - at)) best = i; });
   return best;
+}
+
+// The ticks of a logarithmic axis: powers of two, as many as there is room for.
+function powers(u, axis, low, high) {
+  const from = Math.ceil(Math.log2(low)), to = Math.floor(Math.log2(high));
+  const most = Math.max(2, Math.floor(u.bbox.height / (devicePixelRatio || 1) / 34)), step = Math.max(1, Math.ceil((to - from + 1) / most));
+  return Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, at) => 2 ** (from + at * step));
 }
 
 // Steps of an axis of bytes: powers of two.

@@ -166,13 +166,21 @@ function recolour(isDark) {
 }
 wish.addEventListener("change", (event) => recolour(event.matches));
 byId("theme").addEventListener("click", () => recolour(!dark));
-for (const [id, stacked] of [["chart-stacked", true], ["chart-lines", false]]) {
-  byId(id).addEventListener("click", () => {
-    byId("chart-stacked").setAttribute("aria-pressed", String(stacked));
-    byId("chart-lines").setAttribute("aria-pressed", String(!stacked));
-    chart.setStacked(stacked);
-  });
+// Layers add up, which neither a logarithm nor a difference does: those are lines.
+const CHART_CHOICES = {
+  "chart-stacked": { isStacked: true, isLog: false, isDelta: false }, "chart-lines": { isStacked: false },
+  "chart-linear": { isLog: false }, "chart-log": { isStacked: false, isLog: true, isDelta: false },
+  "chart-absolute": { isDelta: false }, "chart-delta": { isStacked: false, isLog: false, isDelta: true },
+};
+function showChartChoices(look) {
+  const pressed = { stacked: look.isStacked, lines: !look.isStacked, linear: !look.isLog, log: look.isLog, absolute: !look.isDelta, delta: look.isDelta };
+  for (const [name, isPressed] of Object.entries(pressed)) byId("chart-" + name).setAttribute("aria-pressed", String(isPressed));
 }
+for (const [id, wanted] of Object.entries(CHART_CHOICES)) byId(id).addEventListener("click", () => showChartChoices(chart.setLook(wanted)));
+byId("download-csv").addEventListener("click", () => download(fileStem(state) + ".csv", "text/csv", sitesCsv(state)));
+byId("download-folded").addEventListener("click", () => download(fileStem(state) + "-" + state.view + ".folded", "text/plain", foldedStacks(state)));
+// Of one snapshot there is no A.
+byId("chart-delta").parentElement.hidden = LAST < 1;
 
 showVerdict((group) => { chooseLine(lines[group]); byId("stack").scrollIntoView({ block: "nearest" }); });
 showTiles();

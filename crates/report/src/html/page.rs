@@ -29,6 +29,7 @@ const SCRIPT: &str = concat!(
     include_str!("../../assets/script/flame.js"),
     include_str!("../../assets/script/stack.js"),
     include_str!("../../assets/script/tables.js"),
+    include_str!("../../assets/script/download.js"),
     include_str!("../../assets/script/main.js"),
     "})();\n",
 );
