@@ -120,6 +120,18 @@ fn a_shell_is_not_taken_for_what_it_starts() {
 }
 
 #[test]
+fn iterations_of_many_processes_are_not_taken_for_those_of_one() {
+    let sandbox = Sandbox::new();
+    let check = sandbox.command("check").args(&["--iterations", "120", "--follow", "--inconclusive", "pass"]);
+    let check = check.targets(&["sh", "-c", "for i in 1 2 3; do \"$0\" clean 40; done"]).target(programs::c("looping"));
+    expect(
+        check.finish(),
+        3,
+        &["sh started program (pid ", "which was judged and ended long before the last iteration"],
+    );
+}
+
+#[test]
 fn a_configuration_that_makes_no_sense_is_wrong_usage() {
     let sandbox = Sandbox::new();
     let finish = |options: &[&str]| looping(&sandbox, options, "clean", "60").finish();

@@ -28,13 +28,14 @@ impl Collecting {
             Ok(jvm) => self.jvm = Some(jvm),
             Err(error) => give_up(&error.to_string()),
         }
-        self.collect();
+        self.collect(|| true);
     }
 
-    /// Collects. A JVM that does not answer is left alone from then on, which is said.
-    pub fn collect(&mut self) {
+    /// Collects. A JVM that does not answer, and `is_there`, is left alone from then on, which is said.
+    pub fn collect(&mut self, is_there: impl Fn() -> bool) {
         if let Some(jvm) = &self.jvm
             && let Err(error) = jvm.run(PATIENCE)
+            && is_there()
         {
             self.jvm = None;
             give_up(&error.to_string());

@@ -7,6 +7,9 @@ use crate::run::messages;
 use crate::run::target::Ended;
 use crate::sizes;
 
+/// Part of all iterations that may come after the process that was judged has ended: those still on their way.
+const MOST_UNJUDGED: f64 = 0.2;
+
 /// Looks what became of a round.
 ///
 /// # Errors
@@ -43,10 +46,10 @@ fn find(ended: &Ended, seen: &Observed, settings: &Settings) -> Option<(u8, Stri
         let reason = "no process of it could be recorded, or none lasted; run: leakscope doctor with the same command";
         return Some((exit::NO_DATA, format!("was not recorded, so nothing can be judged: {reason}")));
     }
-    if let (true, Some((judged, pid))) = (seen.judged_left, &seen.judged) {
+    if let (true, Some((judged, pid))) = (seen.judged_left && seen.unjudged > MOST_UNJUDGED, &seen.judged) {
         let sentence = format!(
-            "started {judged} (pid {pid}), which was judged and ended before the last checkpoint: one process has to do \
-             all iterations (--only names it)"
+            "started {judged} (pid {pid}), which was judged and ended long before the last iteration: one process has to \
+             do all of them (--only names it)"
         );
         return Some((exit::NO_DATA, sentence));
     }

@@ -45,8 +45,10 @@ pub struct Observed {
     pub not_recorded: Option<String>,
     /// Who was judged: name and process id.
     pub judged: Option<(String, u32)>,
-    /// Whether the judged process ended, or ran another program, before the target had ended.
+    /// Whether the process that was judged ended, or ran another program, while the target went on.
     pub judged_left: bool,
+    /// Part of all iterations that came after the last checkpoint.
+    pub unjudged: f64,
     /// Whether that is a shell: the work is done by what it starts.
     pub is_shell: bool,
     /// Whether each checkpoint came after a full collection.
@@ -108,10 +110,18 @@ impl<'s> Round<'s> {
         for _ in 0..=self.control.waiting_lines() {
             self.count();
         }
+        self.seen.unjudged = self.unjudged();
         let kept = self.schedule.kept().iter().filter_map(|number| self.taken.get(*number as usize).cloned());
         self.seen.checkpoints = kept.collect();
         self.seen.after_gc = self.collecting.always();
         self.seen
+    }
+
+    /// Part of all iterations that came after the last checkpoint.
+    fn unjudged(&self) -> f64 {
+        let last = self.taken.last().map_or(0.0, |checkpoint| checkpoint.at);
+        let all = self.seen.iterations as f64;
+        if all > 0.0 { ((all - last) / all).max(0.0) } else { 0.0 }
     }
 
     /// Takes what was said.
@@ -164,7 +174,7 @@ impl<'s> Round<'s> {
 
     fn measure(&mut self, recorder: &mut Recorder) {
         let progress = self.progress();
-        if self.schedule.is_due(progress) && self.is_ready(recorder) {
+        if self.schedule.is_due(progress) && !self.seen.judged_left && self.is_ready(recorder) {
             self.checkpoint(recorder);
         }
         let is_awaited = self.taken.is_empty() && self.due_since.is_some();
@@ -172,7 +182,7 @@ impl<'s> Round<'s> {
         self.seen.fell_silent = is_silent && matches!(self.settings.limits, Limits::Iterations { .. });
         if self.schedule.is_over(progress) && !is_awaited {
             self.phase = Phase::Over { end_at: Instant::now() + END_PATIENCE };
-        } else if self.seen.fell_silent || self.seen.judged_left || self.seen.not_recorded.is_some() {
+        } else if self.seen.fell_silent || self.seen.not_recorded.is_some() {
             self.phase = Phase::Over { end_at: Instant::now() };
         }
     }
@@ -203,19 +213,23 @@ impl<'s> Round<'s> {
 
     fn checkpoint(&mut self, recorder: &mut Recorder) {
         let Some((_, pid)) = self.seen.judged else { return };
+        let is_there = |recorder: &Recorder| {
+            recorder.processes().iter().any(|process| process.facts.pid == pid && process.is_current())
+        };
+        if !is_there(recorder) {
+            // The target itself may have ended after its last words; how is known in a moment.
+            self.seen.judged_left = pid != recorder.root();
+            return;
+        }
         if matches!(self.settings.limits, Limits::Iterations { .. }) {
             self.control.hold();
         }
-        self.collecting.collect();
+        self.collecting.collect(|| is_there(recorder));
         let at = self.at();
         match recorder.record(pid, CHECKPOINT) {
             Some(profile) => self.taken.push(Checkpoint { at, profile }),
-            None => {
-                let mut processes = recorder.processes().iter();
-                // Otherwise the disk is full, or the like, which has been said.
-                self.seen.judged_left = !processes.any(|process| process.facts.pid == pid && process.is_current());
-                return;
-            }
+            // It ends, which the next look will show; or the disk is full, or the like, which has been said.
+            None => return,
         }
         self.schedule.note(self.progress());
         recorder.mark_all(&format!("checkpoint {}", self.taken.len()));
