@@ -1,7 +1,9 @@
-/* Times allocation patterns; prints nanoseconds per malloc+free pair on stdout.
+/* Times allocation patterns; prints nanoseconds per malloc+free pair on stdout, then the KiB that were resident at most.
  *
  *   micro PATTERN PAIRS THREADS
  *     pair     allocate 64 bytes and free them at once
+ *     NUMBER   the same with so many bytes
+ *     handed   each thread frees what its neighbour allocated, 64 bytes, in batches of 256
  *     ring     a ring of 4,096 live blocks of 16 to 1,039 bytes
  *     live     the same with 200,000 live blocks
  *     realloc  grow a block from 16 bytes to 64 KiB by doubling (12 reallocs count as 12 pairs)
@@ -17,10 +19,24 @@
 static const char *pattern;
 static long pairs;
 
-static __attribute__((noinline)) void pair_loop(long n) {
+static __attribute__((noinline)) void pair_loop(long n, size_t size) {
     for (long i = 0; i < n; i++) {
-        void *volatile block = malloc(64);
+        void *volatile block = malloc(size);
         free(block);
+    }
+}
+
+enum { BATCH = 256, MOST_THREADS = 64 };
+static int threads;
+static void *batches[MOST_THREADS][BATCH];
+static pthread_barrier_t barrier;
+
+static __attribute__((noinline)) void handed_loop(long n, int thread) {
+    for (long i = 0; i < n; i += BATCH) {
+        for (int j = 0; j < BATCH; j++) batches[thread][j] = malloc(64);
+        pthread_barrier_wait(&barrier);
+        for (int j = 0; j < BATCH; j++) free(batches[(thread + 1) % threads][j]);
+        pthread_barrier_wait(&barrier);
     }
 }
 
@@ -47,13 +63,24 @@ static __attribute__((noinline)) void realloc_loop(long n) {
 
 static __attribute__((noinline)) long deep_loop(int depth, long n) {
     if (depth > 0) return deep_loop(depth - 1, n) + 1; /* + 1: no tail call */
-    pair_loop(n);
+    pair_loop(n, 64);
     return 0;
 }
 
-static void *work(void *unused) {
-    (void)unused;
-    if (!strcmp(pattern, "pair")) pair_loop(pairs);
+static long resident_kib(void) {
+    char line[256];
+    long kib = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "VmHWM: %ld", &kib) == 1) break;
+    if (status) fclose(status);
+    return kib;
+}
+
+static void *work(void *thread) {
+    if (!strcmp(pattern, "pair")) pair_loop(pairs, 64);
+    else if (atol(pattern) > 0) pair_loop(pairs, atol(pattern));
+    else if (!strcmp(pattern, "handed")) handed_loop(pairs, (int)(long)thread);
     else if (!strcmp(pattern, "ring")) ring_loop(pairs, 4096);
     else if (!strcmp(pattern, "live")) ring_loop(pairs, 200000);
     else if (!strcmp(pattern, "realloc")) realloc_loop(pairs);
@@ -66,15 +93,17 @@ int main(int argc, char **argv) {
     if (argc != 4) return 2;
     pattern = argv[1];
     pairs = atol(argv[2]);
-    int threads = atoi(argv[3]);
-    pthread_t ids[64];
+    threads = atoi(argv[3]);
+    if (threads < 1 || threads > MOST_THREADS) return 2;
+    pthread_t ids[MOST_THREADS];
+    pthread_barrier_init(&barrier, NULL, threads);
     struct timespec a, b;
     clock_gettime(CLOCK_MONOTONIC, &a);
-    for (int i = 1; i < threads; i++) pthread_create(&ids[i], NULL, work, NULL);
+    for (long i = 1; i < threads; i++) pthread_create(&ids[i], NULL, work, (void *)i);
     work(NULL);
     for (int i = 1; i < threads; i++) pthread_join(ids[i], NULL);
     clock_gettime(CLOCK_MONOTONIC, &b);
     double ns = (b.tv_sec - a.tv_sec) * 1e9 + (b.tv_nsec - a.tv_nsec);
-    printf("%.3f\n", ns / pairs);
+    printf("%.3f\n%ld\n", ns / pairs, resident_kib());
     return 0;
 }

@@ -1,0 +1,192 @@
+//! The tables as Markdown, the figures as JSON, the chart as SVG.
+
+use crate::series::{Cell, Row};
+use crate::tools::Tool;
+use plotters::prelude::*;
+use serde_json::{Value, json};
+use std::path::Path;
+
+const BEGIN: &str = "<!-- figures: written by `scripts/bench --write`, do not edit -->";
+
+pub fn introduction(tools: &[Tool]) -> String {
+    let lines = tools.iter().map(|tool| format!("- **{}**: {}\n", tool.name, tool.note));
+    format!("Measured on {}.\n\n{}", machine(), lines.collect::<String>())
+}
+
+pub fn heading(group: &str, tools: &[Tool]) -> String {
+    let names: Vec<&str> = tools.iter().map(|tool| tool.name).collect();
+    format!("\n## {}\n\n| | {} |\n|---|{}", capital(group), names.join(" | "), "---|".repeat(tools.len()))
+}
+
+pub fn line(row: &Row, tools: &[Tool]) -> String {
+    let baseline = row.cells[0].as_ref().map(Cell::median);
+    let cells = row.cells.iter().map(|cell| match (cell, baseline) {
+        (Some(cell), Some(plain)) => {
+            let (low, high) = cell.spread();
+            format!(
+                "{} **{:.2}** ({:.2}–{:.2})",
+                figure(cell.median()),
+                cell.median() / plain,
+                low / plain,
+                high / plain
+            )
+        }
+        _ => "–".to_owned(),
+    });
+    debug_assert_eq!(tools.len(), row.cells.len());
+    format!("| {} | {} |", row.name, cells.collect::<Vec<_>>().join(" | "))
+}
+
+/// What each tool adds to what is resident.
+pub fn memory(rows: &[Row], tools: &[Tool]) -> String {
+    let added = |row: &Row| {
+        let plain = row.cells[0].as_ref()?.resident_kib;
+        let cells = row.cells.iter().map(|cell| match cell {
+            Some(cell) => format!("{:.1}", (cell.resident_kib - plain) / 1024.0),
+            None => "–".to_owned(),
+        });
+        Some(format!("| {} | {:.1} | {} |\n", row.name, plain / 1024.0, cells.skip(1).collect::<Vec<_>>().join(" | ")))
+    };
+    let names: Vec<&str> = tools.iter().skip(1).map(|tool| tool.name).collect();
+    let head = format!(
+        "\n## MiB added to the target's resident memory at its highest\n\n| | plain has | {} |\n|---|---|{}\n",
+        names.join(" | "),
+        "---|".repeat(names.len())
+    );
+    head + &rows.iter().filter_map(added).collect::<String>()
+}
+
+/// What each tool writes.
+pub fn written(rows: &[Row], tools: &[Tool]) -> String {
+    let writers: Vec<usize> = (0..tools.len()).filter(|at| tools[*at].output.is_some()).collect();
+    let names: Vec<&str> = writers.iter().map(|at| tools[*at].name).collect();
+    let line = |row: &Row| {
+        let cell = |at: &usize| row.cells[*at].as_ref().and_then(|cell| cell.bytes_per_hour);
+        let cells = writers.iter().map(|at| cell(at).map_or("–".to_owned(), |bytes| format!("{:.1}", bytes / 1e6)));
+        format!("| {} | {} |\n", row.name, cells.collect::<Vec<_>>().join(" | "))
+    };
+    let head = format!(
+        "\n## MB written in an hour of such work\n\n| | {} |\n|---|{}\n",
+        names.join(" | "),
+        "---|".repeat(names.len())
+    );
+    head + &rows.iter().map(line).collect::<String>()
+}
+
+/// Writes docs/benchmarks.md below its introduction, benchmarks.json and benchmarks.svg.
+pub fn write(docs: &Path, rows: &[Row], tools: &[Tool], instructions: &str) {
+    let mut text = introduction(tools);
+    let mut group = "";
+    for row in rows {
+        if row.group != group {
+            group = row.group;
+            text.push_str(&heading(group, tools));
+            text.push('\n');
+        }
+        text.push_str(&line(row, tools));
+        text.push('\n');
+    }
+    text.push_str(&memory(rows, tools));
+    text.push_str(&written(rows, tools));
+    text.push_str(instructions);
+    let path = docs.join("benchmarks.md");
+    let old = std::fs::read_to_string(&path).expect("docs/benchmarks.md");
+    let (introduction, _) = old.split_once(BEGIN).expect("the mark below the introduction");
+    std::fs::write(&path, format!("{introduction}{BEGIN}\n\n{text}")).expect("docs are writable");
+    let json = serde_json::to_string_pretty(&as_json(rows, tools)).expect("JSON");
+    std::fs::write(docs.join("benchmarks.json"), json + "\n").expect("docs are writable");
+    chart(&docs.join("benchmarks.svg"), rows, tools);
+}
+
+fn as_json(rows: &[Row], tools: &[Tool]) -> Value {
+    let cell = |(at, cell): (usize, &Option<Cell>)| {
+        cell.as_ref().map(|cell| {
+            json!({ "tool": tools[at].name, "figures": cell.figures, "resident_kib": cell.resident_kib,
+                    "bytes_per_hour": cell.bytes_per_hour })
+        })
+    };
+    let row = |row: &Row| {
+        let cells: Vec<Value> = row.cells.iter().enumerate().filter_map(cell).collect();
+        json!({ "group": row.group, "name": row.name, "tools": cells })
+    };
+    json!({ "machine": machine(), "rows": rows.iter().map(row).collect::<Vec<_>>() })
+}
+
+const COLORS: [RGBColor; 8] = [
+    RGBColor(120, 120, 120),
+    RGBColor(0, 114, 178),
+    RGBColor(86, 180, 233),
+    RGBColor(213, 94, 0),
+    RGBColor(180, 180, 180),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+];
+
+/// Ratios to plain, one group of bars for each row, on a logarithmic axis.
+fn chart(path: &Path, rows: &[Row], tools: &[Tool]) {
+    let shown: Vec<(&Row, f64)> = rows.iter().filter_map(|row| Some((row, row.cells[0].as_ref()?.median()))).collect();
+    let bar = 9;
+    let band = bar * tools.len() as i32 + 8;
+    let height = 90 + band * shown.len() as i32;
+    let (left, right) = (250, 60);
+    let area = SVGBackend::new(path, (900, height as u32)).into_drawing_area();
+    let draw = || -> Result<(), Box<dyn std::error::Error>> {
+        area.fill(&WHITE)?;
+        let text = |size: i32| ("sans-serif", size).into_font().color(&RGBColor(40, 40, 40));
+        let ratio = |cell: &Cell, plain: f64| cell.median() / plain;
+        let most = shown
+            .iter()
+            .flat_map(|(row, plain)| row.cells.iter().flatten().map(|cell| ratio(cell, *plain)))
+            .fold(2.0, f64::max);
+        let x = |ratio: f64| {
+            left + ((ratio.max(0.5) / 0.5).ln() / (most / 0.5).ln() * f64::from(900 - left - right)) as i32
+        };
+        area.draw(&Text::new("time, as a multiple of plain (logarithmic)", (left, 8), text(15)))?;
+        for (at, tool) in tools.iter().enumerate() {
+            let place = (left + (at as i32 % 4) * 150, 30 + (at as i32 / 4) * 16);
+            let square = [place, (place.0 + 10, place.1 + 10)];
+            area.draw(&Rectangle::new(square, COLORS[at % COLORS.len()].filled()))?;
+            area.draw(&Text::new(tool.name, (place.0 + 14, place.1 - 1), text(12)))?;
+        }
+        for tick in [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0].into_iter().filter(|t| *t <= most) {
+            let line = [(x(tick), 70), (x(tick), height - 18)];
+            area.draw(&PathElement::new(line.to_vec(), RGBColor(210, 210, 210)))?;
+            area.draw(&Text::new(format!("{tick}"), (x(tick) - 5, height - 15), text(12)))?;
+        }
+        for (index, (row, plain)) in shown.iter().enumerate() {
+            let top = 74 + band * index as i32;
+            area.draw(&Text::new(row.name.clone(), (8, top + band / 2 - 12), text(12)))?;
+            for (at, cell) in row.cells.iter().enumerate() {
+                let Some(cell) = cell else { continue };
+                let y = top + bar * at as i32;
+                let rectangle = [(x(0.5), y), (x(ratio(cell, *plain)), y + bar - 1)];
+                area.draw(&Rectangle::new(rectangle, COLORS[at % COLORS.len()].filled()))?;
+            }
+        }
+        area.present()?;
+        Ok(())
+    };
+    draw().expect("the chart is drawn");
+}
+
+fn figure(value: f64) -> String {
+    match value {
+        v if v >= 1000.0 => format!("{v:.0}"),
+        v if v >= 100.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str())
+}
+
+fn machine() -> String {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("an unknown processor");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{model}, {cores} cores, Linux {}", kernel.trim())
+}
