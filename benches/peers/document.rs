@@ -2,6 +2,7 @@
 
 use crate::series::{Cell, Row};
 use crate::tools::Tool;
+use crate::workloads::MACRO;
 use plotters::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -37,40 +38,23 @@ pub fn line(row: &Row, tools: &[Tool]) -> String {
     format!("| {} | {} |", row.name, cells.collect::<Vec<_>>().join(" | "))
 }
 
-/// What each tool adds to what is resident.
-pub fn memory(rows: &[Row], tools: &[Tool]) -> String {
-    let added = |row: &Row| {
-        let plain = row.cells[0].as_ref()?.resident_kib;
-        let cells = row.cells.iter().map(|cell| match cell {
-            Some(cell) => format!("{:.1}", (cell.resident_kib - plain) / 1024.0),
-            None => "–".to_owned(),
-        });
-        Some(format!("| {} | {:.1} | {} |\n", row.name, plain / 1024.0, cells.skip(1).collect::<Vec<_>>().join(" | ")))
+/// What each tool adds to what is resident, and what it writes, in programs: patterns run shorter under slow tools.
+pub fn besides(rows: &[Row], tools: &[Tool]) -> String {
+    let table = |title: &str, of: &dyn Fn(&Cell, &Cell) -> Option<f64>| {
+        let names: Vec<&str> = tools.iter().skip(1).map(|tool| tool.name).collect();
+        let mut text = format!("\n## {title}\n\n| | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
+        for row in rows.iter().filter(|row| row.group == MACRO) {
+            let Some(plain) = &row.cells[0] else { continue };
+            let value = |cell: &Option<Cell>| cell.as_ref().and_then(|cell| of(cell, plain));
+            let cells =
+                row.cells.iter().skip(1).map(|cell| value(cell).map_or("–".to_owned(), |v| format!("{v:.1}")));
+            text.push_str(&format!("| {} | {} |\n", row.name, cells.collect::<Vec<_>>().join(" | ")));
+        }
+        text
     };
-    let names: Vec<&str> = tools.iter().skip(1).map(|tool| tool.name).collect();
-    let head = format!(
-        "\n## MiB added to the target's resident memory at its highest\n\n| | plain has | {} |\n|---|---|{}\n",
-        names.join(" | "),
-        "---|".repeat(names.len())
-    );
-    head + &rows.iter().filter_map(added).collect::<String>()
-}
-
-/// What each tool writes.
-pub fn written(rows: &[Row], tools: &[Tool]) -> String {
-    let writers: Vec<usize> = (0..tools.len()).filter(|at| tools[*at].output.is_some()).collect();
-    let names: Vec<&str> = writers.iter().map(|at| tools[*at].name).collect();
-    let line = |row: &Row| {
-        let cell = |at: &usize| row.cells[*at].as_ref().and_then(|cell| cell.bytes_per_hour);
-        let cells = writers.iter().map(|at| cell(at).map_or("–".to_owned(), |bytes| format!("{:.1}", bytes / 1e6)));
-        format!("| {} | {} |\n", row.name, cells.collect::<Vec<_>>().join(" | "))
-    };
-    let head = format!(
-        "\n## MB written in an hour of such work\n\n| | {} |\n|---|{}\n",
-        names.join(" | "),
-        "---|".repeat(names.len())
-    );
-    head + &rows.iter().map(line).collect::<String>()
+    table("MiB added to the target's resident memory at its highest", &|cell, plain| {
+        Some((cell.resident_kib - plain.resident_kib) / 1024.0)
+    }) + &table("MB written by such a run", &|cell, _| cell.written_bytes.map(|bytes| bytes / 1e6))
 }
 
 /// Writes docs/benchmarks.md below its introduction, benchmarks.json and benchmarks.svg.
@@ -86,8 +70,7 @@ pub fn write(docs: &Path, rows: &[Row], tools: &[Tool], instructions: &str) {
         text.push_str(&line(row, tools));
         text.push('\n');
     }
-    text.push_str(&memory(rows, tools));
-    text.push_str(&written(rows, tools));
+    text.push_str(&besides(rows, tools));
     text.push_str(instructions);
     let path = docs.join("benchmarks.md");
     let old = std::fs::read_to_string(&path).expect("docs/benchmarks.md");
@@ -102,7 +85,7 @@ fn as_json(rows: &[Row], tools: &[Tool]) -> Value {
     let cell = |(at, cell): (usize, &Option<Cell>)| {
         cell.as_ref().map(|cell| {
             json!({ "tool": tools[at].name, "figures": cell.figures, "resident_kib": cell.resident_kib,
-                    "bytes_per_hour": cell.bytes_per_hour })
+                    "written_bytes": cell.written_bytes })
         })
     };
     let row = |row: &Row| {

@@ -64,7 +64,7 @@ fn main() {
         rows.push(row);
     }
     let instructions = if asked.wants("instructions") { instructions::table(scratch.path()) } else { String::new() };
-    println!("{}\n{}\n{instructions}", document::memory(&rows, &tools), document::written(&rows, &tools));
+    println!("{}\n{instructions}", document::besides(&rows, &tools));
     if asked.write {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
         document::write(&docs, &rows, &tools, &instructions);

@@ -4,7 +4,6 @@ use crate::tools::Tool;
 use crate::workloads::Workload;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 /// What one program showed under each tool.
 pub struct Row {
@@ -20,8 +19,8 @@ pub struct Cell {
     pub figures: Vec<f64>,
     /// Resident at most, KiB; the median.
     pub resident_kib: f64,
-    /// Bytes that the tool wrote in an hour of such work; the median.
-    pub bytes_per_hour: Option<f64>,
+    /// Bytes that the tool wrote; the median.
+    pub written_bytes: Option<f64>,
 }
 
 impl Cell {
@@ -47,8 +46,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
 struct Run {
     figure: f64,
     resident_kib: f64,
-    written: Option<u64>,
-    took: Duration,
+    written: Option<f64>,
 }
 
 /// Runs a program `runs` times under each tool, in turn.
@@ -77,12 +75,11 @@ pub fn alternate(workload: &Workload, tools: &[Tool], runs: usize, scratch: &Pat
 fn cell(runs: Vec<Run>) -> Cell {
     let mut figures: Vec<f64> = runs.iter().map(|run| run.figure).collect();
     figures.sort_by(f64::total_cmp);
-    let per_hour = |run: &Run| run.written.map(|bytes| bytes as f64 * 3600.0 / run.took.as_secs_f64());
-    let hourly: Vec<f64> = runs.iter().filter_map(per_hour).collect();
+    let written: Vec<f64> = runs.iter().filter_map(|run| run.written).collect();
     Cell {
         figures,
         resident_kib: median(runs.iter().map(|run| run.resident_kib).collect()),
-        bytes_per_hour: (!hourly.is_empty()).then(|| median(hourly)),
+        written_bytes: (!written.is_empty()).then(|| median(written)),
     }
 }
 
@@ -90,17 +87,15 @@ fn once(workload: &Workload, tool: &Tool, scratch: &Path) -> Result<Run, String>
     if let Some(folder) = &tool.output {
         std::fs::remove_dir_all(folder).and_then(|()| std::fs::create_dir_all(folder)).map_err(|e| e.to_string())?;
     }
-    let start = Instant::now();
     let mut command = workload.command(tool, scratch);
     let output = command.stderr(Stdio::null()).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-    let took = start.elapsed();
     let text = String::from_utf8_lossy(&output.stdout);
     // Some tools print to stdout, too.
     let mut figures = text.lines().filter_map(|line| line.trim().parse::<f64>().ok());
     match (output.status.success(), figures.next(), figures.next()) {
         (true, Some(figure), Some(resident_kib)) => {
-            let written = tool.output.as_ref().map(|folder| size_of(folder));
-            Ok(Run { figure, resident_kib, written, took })
+            let written = tool.output.as_ref().map(|folder| size_of(folder) as f64);
+            Ok(Run { figure, resident_kib, written })
         }
         _ => Err(format!("{}, printed: {text}", output.status)),
     }

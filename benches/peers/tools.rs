@@ -13,8 +13,8 @@ pub struct Tool {
     pub environment: Vec<(&'static str, String)>,
     /// Where it writes, if it does.
     pub output: Option<PathBuf>,
-    /// Whether each call costs so much that a tenth of the turns says enough.
-    pub is_slow: bool,
+    /// Each call costs so much that one in so many turns says enough.
+    pub one_in: u64,
     /// Programs that it is of use for.
     pub kinds: &'static [Kind],
     /// In what it differs from the others, for the document.
@@ -26,7 +26,7 @@ const ALL: &[Kind] = &[Kind::Native, Kind::Java];
 /// Those that this machine has; the first is no tool at all.
 pub fn found(scratch: &Path) -> Vec<Tool> {
     let tool =
-        |name, note| Tool { name, prefix: vec![], environment: vec![], output: None, is_slow: false, kinds: ALL, note };
+        |name, note| Tool { name, prefix: vec![], environment: vec![], output: None, one_in: 1, kinds: ALL, note };
     let preload = |library: &str| vec![("LD_PRELOAD", library.to_owned())];
     let folder = |name: &str| {
         let folder = scratch.join(format!("out-{name}"));
@@ -36,19 +36,19 @@ pub fn found(scratch: &Path) -> Vec<Tool> {
     let text = |path: &Path| path.display().to_string();
 
     let mut tools = vec![tool("plain", "glibc's malloc, no profiler")];
-    for (name, sample, is_slow, note) in [
-        ("leakscope", "512k", false, "`leakscope run`, its default"),
-        ("leakscope exact", "1", true, "`--sample 1`: every block, with its stack"),
+    for (name, sample, one_in, note) in [
+        ("leakscope", "512k", 1, "`leakscope run`, its default"),
+        ("leakscope exact", "1", 10, "`--sample 1`: every block, with its stack"),
     ] {
         let output = folder(&name.replace(' ', "-"));
         let words = [LEAKSCOPE, "run", "--sample", sample, "-o", &text(&output.join("run")), "--"].map(String::from);
-        tools.push(Tool { prefix: words.to_vec(), output: Some(output), is_slow, ..tool(name, note) });
+        tools.push(Tool { prefix: words.to_vec(), output: Some(output), one_in, ..tool(name, note) });
     }
     if on_path("heaptrack") {
         let output = folder("heaptrack");
         let words = ["heaptrack", "-o", &text(&output.join("run"))].map(String::from).to_vec();
         let note = "every block, with its native stack; no Java frames";
-        tools.push(Tool { prefix: words, output: Some(output), is_slow: true, ..tool("heaptrack", note) });
+        tools.push(Tool { prefix: words, output: Some(output), one_in: 10, ..tool("heaptrack", note) });
     }
     if let Some(library) = library("libjemalloc.so.2") {
         let plain = tool("jemalloc", "another allocator, no profiler: what jemalloc prof is to be compared with");
@@ -64,14 +64,14 @@ pub fn found(scratch: &Path) -> Vec<Tool> {
         let output = folder("tcmalloc");
         let environment = [preload(&library), vec![("HEAPPROFILE", text(&output.join("heap")))]].concat();
         let note = "gperftools' heap profiler: every block, native stacks";
-        tools.push(Tool { environment, output: Some(output), is_slow: true, ..tool("tcmalloc prof", note) });
+        tools.push(Tool { environment, output: Some(output), one_in: 100, ..tool("tcmalloc prof", note) });
     }
     if let Some(library) = given("BYTEHOUND") {
         let output = folder("bytehound");
         let file = text(&output.join("run.dat"));
         let environment = [preload(&library), vec![("MEMORY_PROFILER_OUTPUT", file)]].concat();
         let note = "every block, native stacks";
-        tools.push(Tool { environment, output: Some(output), is_slow: true, ..tool("bytehound", note) });
+        tools.push(Tool { environment, output: Some(output), one_in: 10, ..tool("bytehound", note) });
     }
     if let Some(library) = given("ASYNC_PROFILER") {
         let output = folder("async-profiler");

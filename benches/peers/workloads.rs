@@ -22,6 +22,8 @@ pub struct Workload {
     before: Vec<String>,
     after: Vec<String>,
     turns: u64,
+    /// Fewer would not show what is meant.
+    least: u64,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -32,7 +34,7 @@ pub const MACRO: &str = "programs";
 impl Workload {
     /// The command under a tool.
     pub fn command(&self, tool: &Tool, scratch: &Path) -> Command {
-        let turns = if tool.is_slow && self.group != MACRO { self.turns / 10 } else { self.turns };
+        let turns = if self.group == MACRO { self.turns } else { (self.turns / tool.one_in).max(self.least) };
         let words: Vec<String> = [&self.before, &tool.prefix, &self.after]
             .into_iter()
             .flatten()
@@ -68,6 +70,7 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
         before: vec![],
         after: after.iter().map(ToString::to_string).collect(),
         turns: turns / shorter,
+        least: 1,
         environment: vec![],
     };
     if on_path("javac") {
@@ -80,9 +83,9 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
             all.push(workload(CALLS, &format!("{depth} Java frames, interpreted"), Kind::Java, 1_000_000, &after));
         }
         for (name, what, turns) in [
-            ("Java: Deflaters, 4 KiB each", "deflater", 20_000),
-            ("Java: direct buffers", "direct", 30_000),
-            ("Java: pooled buffers", "pooled", 400_000),
+            ("Java: Deflaters, 4 KiB each", "deflater", 10_000),
+            ("Java: direct buffers", "direct", 20_000),
+            ("Java: pooled buffers", "pooled", 200_000),
         ] {
             let java = ["java", "-Xmx256m", "-XX:MaxDirectMemorySize=256m", "-cp", &classes, "Churn", what, "TURNS"];
             all.push(workload(MACRO, name, Kind::Java, turns, &java));
@@ -96,7 +99,7 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
              print((time.perf_counter()-start)*1e3)\n\
              print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
         let javac = ["javac", "-proc:none", "-d", &out, &format!("@{sources}")];
-        let mut row = workload(MACRO, "javac of 300 classes", Kind::Java, 1, &javac);
+        let mut row = workload(MACRO, "javac of 60 classes", Kind::Java, 1, &javac);
         row.before = ["python3", "-c", timed].map(String::from).to_vec();
         all.push(row);
     }
@@ -122,28 +125,29 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
 fn micro(program: &str, quick: bool) -> Vec<Workload> {
     let million = if quick { 200_000 } else { 1_000_000 };
     let rows: [(&str, &str, u64, u64); 13] = [
-        ("pair of 64 bytes", "pair", 1, 10),
-        ("pair of 64 bytes, 2 threads", "pair", 2, 10),
+        ("pair of 64 bytes", "pair", 1, 5),
+        ("pair of 64 bytes, 2 threads", "pair", 2, 5),
         ("pair of 64 bytes, 8 threads", "pair", 8, 4),
-        ("pair of 16 bytes", "16", 1, 10),
-        ("pair of 1 KiB", "1024", 1, 10),
+        ("pair of 16 bytes", "16", 1, 5),
+        ("pair of 1 KiB", "1024", 1, 5),
         ("pair of 64 KiB", "65536", 1, 4),
         ("pair of 1 MiB", "1048576", 1, 1),
-        ("ring of 4,096 live blocks", "ring", 1, 10),
-        ("ring of 4,096 live blocks, 2 threads", "ring", 2, 10),
+        ("ring of 4,096 live blocks", "ring", 1, 5),
+        ("ring of 4,096 live blocks, 2 threads", "ring", 2, 5),
         ("200,000 live blocks", "live", 1, 4),
         ("realloc from 16 bytes to 64 KiB", "realloc", 1, 4),
-        ("below 40 frames", "deep", 1, 10),
+        ("below 40 frames", "deep", 1, 5),
         ("freed by the neighbour, 2 threads", "handed", 2, 2),
     ];
     let row = |(name, pattern, threads, millions): (&str, &str, u64, u64)| Workload {
         group: MICRO,
         name: name.to_owned(),
         kind: Kind::Native,
-        runs: 9,
+        runs: 7,
         before: vec![],
         after: vec![program.to_owned(), pattern.to_owned(), "TURNS".to_owned(), threads.to_string()],
         turns: millions * million,
+        least: if pattern == "live" { 400_000 } else { 1 },
         environment: vec![],
     };
     rows.into_iter().map(row).collect()
@@ -153,7 +157,7 @@ fn micro(program: &str, quick: bool) -> Vec<Workload> {
 fn many_classes(folder: &Path) -> String {
     std::fs::create_dir_all(folder).expect("a folder");
     let mut list = String::new();
-    for index in 0..300 {
+    for index in 0..60 {
         let methods: String = (0..20)
             .map(|m| format!("  public List<String> m{m}(Map<String, Integer> in) {{ return in.entrySet().stream().filter(e -> e.getValue() > {m}).map(e -> e.getKey() + {index}).sorted().collect(Collectors.toList()); }}\n"))
             .collect();

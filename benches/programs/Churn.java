@@ -23,6 +23,10 @@ public class Churn {
         long start = System.nanoTime();
         run(args[0], turns);
         System.out.printf(java.util.Locale.ROOT, "%.3f%n", (System.nanoTime() - start) / 1e3 / turns);
+        printResident();
+    }
+
+    static void printResident() throws java.io.IOException {
         for (String line : java.nio.file.Files.readAllLines(java.nio.file.Path.of("/proc/self/status"))) {
             if (line.startsWith("VmHWM:")) {
                 System.out.println(line.replaceAll("[^0-9]", ""));

@@ -2,7 +2,7 @@ import java.lang.reflect.Field;
 import java.lang.reflect.Method;
 
 /**
- * Times native allocations below a Java stack; prints nanoseconds per allocate+free pair on stdout.
+ * Times native allocations below a Java stack; prints nanoseconds per allocate+free pair on stdout, then as Churn.
  *
  * <p>Usage: java MixedStack PAIRS JAVA_DEPTH
  */
@@ -20,6 +20,7 @@ public class MixedStack {
         long start = System.nanoTime();
         down(depth, pairs);
         System.out.printf(java.util.Locale.ROOT, "%.3f%n", (System.nanoTime() - start) / (double) pairs);
+        Churn.printResident();
     }
 
     private static int down(int depth, long pairs) {
