@@ -7,6 +7,7 @@ use crate::reading::{self, Symbols};
 use crate::say::say;
 use anyhow::Result;
 use leakscope_analyze::gate::{Baseline, BaselineSite, FEWEST_RUNS, RunSites, run_sites};
+use leakscope_analyze::set_housekeeping_aside;
 use leakscope_report::bytes;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -105,7 +106,8 @@ fn recorded(args: &BaselineSaveArgs) -> Result<Baseline> {
 /// # Errors
 /// Nothing is there, it is no profile of ours, or it holds nothing.
 pub fn sites_of(run: &str, packages: &[String], symbols: &mut Symbols) -> Result<RunSites> {
-    let reading = reading::read(run, symbols)?;
+    let mut reading = reading::read(run, symbols)?;
+    set_housekeeping_aside(&mut reading.profile);
     let nothing = || {
         let shown = reading.found.path.display();
         Failure::error(exit::NO_DATA, format!("{shown} holds no live memory that leakscope recorded"))

@@ -1,5 +1,5 @@
 //! Simulated gates at length: false alarms, power at twice the minimum that is said to be detectable. Run by
-//! `scripts/series gate [RUNS]`.
+//! `scripts/series gate-simulated [RUNS]`.
 #![allow(missing_docs)]
 
 #[path = "../tests/simulated/mod.rs"]

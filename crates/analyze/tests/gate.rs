@@ -1,5 +1,5 @@
 //! Gates over simulated programs whose truth is known: how often one that does not leak fails, and how often a leak of
-//! twice the printed minimum is named. `scripts/series gate` does the same at length.
+//! twice the printed minimum is named. `scripts/series gate-simulated` does the same at length.
 
 mod simulated;
 
