@@ -13,6 +13,7 @@ use crate::change::{Change, Direction};
 use crate::discovery::discoveries;
 use crate::estimate::{ERROR_RATE, Estimate, Missable, Sums};
 use crate::frames::FrameTable;
+use crate::parallel;
 use crate::site::{Grouping, Place, Places, SiteId};
 
 /// What makes a change count.
@@ -288,11 +289,12 @@ fn match_by_key(sites: Vec<(Place, Sides)>) -> Vec<(Place, Sides)> {
 fn growths(sites: Vec<(Place, Sides)>, pairing: &Pairing, tolerance_bytes: f64) -> Vec<Growth> {
     let changes: Vec<Change> = sites.iter().map(|(place, sides)| pairing.change(sides, place.kind)).collect();
     let directions = discoveries(&changes, ERROR_RATE, tolerance_bytes);
+    let estimates = parallel::map(sites.len(), |at| Estimates::of(&sites[at].1, &changes[at]));
     let mut growths: Vec<Growth> = sites
         .into_iter()
-        .zip(changes)
+        .zip(changes.into_iter().zip(estimates))
         .zip(directions)
-        .map(|(((place, sides), change), direction)| growth(place, sides, &change, direction))
+        .map(|(((place, sides), (change, estimates)), direction)| growth(place, &sides, change, estimates, direction))
         .collect();
     growths.sort_by(|a, b| {
         let by_growth = b.growth_bytes.estimate.total_cmp(&a.growth_bytes.estimate);
@@ -301,7 +303,27 @@ fn growths(sites: Vec<(Place, Sides)>, pairing: &Pairing, tolerance_bytes: f64) 
     growths
 }
 
-fn growth(place: Place, mut sides: Sides, change: &Change, direction: Option<Direction>) -> Growth {
+/// The figures of one site.
+struct Estimates {
+    growth_bytes: Estimate,
+    growth_objects: Estimate,
+    baseline_bytes: Estimate,
+    candidate_bytes: Estimate,
+}
+
+impl Estimates {
+    fn of(sides: &Sides, change: &Change) -> Self {
+        let with = |sums: Sums, missable| Sums { missable, ..sums }.bytes_estimate(ERROR_RATE);
+        Self {
+            growth_bytes: change.bytes_estimate(ERROR_RATE),
+            growth_objects: change.objects_estimate(ERROR_RATE),
+            baseline_bytes: with(sides.baseline, change.gone.missable),
+            candidate_bytes: with(sides.candidate, change.new.missable),
+        }
+    }
+}
+
+fn growth(place: Place, sides: &Sides, change: Change, estimates: Estimates, direction: Option<Direction>) -> Growth {
     let status = match direction {
         Some(Direction::Up) if sides.baseline.samples == 0 => Status::New,
         Some(Direction::Up) => Status::Grown,
@@ -309,16 +331,14 @@ fn growth(place: Place, mut sides: Sides, change: &Change, direction: Option<Dir
         Some(Direction::Down) => Status::Shrunk,
         None => Status::Same,
     };
-    sides.baseline.missable = change.gone.missable;
-    sides.candidate.missable = change.new.missable;
     Growth {
         place,
         status,
         significant: direction.is_some(),
-        growth_bytes: change.bytes_estimate(ERROR_RATE),
-        growth_objects: change.objects_estimate(ERROR_RATE),
-        baseline_bytes: sides.baseline.bytes_estimate(ERROR_RATE),
-        candidate_bytes: sides.candidate.bytes_estimate(ERROR_RATE),
-        change: *change,
+        growth_bytes: estimates.growth_bytes,
+        growth_objects: estimates.growth_objects,
+        baseline_bytes: estimates.baseline_bytes,
+        candidate_bytes: estimates.candidate_bytes,
+        change,
     }
 }

@@ -36,6 +36,7 @@ mod judge;
 mod judge_rows;
 mod judgement;
 mod names;
+mod parallel;
 mod raw_stacks;
 mod release;
 mod rows;

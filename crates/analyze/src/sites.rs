@@ -5,6 +5,7 @@ use leakscope_sampling::Interval;
 
 use crate::estimate::{ERROR_RATE, Estimate, Missable, Resident, Sums};
 use crate::frames::FrameTable;
+use crate::parallel;
 use crate::select::JvmsOwn;
 use crate::site::{By, Grouping, Place, Places};
 
@@ -192,13 +193,15 @@ fn finish(places: Places<'_>, by: By, gathered: &[Gathered], profile: &Profile) 
         everything.live.missable = Missable::unseen(unseen_bytes);
     }
     let all_bytes = everything.live.bytes;
+    let amounts = parallel::map(gathered.len(), |at| gathered[at].amounts());
     let mut sites: Vec<Site> = places
         .places
         .into_iter()
         .zip(gathered)
-        .map(|(place, gathered)| Site {
+        .zip(amounts)
+        .map(|((place, gathered), amounts)| Site {
             place,
-            amounts: gathered.amounts(),
+            amounts,
             live: gathered.live,
             share: if all_bytes > 0.0 { gathered.live.bytes / all_bytes } else { 0.0 },
             oldest_age_ms: gathered.oldest_ms.map(|born| uptime_ms.saturating_sub(born)),
