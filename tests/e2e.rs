@@ -35,6 +35,7 @@ mod resident;
 mod run;
 mod small;
 mod stacks;
+mod suppressions;
 mod terminal;
 mod threads;
 mod timeline;

@@ -155,3 +155,31 @@ fn json_says_what_the_gate_says() {
         assert_eq!(json["sites"].as_array().map(Vec::len), Some(gate.findings.len()));
     }
 }
+
+/// Every key is in its section of docs/json.md.
+#[test]
+fn keys_are_documented() {
+    let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/json.md");
+    let documents = std::fs::read_to_string(documents).expect("docs/json.md");
+    let section = documents.split_once("## leakscope.check/1").expect("the section").1;
+    let section = section.split_once("\n## ").expect("another section").0;
+    let options = rounds::options();
+    for (_, gate) in all() {
+        let json: Value = serde_json::from_str(&gate_json(&view(&gate, &options))).expect("JSON");
+        let mut keys = keys_of(&json);
+        for part in ["sites", "suppressions", "reasons"] {
+            keys.extend(json[part].as_array().expect("a list").iter().flat_map(keys_of));
+        }
+        keys.extend(keys_of(&json["total"]));
+        for key in keys {
+            assert!(section.contains(&format!("`{key}`")), "{key} is not in docs/json.md");
+        }
+        for reason in json["reasons"].as_array().expect("a list") {
+            assert!(section.contains(reason["id"].as_str().expect("an id")), "{reason}");
+        }
+    }
+}
+
+fn keys_of(object: &Value) -> Vec<String> {
+    object.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
+}

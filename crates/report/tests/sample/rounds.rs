@@ -39,7 +39,11 @@ fn quiet() -> Vec<Grows> {
             1 << 20,
             |at| 3 + u64::from(at >= 7),
         ),
-        grows(super::ARENA, 32_760, |at| 12 + at),
+        grows(
+            &["libjvm.so!os::malloc(unsigned long, MEMFLAGS)@:0", "libjvm.so!G1CardSet::add_card(unsigned long)@:0"],
+            32_760,
+            |at| 12 + at,
+        ),
         grows(
             &["libc.so.6!malloc@:0", "com.acme.Index.open@com/acme/Index.java:40", "com.acme.Main.main@:12"],
             100,
