@@ -4,6 +4,7 @@ use crate::experiments::gate;
 use crate::support::leakscope::{Leakscope, Recording};
 use crate::support::{Sandbox, machine, programs};
 use std::fs;
+use std::process::Command;
 
 /// `leakscope check` of tests/programs/looping.c.
 fn looping(sandbox: &Sandbox, options: &[&str], how: &str, iterations: &str) -> Leakscope {
@@ -220,6 +221,37 @@ fn github_gets_its_annotations_and_its_summary() {
     assert!(answer.out().contains("::error file="), "{}", answer.everything());
     let text = fs::read_to_string(&summary).expect("a file");
     assert!(text.starts_with("before\n") && text.contains("keep_session"), "{text}");
+}
+
+#[test]
+fn the_examples_do_what_they_say() {
+    let sandbox = Sandbox::new();
+    // Goes on for ever, and is asked to end.
+    let check = |options: &[&str]| sandbox.command("check").args(&["--iterations", "200"]).args(options);
+    let test = check(&[]).target(machine::java(21)).target("-cp").target(programs::gate()).target("LeakTest");
+    test.finish().expect_code(0);
+    // A shell that does not wait for answers, and the JVM that it starts.
+    let loop_sh = |bytes: &str| {
+        let check = check(&[]).target(machine::repository().join("examples/ci/loop.sh")).target(machine::java(17));
+        check.target("-cp").target(programs::gate()).targets(&["Served", bytes]).finish()
+    };
+    let leak = loop_sh("640").expect_code(1);
+    assert!(leak.out().contains("Served.answer"), "{}", leak.everything());
+    loop_sh("0").expect_code(0);
+}
+
+#[test]
+fn the_helper_needs_no_more_than_jdk_8() {
+    machine::need("javac");
+    let sandbox = Sandbox::new();
+    let helper = programs::example_source("ci", "Leakscope");
+    let compiler = Command::new("javac")
+        .args(["--release", "8", "-Xlint:-options", "-Werror", "-d"])
+        .arg(sandbox.path())
+        .arg(helper)
+        .output();
+    let output = compiler.expect("javac starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

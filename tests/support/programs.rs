@@ -147,8 +147,9 @@ fn java_in(folder: &Path) -> PathBuf {
 
 /// Classes of the programs that gates judge, with the helper that users copy.
 pub fn gate() -> PathBuf {
-    let sources = [repository().join("tests/gate/Loop.java"), example_source("ci", "Leakscope")];
-    javac(&sources)
+    let ours = ["Loop", "Served"].map(|name| repository().join("tests/gate").join(format!("{name}.java")));
+    let helper = ["Leakscope", "LeakTest"].map(|name| example_source("ci", name));
+    javac(&[ours, helper].concat())
 }
 
 /// Classes of the examples in one folder of examples/.

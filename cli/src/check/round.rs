@@ -18,6 +18,8 @@ const CHECKPOINT: &str = "checkpoint";
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 /// After its last iteration a target may end by itself.
 const END_PATIENCE: Duration = Duration::from_millis(300);
+/// Between two looks whether somebody has ended.
+const LOOK: Duration = Duration::from_millis(10);
 /// After it was asked to end.
 const TERM_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -82,6 +84,8 @@ pub struct Round<'s> {
     due_since: Option<Instant>,
     heard_at: Instant,
     began: Instant,
+    /// Who was asked to end.
+    signalled: Vec<Liveness>,
     seen: Observed,
 }
 
@@ -100,6 +104,7 @@ impl<'s> Round<'s> {
             due_since: None,
             heard_at: now,
             began: now,
+            signalled: Vec::new(),
             seen: Observed::default(),
         }
     }
@@ -111,10 +116,23 @@ impl<'s> Round<'s> {
             self.count();
         }
         self.seen.unjudged = self.unjudged();
+        self.wait_for_the_others();
         let kept = self.schedule.kept().iter().filter_map(|number| self.taken.get(*number as usize).cloned());
         self.seen.checkpoints = kept.collect();
         self.seen.after_gc = self.collecting.always();
         self.seen
+    }
+
+    /// Whoever was asked to end along with the target has to have ended before the next round begins.
+    fn wait_for_the_others(&mut self) {
+        let end = Instant::now() + TERM_PATIENCE;
+        for process in &self.signalled {
+            while process.is_alive() && Instant::now() < end {
+                std::thread::sleep(LOOK);
+            }
+            // Those that have ended cannot be signalled, nor can others in their place.
+            let _ = process.signal(libc::SIGKILL);
+        }
     }
 
     /// Part of all iterations that came after the last checkpoint.
@@ -174,8 +192,12 @@ impl<'s> Round<'s> {
 
     fn measure(&mut self, recorder: &mut Recorder) {
         let progress = self.progress();
-        if self.schedule.is_due(progress) && !self.seen.judged_left && self.is_ready(recorder) {
-            self.checkpoint(recorder);
+        if self.schedule.is_due(progress) && !self.seen.judged_left {
+            // Until then nobody goes on.
+            self.hold();
+            if self.is_ready(recorder) {
+                self.checkpoint(recorder);
+            }
         }
         let is_awaited = self.taken.is_empty() && self.due_since.is_some();
         let is_silent = self.heard_at.elapsed() > self.settings.timeout && !is_awaited;
@@ -205,7 +227,10 @@ impl<'s> Round<'s> {
         if is_jvm && !has_stacks && waited < READY_PATIENCE {
             return false;
         }
-        self.seen.is_shell = judged::is_shell(&process.facts.name);
+        self.seen.is_shell = judged::is_shell(process);
+        if self.seen.is_shell && waited < judged::SHELL_PATIENCE {
+            return false;
+        }
         self.seen.judged = Some((process.facts.name.clone(), pid));
         self.collecting.begin(pid, is_jvm);
         true
@@ -221,9 +246,6 @@ impl<'s> Round<'s> {
             self.seen.judged_left = pid != recorder.root();
             return;
         }
-        if matches!(self.settings.limits, Limits::Iterations { .. }) {
-            self.control.hold();
-        }
         self.collecting.collect(|| is_there(recorder));
         let at = self.at();
         match recorder.record(pid, CHECKPOINT) {
@@ -236,8 +258,16 @@ impl<'s> Round<'s> {
         self.heard_at = Instant::now();
     }
 
+    /// Keeps whoever says that iterations are over from going on, where they are counted.
+    fn hold(&mut self) {
+        if matches!(self.settings.limits, Limits::Iterations { .. }) {
+            self.control.hold();
+        }
+    }
+
     /// Sends a signal to the target and to all that is recorded.
-    fn signal(&self, recorder: &Recorder, signal: i32) {
+    fn signal(&mut self, recorder: &Recorder, signal: i32) {
+        self.signalled.extend(recorder.processes().iter().map(|process| Liveness::of(process.facts.pid)));
         recorder.signal_all(signal);
         if !recorder.processes().iter().any(|process| process.is_root) {
             let _ = self.root.signal(signal);
@@ -250,18 +280,16 @@ impl Listener for Round<'_> {
         for mark in self.count() {
             recorder.mark_all(&mark);
         }
-        self.proceed(recorder);
-        if self.taken.is_empty() && self.due_since.is_some() && self.phase == Phase::Running {
-            // The first checkpoint is due and cannot be taken yet: who asked waits for it.
-            return;
-        }
-        self.control.answer();
-        self.control.go_on();
+        self.tick(recorder);
     }
 
     fn tick(&mut self, recorder: &mut Recorder) {
+        let was_running = self.phase == Phase::Running;
         self.proceed(recorder);
-        if !(self.taken.is_empty() && self.due_since.is_some() && self.phase == Phase::Running) {
+        // Who asked waits while the first checkpoint is due and cannot be taken yet; what is said after the last iteration
+        // is not heard.
+        let is_first_due = self.taken.is_empty() && self.due_since.is_some() && self.phase == Phase::Running;
+        if was_running && !is_first_due {
             self.control.answer();
             self.control.go_on();
         }

@@ -164,7 +164,7 @@ impl Recorder {
                 (false, false) => Some(Exit::Unknown),
                 (false, true) => None,
             };
-            if ended.is_none() {
+            if ended.is_none() && self.plan.voice == Voice::Full {
                 let (name, pid) = (&process.facts.name, process.facts.pid);
                 say(&format!(
                     "leakscope: {name} (pid {pid}) runs on, no longer recorded \u{b7} leakscope recover {pid}"
