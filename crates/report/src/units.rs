@@ -25,7 +25,9 @@ pub(crate) fn bytes_estimate(e: &Estimate, glyphs: &Glyphs) -> String {
 
 /// Bytes per something (`/iter`) with their error: `268 KiB/iter ±0.40`.
 pub(crate) fn rate_estimate(e: &Estimate, per: &str, glyphs: &Glyphs) -> String {
-    format!("{}{per} {}", bytes(e.estimate), bytes_error(e.estimate, e.half_width(), glyphs))
+    // Less than a byte is nothing here.
+    let error = if e.half_width() < 0.5 { 0.0 } else { e.half_width() };
+    format!("{}{per} {}", bytes(e.estimate), bytes_error(e.estimate, error, glyphs))
 }
 
 /// The same with a plus sign where it grew: `+1.05 GiB ±0.03`.

@@ -177,7 +177,7 @@ const LAST_DAYS: i64 = 14;
 /// What growth would have been seen.
 pub(super) fn detectable(gate: &Gate) -> String {
     let what = if gate.baseline_runs.is_some() { "growth" } else { "a leak" };
-    format!("{what} of {} would have been seen in 9 of 10 runs", rate(gate.minimum_detectable, gate))
+    format!("{what} of more than {} would have been seen in 9 of 10 runs", rate(gate.minimum_detectable, gate))
 }
 
 /// `FAIL: 1 site grows beyond its budget, and goes on`.
