@@ -83,6 +83,17 @@ fn a_command_that_fails_is_no_pass() {
 }
 
 #[test]
+fn who_is_interrupted_is_no_pass() {
+    let sandbox = Sandbox::new();
+    let mut running = looping(&sandbox, &["--rounds", "3"], "endless", "0").start();
+    assert_eq!(running.line(), "begins");
+    running.signal(libc::SIGINT);
+    let answer = running.ended();
+    assert!(answer.err().contains("program failed: it was killed by SIGINT"), "{}", answer.everything());
+    answer.expect_code(5);
+}
+
+#[test]
 fn a_command_that_does_no_iterations_is_no_pass() {
     let sandbox = Sandbox::new();
     for options in [&[][..], &["--inconclusive", "pass"], &["--iterations", "60"]] {

@@ -34,6 +34,15 @@ fn a_target_that_drops_its_user_is_recorded() {
 }
 
 #[test]
+fn a_target_that_drops_its_user_is_judged() {
+    let sandbox = Sandbox::new();
+    let program = public_copy(&sandbox, &programs::c("looping"), "program");
+    let check = sandbox.command("check").through(machine::as_root()).args(&["--iterations", "60"]);
+    let answer = check.targets(&AS_NOBODY).target(program).targets(&["leak", "60"]).finish().expect_code(1);
+    assert!(answer.out().contains("keep_session"), "{}", answer.everything());
+}
+
+#[test]
 fn a_program_that_gains_privileges_runs_and_the_user_is_told() {
     let sandbox = Sandbox::new();
     let leakscope = public_copy(&sandbox, &machine::leakscope(), "leakscope");

@@ -47,6 +47,10 @@ int main(int count, char **arguments) {
         setvbuf(answers, NULL, _IONBF, 0);
     if (is("stubborn"))
         signal(SIGTERM, SIG_IGN);
+    if (is("endless")) {
+        puts("begins");
+        fflush(stdout);
+    }
     for (; is("steady"); usleep(1000))
         keep(malloc(16 << 10));
     int is_endless = is("endless") || is("stubborn");

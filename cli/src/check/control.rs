@@ -12,15 +12,15 @@
 //!
 //! A thread waits for lines and wakes the main loop, which reads them, so that it can count what is there at the very
 //! moment of a checkpoint.
-#![allow(unsafe_code)] // mkfifo, poll, the size of a pipe
+#![allow(unsafe_code)] // mkfifo, poll, the size of a pipe, geteuid
 
 use crate::run::recorder::Happening;
 use std::ffi::{CString, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
 use std::thread;
@@ -89,8 +89,12 @@ impl Control {
     /// Those of the file system, or no thread can be made.
     pub fn open(wake: Sender<Happening>) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("leakscope-check-").tempdir()?;
-        let lines = pipe(&folder.path().join("ctl"))?;
-        let answers = pipe(&folder.path().join("ack"))?;
+        let lines = pipe(&folder.path().join("ctl"), 0o622)?;
+        let answers = pipe(&folder.path().join("ack"), 0o644)?;
+        if is_root() {
+            // Its name cannot be guessed, nor be listed.
+            fs::set_permissions(folder.path(), Permissions::from_mode(0o711))?;
+        }
         // SAFETY: takes integers. Where it is refused, the target may run further ahead.
         unsafe { libc::fcntl(lines.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES) };
         let (go_on, gone_on) = sync_channel(1);
@@ -168,14 +172,24 @@ impl Control {
     }
 }
 
-/// Makes a pipe with a name, and opens it.
-fn pipe(path: &Path) -> io::Result<File> {
+/// Whether a target may become another user, which only root's can.
+fn is_root() -> bool {
+    // SAFETY: cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Makes a pipe with a name, and opens it. `public` is who may open it where the target may become another user.
+fn pipe(path: &Path, public: u32) -> io::Result<File> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: a C string and an integer.
     if unsafe { libc::mkfifo(name.as_ptr(), 0o600) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)
+    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if is_root() {
+        file.set_permissions(Permissions::from_mode(public))?;
+    }
+    Ok(file)
 }
 
 /// Wakes the main loop when there is something to read, until nobody wants it any more.
