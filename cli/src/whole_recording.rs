@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-/// Profiles of a reader that wait to be looked at: they are large.
-const WAITING: usize = 1;
+/// Profiles that wait to be looked at besides the one that each reader holds out: they are large.
+const WAITING: usize = 0;
 /// Threads that read.
 const MOST_READERS: usize = 4;
 
