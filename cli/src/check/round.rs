@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 const CHECKPOINT: &str = "checkpoint";
 /// How long the start of recording, and of Java stacks, is waited for before the first checkpoint.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
-/// After its last iteration a target may end by itself.
-const END_PATIENCE: Duration = Duration::from_millis(300);
+/// After its last iteration a target may end by itself, unless it begins another one.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks whether somebody has ended.
 const LOOK: Duration = Duration::from_millis(10);
 /// After it was asked to end.
@@ -277,8 +277,13 @@ impl<'s> Round<'s> {
 
 impl Listener for Round<'_> {
     fn heard(&mut self, recorder: &mut Recorder) {
+        let done = self.seen.iterations;
         for mark in self.count() {
             recorder.mark_all(&mark);
+        }
+        // What woke us may have been our own filling.
+        if matches!(self.phase, Phase::Over { .. }) && self.seen.iterations > done {
+            self.phase = Phase::Over { end_at: Instant::now() };
         }
         self.tick(recorder);
     }
@@ -286,12 +291,14 @@ impl Listener for Round<'_> {
     fn tick(&mut self, recorder: &mut Recorder) {
         let was_running = self.phase == Phase::Running;
         self.proceed(recorder);
-        // Who asked waits while the first checkpoint is due and cannot be taken yet; what is said after the last iteration
-        // is not heard.
-        let is_first_due = self.taken.is_empty() && self.due_since.is_some() && self.phase == Phase::Running;
-        if was_running && !is_first_due {
-            self.control.answer();
-            self.control.go_on();
+        // Everybody waits while the first checkpoint is due and cannot be taken yet; who asks after the last iteration gets
+        // no answer.
+        if self.taken.is_empty() && self.due_since.is_some() && self.phase == Phase::Running {
+            return;
         }
+        if was_running {
+            self.control.answer();
+        }
+        self.control.go_on();
     }
 }
