@@ -8,6 +8,10 @@
 //! What the memory is for is said by the frames from the allocation to the first that is neither the JVM's nor libc's:
 //! beyond that, a frame of start-up means no more than that some code runs meanwhile, and that code may leak.
 
+//!
+//! A libjvm without symbols has names for its entries only. What it allocates under Java is its own business then, unless it
+//! was entered to load classes, or by `Unsafe`, through which Java code takes memory for itself.
+
 use crate::suppression::{Suppression, What, built_in};
 use leakscope_profile::is_jvms_library;
 use leakscope_profile::model::{Code, Profile};
@@ -19,16 +23,23 @@ pub fn set_housekeeping_aside(profile: &mut Profile) {
     let is_in = |name: &str| !name.is_empty() && patterns.iter().any(|pattern| is_pattern_in(pattern, name));
     let functions: Vec<bool> = profile.functions.iter().map(|function| is_in(&function.name)).collect();
     let modules: Vec<Library> = profile.modules.iter().map(|module| library(&module.path, &is_in)).collect();
+    let named = |is: &dyn Fn(&str) -> bool| profile.functions.iter().map(|function| is(&function.name)).collect();
+    let nameless: Vec<bool> = named(&|name| name.starts_with("libjvm.so+0x"));
+    let entries: Vec<bool> = named(&|name| name.starts_with("JVM_") && !name.starts_with("JVM_Monitor"));
+    let unsafes: Vec<bool> = named(&|name| name.contains(".Unsafe."));
     let flag = |flags: &[bool], at: u32| flags.get(at as usize).copied().unwrap_or(false);
     let frames: Vec<Kind> = profile
         .frames
         .iter()
         .map(|frame| match frame.code {
-            Code::Java => Kind::Application,
+            Code::Java if flag(&unsafes, frame.function.0) => Kind::Application,
+            Code::Java => Kind::Java,
             Code::Native { module: Some(module), .. } => match modules.get(module.0 as usize) {
                 Some(Library::Leakscopes) => Kind::Housekeeping,
                 Some(Library::Runtimes) if flag(&functions, frame.function.0) => Kind::Housekeeping,
                 Some(Library::Others) => Kind::Application,
+                Some(Library::Runtimes) if flag(&nameless, frame.function.0) => Kind::Nameless,
+                Some(Library::Runtimes) if flag(&entries, frame.function.0) => Kind::Application,
                 _ => Kind::Other,
             },
             _ => Kind::Other,
@@ -37,8 +48,17 @@ pub fn set_housekeeping_aside(profile: &mut Profile) {
     let stacks = &profile.stacks;
     let is_housekeeping = |stack: u32| {
         let kinds = stacks.get(stack as usize).into_iter().flat_map(|stack| &stack.frames);
-        let mut kinds = kinds.filter_map(|frame| frames.get(frame.0 as usize));
-        kinds.find(|kind| **kind != Kind::Other) == Some(&Kind::Housekeeping)
+        let mut is_nameless = false;
+        for kind in kinds.filter_map(|frame| frames.get(frame.0 as usize)) {
+            match kind {
+                Kind::Housekeeping => return true,
+                Kind::Application => return false,
+                Kind::Java => return is_nameless,
+                Kind::Nameless => is_nameless = true,
+                Kind::Other => {}
+            }
+        }
+        false
     };
     profile.rows.retain(|row| !is_housekeeping(row.stack.0));
 }
@@ -66,8 +86,12 @@ fn library(path: &str, is_in: &impl Fn(&str) -> bool) -> Library {
 /// What a frame says of its stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Java code, or of a library that is neither the JVM's nor libc: what is behind it does not matter.
+    /// Code of a library that is neither the JVM's nor libc, or `Unsafe`: what is behind it does not matter.
     Application,
+    /// Other Java code: the same.
+    Java,
+    /// Code of the JVM without a name.
+    Nameless,
     Housekeeping,
     Other,
 }
@@ -92,7 +116,11 @@ mod tests {
                 let (name, library) = name.split_once('@').unwrap_or((name, "libjvm.so"));
                 let module = Some(ModuleId(profile.modules.len() as u32));
                 profile.modules.push(Module { path: format!("/lib/{library}"), ..Module::default() });
-                let code = if name.contains('.') { Code::Java } else { Code::Native { module, address: 7 } };
+                let code = if name.contains('.') && !name.contains("+0x") {
+                    Code::Java
+                } else {
+                    Code::Native { module, address: 7 }
+                };
                 frames.push(FrameId(profile.frames.len() as u32));
                 let function = FunctionId(profile.functions.len() as u32);
                 profile.functions.push(Function { name: name.to_owned(), ..Function::default() });
@@ -116,6 +144,22 @@ mod tests {
             });
         }
         profile
+    }
+
+    #[test]
+    fn a_jvm_without_symbols_is_told_by_who_called_it() {
+        let stacks: [&[&str]; 6] = [
+            &["libjvm.so+0x1", "libjvm.so+0x2", "JVM_MonitorWait", "java.lang.Object.wait", "com.acme.A.b"],
+            &["libjvm.so+0x1", "libjvm.so+0x3", "com.acme.A.b"],
+            &["libjvm.so+0x1", "libjvm.so+0x4", "JVM_DefineClass", "com.acme.Loader.define"],
+            &["libjvm.so+0x1", "libjvm.so+0x5", "jdk.internal.misc.Unsafe.allocateMemory0", "com.acme.A.b"],
+            &["libjvm.so+0x1", "encode@libacme.so", "com.acme.A.b"],
+            &["libjvm.so+0x1", "libjvm.so+0x6"],
+        ];
+        let mut profile = profile(&stacks);
+        set_housekeeping_aside(&mut profile);
+        let kept: Vec<u32> = profile.rows.iter().map(|row| row.stack.0).collect();
+        assert_eq!(kept, [2, 3, 4, 5]);
     }
 
     #[test]
