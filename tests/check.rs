@@ -220,6 +220,9 @@ fn answers_go_where_they_are_asked_to_be() {
     // One that comes to no answer leaves none.
     looping(&sandbox, &options, "crash", "60").finish().expect_code(5);
     assert!(!sandbox.path().join("out.xml").exists() && !sandbox.path().join("out.md").exists());
+    fs::write(sandbox.path().join("out.xml"), "yesterday's").expect("a file");
+    sandbox.command("check").args(&options).target("no-such-command").finish().expect_code(5);
+    assert!(!sandbox.path().join("out.xml").exists());
 }
 
 #[test]
@@ -263,6 +266,15 @@ fn the_helper_needs_no_more_than_jdk_8() {
         .output();
     let output = compiler.expect("javac starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn collections_can_be_done_without() {
+    let sandbox = Sandbox::new();
+    for (options, survives) in [(&["--iterations", "300"][..], true), (&["--iterations", "300", "--no-gc"], false)] {
+        let answer = java(&sandbox, 21, options, ["300", "4096", "0"]).finish().expect_code(1);
+        assert_eq!(answer.out().contains("survives full collections"), survives, "{}", answer.everything());
+    }
 }
 
 #[test]

@@ -17,6 +17,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Most native and most Java frames of a stack, unless told otherwise.
+pub const NATIVE_DEPTH: u32 = 64;
+/// See [`NATIVE_DEPTH`].
+pub const JAVA_DEPTH: u32 = 256;
+
 /// Native memory leak profiler for JVM services on Linux.
 #[derive(Debug, Parser)]
 #[command(name = "leakscope", version, max_term_width = 100, after_help = "Exit codes: see `leakscope help run`.")]
@@ -106,12 +111,12 @@ pub struct RunArgs {
     pub interval: Duration,
 
     /// Most native frames of a stack
-    #[arg(long, value_name = "N", env = "LEAKSCOPE_DEPTH", default_value_t = 64,
+    #[arg(long, value_name = "N", env = "LEAKSCOPE_DEPTH", default_value_t = NATIVE_DEPTH,
           value_parser = clap::value_parser!(u32).range(1..=128))]
     pub depth: u32,
 
     /// Most Java frames of a stack
-    #[arg(long, value_name = "N", env = "LEAKSCOPE_JAVA_DEPTH", default_value_t = 256,
+    #[arg(long, value_name = "N", env = "LEAKSCOPE_JAVA_DEPTH", default_value_t = JAVA_DEPTH,
           value_parser = clap::value_parser!(u32).range(1..=256))]
     pub java_depth: u32,
 

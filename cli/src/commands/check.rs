@@ -1,6 +1,6 @@
 //! `leakscope check`: runs a command, and fails if its memory grows with every iteration.
 
-use crate::args::{CheckArgs, Inconclusive};
+use crate::args::{CheckArgs, Inconclusive, JAVA_DEPTH, NATIVE_DEPTH};
 use crate::check::control::Control;
 use crate::check::round::{Observed, Round};
 use crate::check::settings::Settings;
@@ -24,9 +24,6 @@ use tempfile::TempDir;
 
 /// Snapshots are taken at checkpoints, not by time.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Depths of stacks, as `run` has them by default.
-const NATIVE_DEPTH: u32 = 64;
-const JAVA_DEPTH: u32 = 128;
 
 /// Runs the gate; the exit code.
 ///
@@ -42,17 +39,15 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     }
     let settings = Settings::of(args)?;
     let options = gate_options(args, &settings)?;
-    // A command that cannot be started has failed; 126 and 127 are `run`'s own.
-    let failed = |error: anyhow::Error| Failure::error(exit::COMMAND_FAILED, format!("{error:#}"));
-    let program = Program::find(&args.command).map_err(failed)?;
+    answer::remove_old(args);
+    let program = Program::find(&args.command).map_err(own_code)?;
     let place = Place::of(args, &program.name)?;
     let signals = Signals::hold();
-    answer::remove_old(args);
     let mut symbols = Symbols::new(&args.symbols);
     let (mut rounds, mut after_gc, mut last) = (Vec::new(), true, PathBuf::new());
     for number in 1..=settings.rounds {
         last = place.next()?;
-        let (ended, seen) = record(args, &settings, &program, &last, &signals).map_err(failed)?;
+        let (ended, seen) = record(args, &settings, &program, &last, &signals).map_err(own_code)?;
         obstacle::none(&program.name, &ended, &seen, &settings)?;
         say(&progress(number, &settings, &seen, &ended));
         after_gc &= seen.after_gc;
@@ -64,6 +59,15 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     answer::give(args, &gate, &options.suppressions, Some(&last))?;
     symbols.say_warnings();
     Ok(exit_code(&gate, args.inconclusive.unwrap_or(Inconclusive::Fail)))
+}
+
+/// An error of [`Target`] with a code of `check`: a command that cannot be started has failed.
+fn own_code(error: anyhow::Error) -> anyhow::Error {
+    let code = match Failure::code_of(&error) {
+        exit::NOT_FOUND | exit::CANNOT_EXECUTE => exit::COMMAND_FAILED,
+        _ => exit::UNREADABLE,
+    };
+    Failure::error(code, format!("{error:#}"))
 }
 
 /// The target runs once.
