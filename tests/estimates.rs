@@ -1,6 +1,7 @@
 //! Estimates at the default interval against programs that know the truth. Seeds are fixed; the bounds come from the
 //! binomial and the sampling design. 200 runs: `scripts/series sizes`.
 
+use crate::experiments::rates;
 use crate::experiments::sizes::{self, variance};
 use crate::support::json::{Estimate, site_with};
 use crate::support::truth::truths;
@@ -46,4 +47,12 @@ fn equal_leaks_of_different_block_sizes_are_reported_as_equal() {
 fn a_seed_gives_the_same_run_again() {
     assert_eq!(sizes::run(7), sizes::run(7));
     assert_ne!(sizes::run(7).estimate, sizes::run(15).estimate);
+}
+
+/// Its interval holds the truth in 19 of 20 runs, which scripts/series rates counts; here it has to be near.
+#[test]
+fn a_steady_leak_has_its_rate() {
+    let outcome = rates::run(4).expect("a rate is told");
+    assert!((outcome.estimate / outcome.truth - 1.0).abs() < 0.5, "{outcome:?}");
+    assert!(outcome.low > 0.0 && outcome.high < 3.0 * outcome.truth, "{outcome:?}");
 }

@@ -6,6 +6,7 @@
 //! series starts [RUNS]   that many JVM starts of each JDK
 //! series exits [RUNS]    medians of what recording adds to a JVM's exit
 //! series gate [RUNS]     that many programs with noise under check, each without a leak and with one
+//! series rates [RUNS]    growth at a known rate: coverage of the intervals
 //! series corpus [RUNS]   that many runs of each program with a known verdict: the confusion matrix
 //! ```
 //!
@@ -18,7 +19,7 @@ mod experiments;
 mod support;
 
 use experiments::corpus::{ACCUSATIONS, CASES, Case, Form};
-use experiments::{exits, gate, kill, sizes, starts};
+use experiments::{exits, gate, kill, rates, sizes, starts};
 use parking_lot::Mutex;
 use std::env;
 use std::fs::{self, File};
@@ -41,9 +42,10 @@ fn main() -> ExitCode {
         Some("starts") => starts_series(state("starts"), runs.unwrap_or(100)),
         Some("exits") => exits_series(state("exits"), runs.unwrap_or(15)),
         Some("gate") => gate_series(state("gate"), runs.unwrap_or(200)),
+        Some("rates") => rates_series(state("rates"), runs.unwrap_or(30)),
         Some("corpus") => corpus_series(runs.unwrap_or(20), is_fresh),
         _ => {
-            eprintln!("usage: scripts/series sizes|kill|starts|exits|gate|corpus [RUNS] [--fresh]");
+            eprintln!("usage: scripts/series sizes|kill|starts|exits|gate|rates|corpus [RUNS] [--fresh]");
             return ExitCode::from(2);
         }
     };
@@ -244,8 +246,31 @@ fn keep_gate(number: u64, what: &str, outcome: &gate::Outcome) {
     fs::write(folder.join(format!("{number}-{what}.txt")), &outcome.text).expect("what was said is kept");
 }
 
+/// At least 93 % of the rates inside their 95 % interval. A run that reports no rate counts as outside.
+fn rates_series(state: State, runs: u64) -> bool {
+    let lines = state.run_at_once(AT_ONCE, runs, |number| match rates::run(number) {
+        Some(outcome) => {
+            let inside = f64::from(u8::from(outcome.is_inside()));
+            vec![inside, outcome.truth, outcome.estimate, outcome.low, outcome.high]
+        }
+        None => vec![0.0; 5],
+    });
+    let inside = lines.iter().filter(|line| line[1] == 1.0).count();
+    let told: Vec<_> = lines.iter().filter(|line| line[2] > 0.0).collect();
+    let mean = |of: &dyn Fn(&[f64]) -> f64| told.iter().map(|line| of(line)).sum::<f64>() / told.len() as f64;
+    println!(
+        "rates: {inside} of {} true rates inside their 95 % interval (at least 93 %); {} runs told no rate; mean error {:+.1} %, \
+         mean half width {:.1} %",
+        lines.len(),
+        lines.len() - told.len(),
+        100.0 * mean(&|line| line[3] / line[2] - 1.0),
+        100.0 * mean(&|line| (line[5] - line[4]) / 2.0 / line[2])
+    );
+    inside * 100 >= lines.len() * 93
+}
+
 /// Programs of the corpus that run at once: most of their time they sleep.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 5;
 /// Length of a run of the corpus, seconds.
 const CORPUS_SECONDS: u32 = 8;
 

@@ -4,5 +4,6 @@ pub mod corpus;
 pub mod exits;
 pub mod gate;
 pub mod kill;
+pub mod rates;
 pub mod sizes;
 pub mod starts;
