@@ -117,7 +117,7 @@ pub fn print(text: &str) -> Result<()> {
     print_by(|out| out.write_all(text.as_bytes()))
 }
 
-/// [`print`] of what `write` writes.
+/// [`print()`] of what `write` writes.
 pub fn print_by(write: impl FnOnce(&mut std::io::StdoutLock<'static>) -> std::io::Result<()>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match write(&mut out).and_then(|()| out.flush()) {
