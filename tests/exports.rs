@@ -122,6 +122,7 @@ fn the_manual_has_a_page_for_each_command() {
     assert!(commands.len() >= 9, "{help}");
     let mut expected: Vec<String> = commands.iter().map(|command| format!("leakscope-{command}.1")).collect();
     expected.push("leakscope.1".to_owned());
+    expected.extend(["save", "show", "update"].map(|part| format!("leakscope-baseline-{part}.1")));
     expected.sort();
     let mut found: Vec<String> =
         fs::read_dir(&pages).expect("pages").flatten().map(|e| e.file_name().into_string().expect("text")).collect();

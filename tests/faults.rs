@@ -60,7 +60,7 @@ fn a_disk_that_was_full_for_a_while_costs_what_came_then_and_it_is_told() {
     assert_eq!(run.line(), "ready");
     run.tell("fill it");
     assert_eq!(run.line(), "full");
-    run.hear("Recording goes on");
+    run.hear("the next snapshot will be tried again");
     run.tell("free it");
     assert_eq!(run.line(), "freed");
     let recording = run.finish().expect_code(3).in_directory(kept.clone());
