@@ -34,7 +34,8 @@ pub const MACRO: &str = "programs";
 impl Workload {
     /// The command under a tool.
     pub fn command(&self, tool: &Tool, scratch: &Path) -> Command {
-        let turns = if self.group == MACRO { self.turns } else { (self.turns / tool.one_in).max(self.least) };
+        let one_in = if self.group == MACRO { tool.one_in.div_ceil(10) } else { tool.one_in };
+        let turns = (self.turns / one_in).max(self.least);
         let words: Vec<String> = [&self.before, &tool.prefix, &self.after]
             .into_iter()
             .flatten()
@@ -75,9 +76,9 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
     };
     if on_path("javac") {
         let classes = scratch.display().to_string();
-        for file in ["MixedStack.java", "Churn.java"] {
-            build(Command::new("javac").args(["-nowarn", "-XDignore.symbol.file", "-d", &classes, &source(file)]));
-        }
+        let javac =
+            ["-nowarn", "-XDignore.symbol.file", "-d", &classes, &source("Churn.java"), &source("MixedStack.java")];
+        build(Command::new("javac").args(javac));
         for depth in ["6", "24", "100"] {
             let after = ["java", "-Xint", "-cp", &classes, "MixedStack", "TURNS", depth];
             all.push(workload(CALLS, &format!("{depth} Java frames, interpreted"), Kind::Java, 1_000_000, &after));
@@ -104,12 +105,15 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
         all.push(row);
     }
     if on_path("python3") {
+        // `python3` may be a script that finds the interpreter, and not every tool follows an exec.
+        let found = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+        let python = String::from_utf8(found.expect("python3 starts").stdout).expect("a path").trim().to_owned();
         let mut row = workload(
             MACRO,
             "python: JSON, all through malloc",
             Kind::Native,
             400,
-            &["python3", &source("churn.py"), "TURNS"],
+            &[&python, &source("churn.py"), "TURNS"],
         );
         row.environment.push(("PYTHONMALLOC", "malloc".to_owned()));
         all.push(row);
