@@ -12,7 +12,7 @@ pub fn table(scratch: &Path) -> String {
     let mut table =
         "\n## Instructions per malloc and free (callgrind)\n\n| | plain | leakscope | added |\n|---|---|---|---|\n"
             .to_owned();
-    for pattern in ["pair", "ring", "realloc"] {
+    for pattern in ["pair", "ring"] {
         let [plain, recorded] = [false, true].map(|recorded| per_pair(scratch, pattern, recorded));
         table.push_str(&format!("| {pattern} | {plain:.1} | {recorded:.1} | {:.1} |\n", recorded - plain));
     }
