@@ -2,7 +2,7 @@
 //!
 //! | word | rule |
 //! |---|---|
-//! | ALLOCATOR | what the allocator holds beyond live blocks grows, and what is live surely does not, or little |
+//! | ALLOCATOR | what the allocator holds beyond live blocks grows, and what is live surely does not, or little: its trend, or what it is at its lowest |
 //! | JVM, FILES | that row grows |
 //! | HEAP | that row grows, and the heap does, not only into what it had ([`crate::heap`]); beside an accused place only if it grows by more |
 //! | UNKNOWN | resident memory grows, no row explains it, and no place was accused |
@@ -27,6 +27,8 @@ const GOES_ON: f64 = 0.25;
 const EXPLAINS: f64 = 0.4;
 /// What is live is flat if it surely grows by less than this part of what is resident.
 const MOST_LIVE: f64 = 0.6;
+/// Of that, at its lowest: of a leak beside waves the lowest rises by two thirds of all, being means of thirds.
+const MOST_LOWEST: f64 = 0.3;
 
 /// The rows of a process whose resident memory grows.
 pub(crate) struct Rows<'a> {
@@ -35,6 +37,8 @@ pub(crate) struct Rows<'a> {
     /// What the allocator holds beyond live blocks.
     kept: Option<Trend>,
     resident: Trend,
+    /// Bytes by which what is live rose where it was lowest.
+    lowest_rose: Option<f64>,
     span_hours: f64,
     least_bytes: f64,
     /// Bytes per hour that a place was accused of.
@@ -59,6 +63,7 @@ impl<'a> Rows<'a> {
             rows,
             kept,
             resident: analysis.resident?,
+            lowest_rose: rows::rise_of_lowest(timeline, window),
             span_hours: hours(window.to_ms - window.from_ms),
             least_bytes,
             blamed,
@@ -114,7 +119,10 @@ impl<'a> Rows<'a> {
     }
 
     fn is_live_flat(&self) -> bool {
-        self.analysis.tracked.is_some_and(|live| live.rate.high <= MOST_LIVE * self.resident.rate.estimate)
+        let most = MOST_LIVE * self.resident.rate.estimate;
+        // Where work comes in waves the trend is uncertain for long; what is live between them is not.
+        let is_low = || self.lowest_rose.is_some_and(|rose| rose <= MOST_LOWEST * most * self.span_hours);
+        self.analysis.tracked.is_some_and(|live| live.rate.high <= most || (live.rate.low <= 0.0 && is_low()))
     }
 
     fn of_row(&self, id: VerdictId, class: Class, trend: &Trend, remedy: Remedy, unreclaimable: f64) -> Verdict {

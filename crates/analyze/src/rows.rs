@@ -11,6 +11,11 @@ use crate::trend::{Level, slope};
 /// More points than this are thinned: a day of them is 86,400.
 const MOST_POINTS: usize = 240;
 
+/// More than the median is live by this part of what is resident: a wave.
+const WAVE: f64 = 0.2;
+/// Points of which a quartile says something.
+const LEAST_POINTS: usize = 2;
+
 /// All rows, in the order of [`Class`].
 const CLASSES: [Class; 9] = [
     Class::JavaHeap,
@@ -106,7 +111,11 @@ pub(crate) fn estimated(timeline: &Timeline, window: &Window, is_jvm: bool) -> (
     add(Class::Allocator, of(&allocator));
     add(Class::MappedFile, of(&|point, _| Some(point.resident.file_bytes as f64)));
     add(Class::Jvm, of(&|point, _| point.java.map(|_| metaspace(point))));
-    let kept = of(&|point, heap| Some((allocator(point, heap)? - point.tracked.get("malloc")?.bytes).max(0.0)));
+    let is_between = between_waves(timeline, window);
+    let kept = of(&|point, heap| {
+        let live = point.tracked.get("malloc").filter(|_| is_between(point))?.bytes;
+        Some((allocator(point, heap)? - live).max(0.0))
+    });
     (rows, trend(&kept))
 }
 
@@ -130,10 +139,37 @@ pub(crate) fn pss(point: &Point, class: Class) -> Option<u64> {
     Some(parts.iter().filter(|part| part.class == class).map(|part| part.pss_bytes).sum())
 }
 
+/// Tells the points at which no wave of work is under way: what is live is measured a moment later than what is resident, and
+/// of a wave both are large and their difference is anything.
+fn between_waves(timeline: &Timeline, window: &Window) -> impl Fn(&Point) -> bool + use<> {
+    let live = |point: &Point| point.tracked.get("malloc").map_or(0.0, |tracked| tracked.bytes);
+    let mut all: Vec<(f64, f64)> =
+        inside(timeline, window).map(|point| (live(point), point.resident.anon_bytes as f64)).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let most = all.get(all.len() / 2).map_or(f64::MAX, |(live, resident)| live + WAVE * resident);
+    move |point| live(point) <= most
+}
+
+/// By how many bytes what is tracked rose where it was lowest: the lower quartile of a window's last third, less that of its
+/// first. A leak raises it, whatever comes and goes; waves of work do not. `None` for fewer than two points in each.
+pub(crate) fn rise_of_lowest(timeline: &Timeline, window: &Window) -> Option<f64> {
+    let (from, to) = (window.from_ms as f64, window.to_ms as f64);
+    let third = |at: f64| (from + (to - from) * at / 3.0, from + (to - from) * (at + 1.0) / 3.0);
+    let lowest = |(from, to): (f64, f64)| {
+        let within = inside(timeline, window).filter(|point| (from..=to).contains(&(point.uptime_ms as f64)));
+        let live = within.filter(|point| !point.tracked.is_empty());
+        let mut live: Vec<f64> = live.map(|point| point.tracked.values().map(|tracked| tracked.bytes).sum()).collect();
+        live.sort_by(f64::total_cmp);
+        (live.len() >= LEAST_POINTS).then(|| live[live.len() / 4])
+    };
+    Some(lowest(third(2.0))? - lowest(third(0.0))?)
+}
+
 /// What the allocator holds beyond the live blocks that are tracked.
 pub(crate) fn kept_by_allocator(timeline: &Timeline, window: &Window) -> Option<Trend> {
+    let is_between = between_waves(timeline, window);
     let kept = |point: &Point| {
-        let live = point.tracked.get("malloc")?.bytes;
+        let live = point.tracked.get("malloc").filter(|_| is_between(point))?.bytes;
         Some((point.uptime_ms, (pss(point, Class::Allocator)? as f64 - live).max(0.0)))
     };
     trend(&inside(timeline, window).filter_map(kept).collect::<Vec<_>>())
@@ -237,7 +273,7 @@ fn time_until(room: f64, rate: &Estimate) -> Option<TimeRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leakscope_profile::timeline::Cgroup;
+    use leakscope_profile::timeline::{Cgroup, Resident, Tracked};
 
     #[test]
     fn the_time_until_full_is_a_range() {
@@ -272,5 +308,33 @@ mod tests {
         let trend = trend(&values).unwrap();
         assert_eq!(trend.points, MOST_POINTS);
         assert!((trend.rate.estimate - 18_000.0).abs() < 1e-6, "{trend:?}");
+    }
+
+    /// Nine points, a second apart: what the allocator has, and what of it is live.
+    fn points(of: impl Fn(u64) -> (u64, f64)) -> (Timeline, Window) {
+        let point = |s: u64| {
+            let (anon_bytes, live) = of(s);
+            let tracked = Tracked { bytes: live, ..Tracked::default() };
+            let resident = Resident { anon_bytes, ..Resident::default() };
+            let tracked = [("malloc".to_owned(), tracked)].into();
+            Point { uptime_ms: s * 1000, resident, tracked, ..Point::default() }
+        };
+        let timeline = Timeline { points: (0..9).map(point).collect(), ..Timeline::default() };
+        (timeline, Window { first: 0, last: 8, from_ms: 0, to_ms: 8000 })
+    }
+
+    #[test]
+    fn what_an_allocator_keeps_is_seen_between_waves() {
+        const MIB: u64 = 1 << 20;
+        // It keeps 6 MiB more of each wave; two of them are met, and less of the second is live than is resident.
+        let wave = |s: u64| if s == 4 || s == 8 { 40 } else { 0 };
+        let (timeline, window) = points(|s| ((6 * s + wave(s)) * MIB, (0.7 * wave(s) as f64) * MIB as f64));
+        let kept = estimated(&timeline, &window, false).1.unwrap();
+        assert_eq!(kept.points, 7);
+        let hourly = (6 * 3600 * MIB) as f64;
+        assert!((kept.rate.estimate / hourly - 1.0).abs() < 0.01 && kept.rate.low > 0.5 * hourly, "{kept:?}");
+        assert_eq!(rise_of_lowest(&timeline, &window), Some(0.0), "waves come and go");
+        let (timeline, window) = points(|s| ((6 * s + wave(s)) * MIB, ((6 * s + wave(s)) * MIB) as f64));
+        assert_eq!(rise_of_lowest(&timeline, &window), Some((36 * MIB) as f64), "beside waves a leak rises");
     }
 }
