@@ -226,6 +226,10 @@ impl Case<'_> {
     fn ended(&self) -> Option<Verdict> {
         let (id, since_ms) = match self.growth.shape {
             Shape::Bounded { flat_since_ms } => (VerdictId::Bounded, flat_since_ms),
+            // What is replaced all the time is a cache, however soon it was full.
+            Shape::Startup { flat_since_ms } if self.frees() >= self.course.now.samples => {
+                (VerdictId::Bounded, flat_since_ms)
+            }
             Shape::Startup { flat_since_ms } => (VerdictId::Startup, flat_since_ms),
             _ => return None,
         };

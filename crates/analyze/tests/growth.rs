@@ -57,6 +57,10 @@ fn a_cache_that_fills_is_bounded_and_a_start_is_a_start() {
     let shape = suspect(&cache, 0).expect("a suspect").shape;
     assert!(matches!(shape, Shape::Bounded { flat_since_ms } if flat_since_ms < 1_600_000), "{shape:?}");
     assert_eq!(cache.verdicts.iter().map(|v| v.id).collect::<Vec<_>>(), [VerdictId::Bounded]);
+    let quickly = recording(Law::Cache { capacity: 3000, blocks: 60_000.0 }, 4096, 60).analyse(2);
+    let shape = suspect(&quickly, 0).expect("a suspect").shape;
+    assert!(matches!(shape, Shape::Startup { .. }), "full while the program started: {shape:?}");
+    assert_eq!(quickly.verdicts.iter().map(|v| v.id).collect::<Vec<_>>(), [VerdictId::Bounded], "replaced ever since");
     let start = recording(Law::Startup { blocks: 3000.0, until: 0.06 }, 4096, 60).analyse(3);
     assert_eq!(start.verdicts.iter().map(|v| v.id).collect::<Vec<_>>(), [VerdictId::Startup]);
 }
