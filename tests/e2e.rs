@@ -31,6 +31,7 @@ mod neighbours;
 mod obstacles;
 mod probe;
 mod processes;
+mod proofs;
 mod resident;
 mod run;
 mod small;

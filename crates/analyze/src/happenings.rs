@@ -32,8 +32,18 @@ pub(crate) struct Happenings {
     pub between: Vec<Happening>,
     /// Whether collections are known.
     pub knows_gcs: bool,
-    /// Uptimes at which a full collection was noticed, and how many there were.
-    full_gcs: Vec<(u64, u64)>,
+    full_gcs: Vec<FullGcs>,
+}
+
+/// Full collections between two points of the timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FullGcs {
+    /// Uptime after which they came.
+    pub after_ms: u64,
+    /// Uptime by which they were over.
+    pub until_ms: u64,
+    /// How many there were.
+    pub count: u64,
 }
 
 impl Happenings {
@@ -54,7 +64,7 @@ impl Happenings {
         for (from, to, young, full) in collections(&timeline.points) {
             all.knows_gcs = true;
             if full > 0 {
-                all.full_gcs.push((to, full));
+                all.full_gcs.push(FullGcs { after_ms: from, until_ms: to, count: full });
             }
             for at in overlapping(from, to) {
                 all.between[at].young_gc |= young > 0;
@@ -70,14 +80,11 @@ impl Happenings {
         all
     }
 
-    /// Full collections noticed after one uptime and up to another.
-    pub(crate) fn full_gcs(&self, after_ms: u64, until_ms: u64) -> u64 {
-        self.full_gcs.iter().filter(|(at, _)| *at > after_ms && *at <= until_ms).map(|(_, count)| count).sum()
-    }
-
-    /// The last full collection up to an uptime.
-    pub(crate) fn last_full_gc(&self, until_ms: u64) -> Option<u64> {
-        self.full_gcs.iter().map(|(at, _)| *at).filter(|at| *at <= until_ms).max()
+    /// Full collections noticed after one uptime and up to another, oldest first.
+    pub(crate) fn full_gcs(&self, after_ms: u64, until_ms: u64) -> &[FullGcs] {
+        let first = self.full_gcs.partition_point(|gcs| gcs.until_ms <= after_ms);
+        let end = self.full_gcs.partition_point(|gcs| gcs.until_ms <= until_ms);
+        &self.full_gcs[first..end.max(first)]
     }
 }
 
@@ -124,7 +131,7 @@ mod tests {
         assert!(happenings.knows_gcs);
         let seen: Vec<_> = happenings.between.iter().map(|h| (h.young_gc, h.full_gc, h.marks.len())).collect();
         assert_eq!(seen, [(false, false, 0), (false, true, 1), (true, true, 0)]);
-        assert_eq!((happenings.full_gcs(0, 3000), happenings.full_gcs(2100, 3000)), (1, 0));
-        assert_eq!(happenings.last_full_gc(3000), Some(2100));
+        assert_eq!(happenings.full_gcs(0, 3000), [FullGcs { after_ms: 1900, until_ms: 2100, count: 1 }]);
+        assert_eq!(happenings.full_gcs(2100, 3000), []);
     }
 }

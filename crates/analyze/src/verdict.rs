@@ -64,16 +64,16 @@ pub(crate) fn words(
     let case = Case { context, course, growth };
     let gc_bound = case.gc_bound();
     let mut verdicts = Vec::new();
-    let survives = case.outlives_full_gcs();
+    let full_gcs = case.full_gcs();
     if let Some(steps) = steps.filter(|_| !course.place.is_jvms_own) {
         verdicts.push(case.staircase(steps));
     }
     match (gc_bound, growth.is_growing) {
         (_, true) if course.place.is_jvms_own => verdicts.push(case.jvm()),
-        (Some(reasons), true) if survives.is_none() => {
+        (Some(reasons), true) if !matches!(full_gcs, AfterFullGcs::Outlived(_)) => {
             verdicts.push(case.verdict(VerdictId::GcBound, Confidence::High, reasons))
         }
-        (_, true) => verdicts.push(case.leak(survives)),
+        (_, true) => verdicts.push(case.leak(&full_gcs)),
         (Some(mut reasons), false) => {
             reasons.push(case.holds());
             verdicts.push(case.verdict(VerdictId::GcBound, Confidence::Medium, reasons));
@@ -81,6 +81,18 @@ pub(crate) fn words(
         (None, false) => verdicts.extend(case.ended()),
     }
     verdicts
+}
+
+/// What full collections say of a place.
+enum AfterFullGcs {
+    /// There was none.
+    NoneSeen,
+    /// It outlived so many.
+    Outlived(u64),
+    /// The last one released most of what was live before.
+    Released,
+    /// Nothing: little was live before, or its blocks come and go anyway.
+    Unclear,
 }
 
 struct Case<'a> {
@@ -161,30 +173,45 @@ impl Case<'_> {
         (full || only(&|at| happenings[at].gc())).then_some(Reason::FallsOnlyAtGc { falls: falls.len(), full })
     }
 
-    /// How many full collections its blocks outlived: at least half of what was live before the last one still is.
-    fn outlives_full_gcs(&self) -> Option<u64> {
+    /// What the full collections of the window say: its blocks outlived them if at least half of what was live before the
+    /// last one still is.
+    fn full_gcs(&self) -> AfterFullGcs {
         let window = self.context.window;
-        let count = self.context.happenings.full_gcs(window.from_ms, window.to_ms);
-        let last = self.context.happenings.last_full_gc(window.to_ms).filter(|_| count > 0)?;
-        let before = self.context.snapshots.iter().rposition(|facts| facts.instant.uptime_ms < last)?;
-        let change = self.course.change_since(before.clamp(window.first, window.last), self.context.snapshots);
-        let was = self.course.live[before].bytes;
-        (was > 0.0 && change.gone.bytes <= 0.5 * was).then_some(count)
+        let seen = self.context.happenings.full_gcs(window.from_ms, window.to_ms);
+        let Some(last) = seen.last() else { return AfterFullGcs::NoneSeen };
+        // One that was taken after the point before may have come after the collection.
+        let is_before = |at: &usize| self.context.snapshots[*at].instant.uptime_ms <= last.after_ms;
+        let Some(before) = (0..=window.last).rev().find(is_before) else { return AfterFullGcs::Unclear };
+        let (was, totals) = (self.course.live[before].bytes, &self.course.totals);
+        let gone = self.course.change_since(before, self.context.snapshots).gone.bytes;
+        match () {
+            () if was <= 0.0 => AfterFullGcs::Unclear,
+            () if gone <= 0.5 * was => AfterFullGcs::Outlived(seen.iter().map(|gcs| gcs.count).sum()),
+            () if self.fell(before, last.until_ms) && totals.frees_gc >= totals.frees_app => AfterFullGcs::Released,
+            () => AfterFullGcs::Unclear,
+        }
     }
 
-    fn leak(&self, survives: Option<u64>) -> Verdict {
+    /// Whether less was live after a snapshot, at one no later than the first from `until_ms` on.
+    fn fell(&self, snapshot: usize, until_ms: u64) -> bool {
+        let until = self.context.snapshots.partition_point(|facts| facts.instant.uptime_ms < until_ms);
+        let was = self.course.live[snapshot].bytes;
+        self.course.live[snapshot..].iter().take(until - snapshot + 1).any(|flow| flow.bytes <= (1.0 - FALL) * was)
+    }
+
+    fn leak(&self, full_gcs: &AfterFullGcs) -> Verdict {
         let mut reasons = Vec::new();
         let is_jvm = self.context.snapshots[self.context.window.last].is_jvm;
         let is_of_java = is_jvm && !self.course.place.is_jvms_own;
-        let mut confidence = Confidence::High;
-        match survives {
-            Some(full_gcs) => reasons.push(Reason::SurvivesFullGcs { full_gcs }),
-            None if is_of_java => {
-                reasons.push(Reason::NoFullGc);
-                confidence = Confidence::Medium;
-            }
-            None => {}
-        }
+        let reason = match full_gcs {
+            AfterFullGcs::Outlived(full_gcs) => Some(Reason::SurvivesFullGcs { full_gcs: *full_gcs }),
+            AfterFullGcs::Released => Some(Reason::FallsOnlyAtGc { falls: 1, full: true }),
+            AfterFullGcs::NoneSeen => is_of_java.then_some(Reason::NoFullGc),
+            AfterFullGcs::Unclear => None,
+        };
+        let is_proven = !is_of_java || matches!(full_gcs, AfterFullGcs::Outlived(_));
+        let mut confidence = if is_proven { Confidence::High } else { Confidence::Medium };
+        reasons.extend(reason);
         reasons.push(self.freed());
         if let Some(missed) = self.missed_frees() {
             reasons.push(missed);

@@ -114,7 +114,9 @@ fn leak_tail(verdict: &Verdict) -> &'static str {
     let survives = has(|reason| matches!(reason, Reason::SurvivesFullGcs { .. }));
     let never = has(|reason| matches!(reason, Reason::NeverFreed { .. }));
     let unproven = has(|reason| matches!(reason, Reason::NoFullGc));
+    let fell = has(|reason| matches!(reason, Reason::FallsOnlyAtGc { .. }));
     match (survives, unproven, never) {
+        _ if fell => "; a full collection released much of it, so this is unproven",
         (true, _, true) => ", survives full collections, and nothing ever frees it",
         (true, ..) => ", survives full collections",
         (_, true, _) => "; no full collection was seen, so this is unproven",
@@ -217,7 +219,8 @@ pub(crate) fn reason(reason: &Reason, glyphs: &Glyphs) -> String {
         }
         Reason::FreedBy { gc_share, frees } => freed_by(*gc_share, *frees),
         Reason::FallsOnlyAtGc { falls, full } => {
-            format!("falls: {falls} times, each at a {}collection", if *full { "full " } else { "" })
+            let times = if *falls == 1 { "once,".to_owned() } else { format!("{falls} times, each") };
+            format!("falls: {times} at a {}collection", if *full { "full " } else { "" })
         }
         Reason::Holds { live, of_resident } => {
             let part = of_resident.map(|part| format!(", {} of what is resident", percent(part))).unwrap_or_default();
