@@ -14,12 +14,13 @@ use crate::module_list;
 use crate::modules;
 use crate::recorder::{Published, Recorder, count_losses};
 use crate::thread::ThreadBlock;
+use core::mem::MaybeUninit;
 use leakscope_hotspot::{Capture, JavaFrame};
 use leakscope_session::frame::{FrameWord, Marker};
 use leakscope_session::header::{JvmState, Word};
 use leakscope_session::losses::Loss;
 use leakscope_session::view::Session;
-use leakscope_unwind::{End, StackBounds, walk};
+use leakscope_unwind::{End, Frames, StackBounds, walk};
 
 /// Most native frames of a stack, whatever is asked for.
 pub const MOST_NATIVE: usize = 128;
@@ -33,65 +34,77 @@ const JAVA_WORDS: usize = size_of::<JavaFrame>() / size_of::<u64>();
 /// Bytes of stack without which nothing is recorded.
 const LEAST_BYTES: usize = 1536;
 
-/// Frames of one stack, leaf first, in words on the stack of the target.
+/// Frames of one stack, leaf first, in words on the stack of the target. Those from `len` on may never have been written:
+/// clearing them would take as long as walking a short stack.
 pub(crate) struct FrameBuffer<'a> {
-    words: &'a mut [u64],
+    words: &'a mut [MaybeUninit<u64>],
     len: usize,
 }
 
 impl FrameBuffer<'_> {
     fn push(&mut self, frame: FrameWord) {
         if let Some(slot) = self.words.get_mut(self.len) {
-            *slot = frame.0;
+            slot.write(frame.0);
             self.len += 1;
         }
     }
 
     fn as_slice(&self) -> &[FrameWord] {
         let frames = self.words.get(..self.len).unwrap_or(&[]);
-        // SAFETY: a FrameWord is one u64, and any u64 is a FrameWord.
+        // SAFETY: `push` has written the words before `len`; a FrameWord is one u64, and any u64 is a FrameWord.
         unsafe { core::slice::from_raw_parts(frames.as_ptr().cast(), frames.len()) }
     }
 
-    /// Room for native frames.
-    fn addresses(&mut self, depth: usize) -> &mut [usize] {
-        let free = self.words.get_mut(self.len..).unwrap_or(&mut []);
-        let depth = depth.min(free.len());
-        // SAFETY: usize has the size and alignment of u64 here, and any value is valid for both.
-        unsafe { core::slice::from_raw_parts_mut(free.as_mut_ptr().cast(), depth) }
-    }
-
-    /// Takes over what was written to [`FrameBuffer::addresses`].
-    fn add_native(&mut self, count: usize) {
-        for _ in 0..count {
-            if let Some(slot) = self.words.get_mut(self.len) {
-                *slot = FrameWord::native(*slot).0;
-                self.len += 1;
-            }
-        }
+    /// Forgets what it has, and takes native frames, as many as `depth`.
+    fn native(&mut self, depth: usize) -> NativeFrames<'_> {
+        self.len = 0;
+        NativeFrames { words: self.words.get_mut(..depth.min(self.words.len())).unwrap_or(&mut []), len: &mut self.len }
     }
 
     /// Room for Java frames as the JVM writes them.
-    fn java(&mut self, depth: usize) -> &mut [JavaFrame] {
+    fn java(&mut self, depth: usize) -> &mut [MaybeUninit<JavaFrame>] {
         let free = self.words.get_mut(self.len..).unwrap_or(&mut []);
         let depth = depth.min(free.len().saturating_sub(MARKERS) / JAVA_WORDS);
-        // SAFETY: JAVA_WORDS words are one JavaFrame, aligned as u64 is, and any value of its fields is valid.
+        // SAFETY: JAVA_WORDS words have the size of one JavaFrame, and its alignment is that of u64; neither need have been
+        // written.
         unsafe { core::slice::from_raw_parts_mut(free.as_mut_ptr().cast(), depth) }
     }
 
     /// Takes over what was written to [`FrameBuffer::java`], one word for each frame: never beyond what is still to be
     /// read.
-    fn add_java(&mut self, count: usize) {
+    ///
+    /// # Safety
+    /// The first `count` frames of it have been written, and nothing was pushed since.
+    unsafe fn add_java(&mut self, count: usize) {
         let base = self.len;
         for index in 0..count {
             let at = base + JAVA_WORDS * index;
             let Some(words) = self.words.get(at..at + JAVA_WORDS) else {
                 return;
             };
-            // SAFETY: these words are one JavaFrame, see `java`.
+            // SAFETY: these words are one JavaFrame (see `java`), which was written by the caller's promise; the words that
+            // were pushed meanwhile end before it.
             let frame = unsafe { *words.as_ptr().cast::<JavaFrame>() };
             self.push(FrameWord::java(frame.method as u64, frame.bci));
         }
+    }
+}
+
+/// Native frames on their way into a [`FrameBuffer`].
+struct NativeFrames<'f> {
+    words: &'f mut [MaybeUninit<u64>],
+    len: &'f mut usize,
+}
+
+impl Frames for NativeFrames<'_> {
+    #[inline(always)]
+    fn push(&mut self, pc: usize) -> bool {
+        let Some(slot) = self.words.get_mut(*self.len) else {
+            return false;
+        };
+        slot.write(FrameWord::native(pc as u64).0);
+        *self.len = self.len.wrapping_add(1);
+        true
     }
 }
 
@@ -236,15 +249,14 @@ impl Recorder {
         }
         let native_depth = (session.header.get(Word::NativeDepth) as usize).clamp(1, MOST_NATIVE);
         let has_jvm = matches!(room, Room::Java | Room::All);
-        let mut walked = walk(caller.registers(), bounds, self.rules, frames.addresses(native_depth));
+        let mut walked = walk(caller.registers(), bounds, self.rules, &mut frames.native(native_depth));
         // Without a JVM there is hardly ever code outside of all modules.
         if !has_jvm
             && matches!(walked.end, End::LeftModules)
             && module_list::look_again(bounds.room_below(stack_pointer()))
         {
-            walked = walk(caller.registers(), bounds, self.rules, frames.addresses(native_depth));
+            walked = walk(caller.registers(), bounds, self.rules, &mut frames.native(native_depth));
         }
-        frames.add_native(walked.frames);
         let mut captured = Captured { truncated: walked.end.is_truncated(), ..Captured::default() };
         if has_jvm {
             self.java(session, walked.end, frames, &mut captured);
@@ -266,7 +278,8 @@ impl Recorder {
         let in_java_code = matches!(end, End::LeftModules);
         match self.jvm.capture(frames.java(depth)) {
             Capture::Frames { count, truncated } => {
-                frames.add_java(count);
+                // SAFETY: the JVM has written so many.
+                unsafe { frames.add_java(count) };
                 captured.truncated |= truncated;
             }
             Capture::Refused(_) if in_java_code => {
@@ -285,7 +298,7 @@ impl Recorder {
 /// Runs `work` with a buffer of so many words: a function of its own for each size, so that no other takes stack.
 #[inline(never)]
 fn on_stack<const WORDS: usize>(work: &mut dyn FnMut(&mut FrameBuffer<'_>)) {
-    work(&mut FrameBuffer { words: &mut [0; WORDS], len: 0 });
+    work(&mut FrameBuffer { words: &mut [MaybeUninit::uninit(); WORDS], len: 0 });
 }
 
 #[cfg(test)]
@@ -294,16 +307,17 @@ mod tests {
 
     #[test]
     fn java_frames_are_packed_behind_the_native_ones() {
-        let mut words = [u64::MAX; 2 + 2 * 3 + MARKERS];
+        let mut words = [MaybeUninit::new(u64::MAX); 2 + 2 * 3 + MARKERS];
         let mut frames = FrameBuffer { words: &mut words, len: 0 };
-        frames.addresses(2).copy_from_slice(&[0x1000, 0x2000]);
-        frames.add_native(2);
+        let mut native = frames.native(2);
+        assert_eq!([0x1000, 0x2000, 0x3000].map(|pc| native.push(pc)), [true, true, false]);
         let java = frames.java(100);
         assert_eq!(java.len(), 3, "as many as there is room for");
         for (index, frame) in java.iter_mut().enumerate() {
-            *frame = JavaFrame { bci: index as i32, method: 0x7000 + 8 * index };
+            frame.write(JavaFrame { bci: index as i32, method: 0x7000 + 8 * index });
         }
-        frames.add_java(3);
+        // SAFETY: three frames were written.
+        unsafe { frames.add_java(3) };
         frames.push(FrameWord::marker(Marker::Truncated));
         let expected = [
             FrameWord::native(0x1000),
@@ -318,9 +332,11 @@ mod tests {
 
     #[test]
     fn a_full_buffer_takes_no_more() {
-        let mut frames = FrameBuffer { words: &mut [0; 2], len: 0 };
-        frames.add_native(5);
+        let mut frames = FrameBuffer { words: &mut [MaybeUninit::uninit(); 2], len: 0 };
+        let mut native = frames.native(5);
+        assert_eq!([1, 2, 3].map(|pc| native.push(pc)), [true, true, false]);
         frames.push(FrameWord(7));
-        assert_eq!((frames.as_slice().len(), frames.java(9).len(), frames.addresses(9).len()), (2, 0, 0));
+        assert_eq!(frames.as_slice(), [FrameWord(1), FrameWord(2)]);
+        assert!(frames.java(9).is_empty());
     }
 }

@@ -8,7 +8,6 @@ use crate::kernel::{self, OpenFile};
 use crate::libc_symbols::now_ms;
 use crate::place::{NewPlace, Place};
 use crate::records;
-use crate::stopwatch::Stopwatch;
 use crate::thread::{Class, ThreadBlock};
 use core::sync::atomic::{AtomicU64, Ordering};
 use leakscope_hotspot::Jvm;
@@ -147,7 +146,7 @@ impl Recorder {
         caller: crate::Caller,
     ) {
         let session = &published.session;
-        let stopwatch = Stopwatch::start();
+        let stopwatch = thread.stopwatch(block.interval);
         if block.size > isize::MAX as usize {
             return;
         }
@@ -182,7 +181,7 @@ impl Recorder {
     /// Takes a block out that is about to be freed; nothing happens if it is no live sample.
     pub(crate) fn leave(&self, published: &Published, thread: &ThreadBlock, address: usize) {
         let session = &published.session;
-        let stopwatch = Stopwatch::start();
+        let stopwatch = thread.stopwatch(published.ladder.first());
         let Some(entry) = session.live.take(address) else {
             return;
         };
@@ -195,7 +194,7 @@ impl Recorder {
 
     /// The reallocation of a busy block succeeded: the old block is gone. Not a free: its bytes live on elsewhere.
     pub(crate) fn leave_busy(&self, published: &Published, thread: &ThreadBlock, address: usize, busy: &Busy) {
-        let stopwatch = Stopwatch::start();
+        let stopwatch = thread.stopwatch(published.ladder.first());
         published.session.live.drop_busy(busy);
         self.filter.remove(address);
         self.push_free(published, thread, Class::App, address, &busy.entry);
@@ -236,13 +235,15 @@ pub(crate) fn count_losses(session: &Session<'_>, captured: &Captured, stack: u3
 }
 
 fn count_allocation(session: &Session<'_>, entry: &Entry, interval: Interval) {
-    let scaled = Scaled::sample(entry.size, interval);
     let depot = &session.depot;
     depot.count(entry.stack, Counter::Samples, 1);
-    depot.count(entry.stack, Counter::Bytes, nearest(scaled.bytes));
-    depot.count(entry.stack, Counter::Variance, at_least(scaled.bytes_variance / (1 << 20) as f64));
     depot.count(entry.stack, Counter::Observed, entry.size);
-    depot.count(entry.stack, Counter::Objects, nearest(scaled.objects * 65536.0));
+    if !interval.is_exact() {
+        let scaled = Scaled::sample(entry.size, interval);
+        depot.count(entry.stack, Counter::UnseenBytes, nearest(scaled.bytes - entry.size as f64));
+        depot.count(entry.stack, Counter::Variance, at_least(scaled.bytes_variance / (1 << 20) as f64));
+        depot.count(entry.stack, Counter::UnseenObjects, nearest((scaled.objects - 1.0) * 65536.0));
+    }
 }
 
 /// The nearest whole number. Cutting the fraction off would leave a counter half a unit short with every sample.
@@ -258,7 +259,8 @@ fn at_least(value: f64) -> u64 {
 
 fn count_free(published: &Published, entry: &Entry, class: Class) {
     let session = &published.session;
-    let bytes = nearest(Scaled::sample(entry.size, published.ladder.step(entry.interval)).bytes);
+    let interval = published.ladder.step(entry.interval);
+    let bytes = if interval.is_exact() { entry.size } else { nearest(Scaled::sample(entry.size, interval).bytes) };
     let (frees, freed) = match class {
         Class::App => (Counter::FreesApp, Counter::FreedApp),
         Class::Gc => (Counter::FreesGc, Counter::FreedGc),

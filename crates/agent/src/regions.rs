@@ -144,9 +144,7 @@ fn count_cut(session: &Session<'_>, contended: u64, lost_bytes: u64) {
 pub(crate) fn count_exactly(session: &Session<'_>, stack: u32, bytes: u64) {
     let depot = &session.depot;
     depot.count(stack, Counter::Samples, 1);
-    depot.count(stack, Counter::Bytes, bytes);
     depot.count(stack, Counter::Observed, bytes);
-    depot.count(stack, Counter::Objects, 1 << 16);
     depot.count(stack, Counter::Mapped, 1);
 }
 

@@ -1,24 +1,47 @@
 //! How long leakscope's own work in a sampled call takes, in cycles.
 
 use crate::machine;
+use core::cell::Cell;
+use leakscope_sampling::Interval;
 
 /// Longer work is counted as if it had taken so long, some 100 us: the thread was not running, or it was reading the
 /// unwind tables of a library for the first time.
 const MOST_CYCLES: u64 = 1 << 18;
 
+/// In exact mode one call of so many is measured, for all of them: the measurement itself would be a tenth of the work.
+const STRIDE: u8 = 16;
+
 /// Started at the beginning of the work.
-pub(crate) struct Stopwatch(u64);
+pub(crate) struct Stopwatch {
+    started: u64,
+    /// How many calls it stands for.
+    calls: u8,
+}
 
 impl Stopwatch {
     /// # Hot path
-    /// As [`machine::cycles`].
-    pub(crate) fn start() -> Self {
-        Self(machine::cycles())
+    /// As [`machine::cycles`], at most.
+    #[inline]
+    pub(crate) fn start(turn: &Cell<u8>, interval: Interval) -> Self {
+        if !interval.is_exact() {
+            return Self { started: machine::cycles(), calls: 1 };
+        }
+        let now = turn.get();
+        turn.set(now.wrapping_add(1));
+        if now % STRIDE == 0 {
+            Self { started: machine::cycles(), calls: STRIDE }
+        } else {
+            Self { started: 0, calls: 0 }
+        }
     }
 
-    /// Cycles since the start, at most [`MOST_CYCLES`]: also where another processor's counter is behind.
+    /// Cycles since the start, at most [`MOST_CYCLES`] for each call: also where another processor's counter is behind.
+    #[inline]
     pub(crate) fn cycles(&self) -> u64 {
-        machine::cycles().wrapping_sub(self.0).min(MOST_CYCLES)
+        match self.calls {
+            0 => 0,
+            calls => machine::cycles().wrapping_sub(self.started).min(MOST_CYCLES).wrapping_mul(u64::from(calls)),
+        }
     }
 }
 
@@ -28,11 +51,24 @@ mod tests {
 
     #[test]
     fn time_passes_but_no_sleep_counts() {
-        let stopwatch = Stopwatch::start();
+        let turn = Cell::new(0);
+        let start = || Stopwatch::start(&turn, Interval::DEFAULT);
+        let stopwatch = start();
         std::thread::sleep(std::time::Duration::from_millis(1));
         assert_eq!(stopwatch.cycles(), MOST_CYCLES);
-        assert_eq!(Stopwatch(u64::MAX).cycles(), MOST_CYCLES, "a counter that runs backwards");
-        let shortest = (0..1000).map(|_| Stopwatch::start().cycles()).min();
+        let backwards = Stopwatch { started: u64::MAX, calls: 1 };
+        assert_eq!(backwards.cycles(), MOST_CYCLES, "a counter that runs backwards");
+        let shortest = (0..1000).map(|_| start().cycles()).min();
         assert!(shortest < Some(10_000), "{shortest:?}");
+    }
+
+    #[test]
+    fn in_exact_mode_one_call_stands_for_several() {
+        let turn = Cell::new(0);
+        let watches: Vec<_> = (0..1000).map(|_| Stopwatch::start(&turn, Interval::EXACT)).collect();
+        assert_eq!(watches.iter().filter(|watch| watch.calls > 0).count(), 1000_usize.div_ceil(usize::from(STRIDE)));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        let cycles: u64 = watches.iter().map(Stopwatch::cycles).sum();
+        assert_eq!(cycles, 1008 * MOST_CYCLES, "63 that are measured, for 16 calls each");
     }
 }

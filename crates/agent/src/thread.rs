@@ -8,6 +8,7 @@ use crate::Caller;
 use crate::kernel;
 use crate::libc_symbols::{NewStack, thread_id_of_libc};
 use crate::machine::thread_pointer;
+use crate::stopwatch::Stopwatch;
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 use leakscope_sampling::{Interval, Rng, Sampler};
@@ -38,6 +39,8 @@ pub struct ThreadBlock {
     tid: Cell<u32>,
     class: Cell<u8>,
     class_looks: Cell<u8>,
+    /// Counts the calls of which only some are measured.
+    measured: Cell<u8>,
     bounds: Cell<CachedBounds>,
 }
 
@@ -127,6 +130,12 @@ impl ThreadBlock {
         if self.guard.get() != IGNORED {
             losses.add(Loss::GuardSkipped, 1);
         }
+    }
+
+    /// Measures a sampled call, or one of several.
+    #[inline]
+    pub(crate) fn stopwatch(&self, interval: Interval) -> Stopwatch {
+        Stopwatch::start(&self.measured, interval)
     }
 
     /// Kernel id of the thread; where libc does not tell it, one system call at the first use.

@@ -63,7 +63,7 @@ impl Kept {
             let depth = depth(shared, id);
             match *live {
                 0 if has_allocated(shared, id) => {
-                    let bytes = shared.session().depot.counter(id, Counter::Bytes);
+                    let bytes = shared.session().depot.allocated(id);
                     idle.push(Candidate { bytes, id, depth });
                 }
                 0 => {}

@@ -104,10 +104,10 @@ pub(crate) fn totals(shared: &SharedSession, id: u32) -> Totals {
     let counter = |counter| depot.counter(id, counter);
     Totals {
         samples: counter(Counter::Samples),
-        bytes: counter(Counter::Bytes) as f64,
+        bytes: depot.allocated(id) as f64,
         bytes_variance: counter(Counter::Variance) as f64 * f64::from(1u32 << 20),
         bytes_observed: counter(Counter::Observed),
-        objects: counter(Counter::Objects) as f64 / f64::from(1u32 << 16),
+        objects: counter(Counter::Samples) as f64 + counter(Counter::UnseenObjects) as f64 / f64::from(1u32 << 16),
         freed_by_app: counter(Counter::FreedApp) as f64,
         freed_by_gc: counter(Counter::FreedGc) as f64,
         frees_app: counter(Counter::FreesApp),

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // calls GetEnv and AsyncGetCallTrace
 
 use core::ffi::c_void;
-use core::mem::transmute;
+use core::mem::{MaybeUninit, transmute};
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 
@@ -58,7 +58,7 @@ struct CallTrace {
 type AsyncGetCallTrace = unsafe extern "C" fn(*mut CallTrace, i32, *mut c_void);
 
 impl Jvm {
-    /// Writes the Java frames of this thread into `out`, leaf first.
+    /// Writes the Java frames of this thread into `out`, leaf first: those that [`Capture::Frames`] counts.
     ///
     /// # Hot path
     /// Only for sampled calls. Allocates nothing, takes no lock of ours, makes no system call, does not panic. While
@@ -66,13 +66,13 @@ impl Jvm {
     /// us at depth 5-8), and once more where the thread's anchor had to be completed for it (`anchor`). Neither changes
     /// the thread's state. `errno` is not touched.
     #[inline]
-    pub fn capture(&self, out: &mut [JavaFrame]) -> Capture {
+    pub fn capture(&self, out: &mut [MaybeUninit<JavaFrame>]) -> Capture {
         // Acquire: pairs with the store in `open`, which follows that of `call_trace`.
         let vm = self.gate.load(Ordering::Acquire);
         if vm.is_null() { Capture::NotReady } else { self.capture_of(JavaVm(vm), out) }
     }
 
-    fn capture_of(&self, vm: JavaVm, out: &mut [JavaFrame]) -> Capture {
+    fn capture_of(&self, vm: JavaVm, out: &mut [MaybeUninit<JavaFrame>]) -> Capture {
         let function = self.call_trace.load(Ordering::Relaxed);
         if function.is_null() {
             return Capture::NotReady;
@@ -83,7 +83,7 @@ impl Jvm {
         let async_get_call_trace: AsyncGetCallTrace = unsafe { transmute(function) };
         let mut attempt = || {
             let depth = i32::try_from(out.len()).unwrap_or(i32::MAX);
-            let mut trace = CallTrace { env, count: 0, frames: out.as_mut_ptr() };
+            let mut trace = CallTrace { env, count: 0, frames: out.as_mut_ptr().cast() };
             // SAFETY: `env` is this thread's; at most `depth` frames are written to `out`. A null context is allowed:
             // we are called from native or VM code, where the JVM starts from the thread's own anchor.
             unsafe { async_get_call_trace(&mut trace, depth, null_mut()) };
@@ -159,12 +159,12 @@ mod tests {
 
     #[test]
     fn nothing_is_captured_before_the_gate_opens() {
-        assert_eq!(Jvm::new().capture(&mut [JavaFrame::default(); 4]), Capture::NotReady);
+        assert_eq!(Jvm::new().capture(&mut [MaybeUninit::uninit(); 4]), Capture::NotReady);
     }
 
     #[test]
     fn other_threads_and_refusals_are_told_apart() {
-        let mut out = [JavaFrame::default(); 4];
+        let mut out = [MaybeUninit::uninit(); 4];
         let jvm = Jvm::new();
         jvm.open(fake_vm(detached), deep as *mut c_void);
         assert_eq!(jvm.capture(&mut out), Capture::NotJavaThread);
@@ -177,9 +177,10 @@ mod tests {
     fn frames_land_in_the_callers_buffer() {
         let jvm = Jvm::new();
         jvm.open(fake_vm(attached), deep as *mut c_void);
-        let mut out = [JavaFrame::default(); 4];
+        let mut out = [MaybeUninit::uninit(); 4];
         assert_eq!(jvm.capture(&mut out), Capture::Frames { count: 4, truncated: true });
-        assert_eq!(out[3], JavaFrame { bci: 3, method: 7 });
+        // SAFETY: four frames were written.
+        assert_eq!(unsafe { out[3].assume_init() }, JavaFrame { bci: 3, method: 7 });
         jvm.close();
         assert_eq!(jvm.capture(&mut out), Capture::NotReady);
     }

@@ -7,7 +7,9 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-use leakscope_hotspot::{Capture, JavaFrame, Jvm, Reason, Resolver, Served, Sink, State, libjvm_is_mapped};
+use std::mem::MaybeUninit;
+
+use leakscope_hotspot::{Capture, Jvm, Reason, Resolver, Served, Sink, State, libjvm_is_mapped};
 
 struct Nothing;
 
@@ -36,6 +38,6 @@ fn a_jvm_without_async_get_call_trace_is_unsupported() {
     assert!(libjvm_is_mapped());
     assert_eq!(JVM.serve(&mut Nothing), Served::Unsupported(Reason::NoAsyncGetCallTrace));
     assert_eq!(JVM.state(), State::Unsupported(Reason::NoAsyncGetCallTrace));
-    assert_eq!(JVM.capture(&mut [JavaFrame::default()]), Capture::NotReady);
+    assert_eq!(JVM.capture(&mut [MaybeUninit::uninit()]), Capture::NotReady);
     assert_eq!(JVM.counters().attach_attempts, 0);
 }

@@ -44,7 +44,7 @@ impl<'a> Cost<'a> {
     /// Thread `tid` has spent `cycles` to enter a sample (`is_new`: one that replaces none).
     ///
     /// # Hot path
-    /// Sampled calls only: two additions on one cache line. No allocation, lock, system call or panic; signal-safe.
+    /// Sampled calls only: two additions on one cache line, one where nothing was measured (`cycles` 0). No allocation, lock, system call or panic; signal-safe.
     pub fn entered(&self, tid: u32, cycles: u64, is_new: bool) {
         self.add(tid, 0, cycles);
         self.add(tid, 1, u64::from(is_new));
@@ -69,6 +69,9 @@ impl<'a> Cost<'a> {
     }
 
     fn add(&self, tid: u32, at: usize, n: u64) {
+        if n == 0 {
+            return;
+        }
         if let Some(word) = self.0.get(tid as usize % SHARDS * STRIDE + at) {
             word.fetch_add(n, Ordering::Relaxed);
         }

@@ -1,19 +1,20 @@
 //! The depot: every distinct stack once, and per stack what was ever allocated from it.
 //!
-//! Two append-only tables, each with an open-addressed index of ids. *Nodes* form a prefix tree from the root of the
+//! Two append-only tables, each with an index of ids (`index.rs`). *Nodes* form a prefix tree from the root of the
 //! stacks to their leaves, so stacks share their beginnings. *Stacks* are found by a 64-bit hash of the whole stack,
 //! so one that was seen before (nearly always) costs one look-up instead of one for each frame; two different stacks
 //! with the same hash would be merged, which for 100,000 stacks has a probability of 3 in 10^10.
 //!
 //! ```text
 //!   node (2 words):    parent (32) depth (32) | frame
-//!   stack (16 words):  hash | node | samples | bytes | variance | observed | objects | frees ...
+//!   stack (16 words):  hash | node | samples | observed | frees, freed | unseen bytes | variance || ...
 //! ```
 //! Publication: the words of a node or stack are written first, then its id is put into an index slot by CAS with
 //! release. Whoever loses the race leaves its id unused (`node` 0 for a stack; an unreferenced node).
 //! Stack 0 is [`FULL_STACK`]: samples whose stack found no room.
 
 use crate::frame::FrameWord;
+use crate::index::{Index, Place, Vacancy};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Words of a node.
@@ -31,20 +32,20 @@ pub const MAX_DEPTH: usize = 1024;
 pub enum Counter {
     /// Sampled allocations.
     Samples = 2,
-    /// Estimated bytes allocated.
-    Bytes = 3,
-    /// Variance of `Bytes`, in units of 2^20 bytes squared.
-    Variance = 4,
     /// Bytes of the sampled allocations themselves.
-    Observed = 5,
-    /// Estimated objects allocated, in units of 2^-16 objects.
-    Objects = 6,
+    Observed = 3,
     /// Sampled frees by application threads.
-    FreesApp = 7,
-    /// Sampled frees by the JVM's reference-handling threads.
-    FreesGc = 8,
+    FreesApp = 4,
     /// Estimated bytes freed by application threads.
-    FreedApp = 9,
+    FreedApp = 5,
+    /// Estimated bytes of the allocations that were not sampled.
+    UnseenBytes = 6,
+    /// Variance of `UnseenBytes`, in units of 2^20 bytes squared.
+    Variance = 7,
+    /// Estimated number of the allocations that were not sampled, in units of 2^-16.
+    UnseenObjects = 8,
+    /// Sampled frees by the JVM's reference-handling threads.
+    FreesGc = 9,
     /// Estimated bytes freed by the JVM's reference-handling threads.
     FreedGc = 10,
     /// How many of `Samples` were mappings or threads, recorded exactly, and no blocks from malloc.
@@ -78,8 +79,6 @@ pub struct Interned {
 }
 
 const FULL: Interned = Interned { stack: FULL_STACK, is_new: false };
-/// Slots looked at before an index counts as full.
-const MOST_PROBES: usize = 64;
 
 fn mix(a: u64, b: u64) -> u64 {
     let x = (a ^ b.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -97,21 +96,19 @@ impl<'a> Depot<'a> {
             hash = mix(hash, frame.0);
         }
         let hash = hash | 1; // 0 is an empty record
-        let mut probe = Probe::new(self.stack_index, hash);
-        while let Some(slot) = probe.next() {
-            // Acquire: pairs with the Release CAS in `publish`.
-            let id = slot.load(Ordering::Acquire);
-            if id == 0 {
-                return self.enter(hash, frames);
-            }
-            if self.stack_word(id, 0).is_some_and(|w| w.load(Ordering::Relaxed) == hash) {
-                return Interned { stack: id, is_new: false };
-            }
+        let index = Index::new(self.stack_index, self.stacks.len() / STACK_WORDS);
+        match index.find(hash, |id| self.has_hash(id, hash)) {
+            Place::Found(stack) => Interned { stack, is_new: false },
+            Place::Empty(vacancy) => self.enter(index, vacancy, hash, frames),
+            Place::Full => FULL,
         }
-        FULL
     }
 
     /// Adds `n` to a counter of `stack`.
+    ///
+    /// # Hot path
+    /// Sampled calls only. One atomic addition. No allocation, lock, system call or panic; signal-safe.
+    #[inline]
     pub fn count(&self, stack: u32, counter: Counter, n: u64) {
         if let Some(word) = self.stack_word(stack, counter as usize) {
             word.fetch_add(n, Ordering::Relaxed);
@@ -121,6 +118,11 @@ impl<'a> Depot<'a> {
     /// A counter of `stack`.
     pub fn counter(&self, stack: u32, counter: Counter) -> u64 {
         self.stack_word(stack, counter as usize).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// Estimated bytes allocated from `stack` ever, sampled or not.
+    pub fn allocated(&self, stack: u32) -> u64 {
+        self.counter(stack, Counter::Observed).wrapping_add(self.counter(stack, Counter::UnseenBytes))
     }
 
     /// Ids handed out for stacks (for readers): `1..=stack_ids()`, not beyond the table.
@@ -181,7 +183,12 @@ impl<'a> Depot<'a> {
         self.node_word(self.leaf(stack), 0).map_or(0, |word| word.load(Ordering::Relaxed) as u32)
     }
 
-    fn enter(&self, hash: u64, frames: &[FrameWord]) -> Interned {
+    fn has_hash(&self, stack: u32, hash: u64) -> bool {
+        self.stack_word(stack, 0).is_some_and(|word| word.load(Ordering::Relaxed) == hash)
+    }
+
+    #[cold]
+    fn enter(&self, index: Index<'a>, vacancy: Vacancy<'a>, hash: u64, frames: &[FrameWord]) -> Interned {
         if self.stack_ids() as usize + 1 >= self.stacks.len() / STACK_WORDS {
             return FULL; // before nodes are spent on it
         }
@@ -199,8 +206,7 @@ impl<'a> Depot<'a> {
             h.store(hash, Ordering::Relaxed);
             n.store(u64::from(node), Ordering::Release);
         }
-        let same = |other: u32| self.stack_word(other, 0).is_some_and(|w| w.load(Ordering::Relaxed) == hash);
-        match publish(self.stack_index, hash, id, same) {
+        match index.enter(vacancy, id, |other| self.has_hash(other, hash)) {
             Some(found) if found == id => Interned { stack: id, is_new: true },
             found => {
                 // Another thread entered it first, or the index is full: this id stays unused.
@@ -222,20 +228,17 @@ impl<'a> Depot<'a> {
         };
         // An id is taken only where there is a place for it: it cannot be given back, and a stack that never finds
         // room comes again and again.
-        let mut probe = Probe::new(self.node_index, hash);
-        loop {
-            // Acquire: pairs with the Release CAS in `publish`.
-            match probe.next()?.load(Ordering::Acquire) {
-                0 => break,
-                id if same(id) => return Some(id),
-                _ => {}
-            }
-        }
+        let index = Index::new(self.node_index, self.nodes.len() / NODE_WORDS);
+        let vacancy = match index.find(hash, same) {
+            Place::Found(id) => return Some(id),
+            Place::Empty(vacancy) => vacancy,
+            Place::Full => return None,
+        };
         let id = self.next_id(self.node_count, self.nodes.len() / NODE_WORDS)?;
         let depth = self.node_word(parent, 0).map_or(0, |w| w.load(Ordering::Relaxed) & 0xFFFF_FFFF);
         self.node_word(id, 0)?.store(u64::from(parent) << 32 | (depth + 1), Ordering::Relaxed);
         self.node_word(id, 1)?.store(frame.0, Ordering::Release);
-        publish(self.node_index, hash, id, same)
+        index.enter(vacancy, id, same)
     }
 
     /// Hands out the next id, or `None` when `capacity` is used up. The counter stops at the capacity.
@@ -259,42 +262,6 @@ impl<'a> Depot<'a> {
 
     fn stack_word(&self, stack: u32, word: usize) -> Option<&'a AtomicU64> {
         self.stacks.get((stack as usize).checked_mul(STACK_WORDS)?.checked_add(word)?)
-    }
-}
-
-/// Puts `id` into the index; the id that is there in the end (another thread's if it was first), `None` if full.
-fn publish(index: &[AtomicU32], hash: u64, id: u32, same: impl Fn(u32) -> bool) -> Option<u32> {
-    let mut probe = Probe::new(index, hash);
-    while let Some(slot) = probe.next() {
-        // Release: pairs with the Acquire loads of look-ups: whoever sees the id sees the words behind it.
-        match slot.compare_exchange(0, id, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return Some(id),
-            Err(other) if same(other) => return Some(other),
-            Err(_) => {}
-        }
-    }
-    None
-}
-
-/// Linear probing over an index whose length is used up to a power of two.
-struct Probe<'a> {
-    index: &'a [AtomicU32],
-    at: usize,
-    mask: usize,
-    left: usize,
-}
-
-impl<'a> Probe<'a> {
-    fn new(index: &'a [AtomicU32], hash: u64) -> Self {
-        let mask = if index.is_empty() { 0 } else { (1usize << index.len().ilog2()) - 1 };
-        Self { index, at: (hash >> 20) as usize & mask, mask, left: MOST_PROBES }
-    }
-
-    fn next(&mut self) -> Option<&'a AtomicU32> {
-        self.left = self.left.checked_sub(1)?;
-        let slot = self.index.get(self.at);
-        self.at = (self.at + 1) & self.mask;
-        slot
     }
 }
 

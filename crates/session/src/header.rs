@@ -12,7 +12,7 @@ pub const BYTES: usize = 8192;
 /// First word of every session: "LEAKSCOP".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"LEAKSCOP");
 /// Version of the layout; a reader refuses any other.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 /// Sampling intervals that one recording can use: steps of a ladder, each twice the one before.
 pub const INTERVALS: usize = 16;
 
@@ -66,8 +66,6 @@ pub enum Word {
     RingTail = 80,
     /// Epoch (collector).
     Epoch = 88,
-    /// Generation counter of the live table.
-    Generation = 96,
     /// First of the 32-bit counts, see [`Count`].
     Counts = 104,
     /// First of the losses.

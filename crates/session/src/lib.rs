@@ -25,6 +25,7 @@ pub mod frame;
 pub mod handshake;
 #[cfg(not(leakscope_loom))]
 pub mod header;
+mod index;
 pub mod java;
 pub mod live;
 pub mod losses;

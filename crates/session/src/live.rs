@@ -6,12 +6,12 @@
 //! sparse file, and pages cost only once they are touched.
 //!
 //! ```text
-//!   key:    generation (16) | address (47, bits 3-46 of it) | flags (3)      0 = empty
+//!   key:    generation (16) | address (47, bits 3-46 of it) | flags (3)      no address = empty
 //!   value:  size | birth_ms (48) interval code (16) | stack (32) epoch (32)
 //! ```
 //! Flags: `RESERVED` while a value is being written, or read by whoever has just taken the entry; `BUSY` while a
 //! realloc of the block is under way. The generation tells a reader that a slot was emptied and filled again with the
-//! same address between its two looks.
+//! same address between its two looks: it grows each time the slot is filled, and stays while it is empty.
 //!
 //! Rules that keep it true:
 //! - an entry leaves **before** the real free, or another thread may be handed the address, and insert it, first.
@@ -35,6 +35,7 @@ const BUSY: u64 = 2;
 const FLAGS: u64 = 7;
 const ADDRESS: u64 = ((1 << 47) - 1) & !FLAGS;
 const GENERATION_SHIFT: u32 = 48;
+const GENERATION: u64 = u64::MAX << GENERATION_SHIFT;
 
 /// A sampled live block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -136,7 +137,6 @@ impl<'a> Segment<'a> {
 pub struct LiveTable<'a> {
     segments: [Option<Segment<'a>>; MAX_SEGMENTS],
     open: &'a AtomicU32,
-    generation: &'a AtomicU64,
 }
 
 /// What [`LiveTable::insert`] did.
@@ -164,10 +164,9 @@ pub struct Busy {
 }
 
 impl<'a> LiveTable<'a> {
-    /// A view over `segments` (the first `None` ends them), the count of open segments (at least 1 is used), and the
-    /// generation counter.
-    pub fn new(segments: [Option<Segment<'a>>; MAX_SEGMENTS], open: &'a AtomicU32, generation: &'a AtomicU64) -> Self {
-        Self { segments, open, generation }
+    /// A view over `segments` (the first `None` ends them) and the count of open segments (at least 1 is used).
+    pub fn new(segments: [Option<Segment<'a>>; MAX_SEGMENTS], open: &'a AtomicU32) -> Self {
+        Self { segments, open }
     }
 
     /// Whether `address` can be a key: aligned to 8 and in the lower half of the address space.
@@ -313,9 +312,12 @@ impl<'a> LiveTable<'a> {
         let order = if vacancies(segment.bucket(a)) >= vacancies(segment.bucket(b)) { [a, b] } else { [b, a] };
         for start in order {
             for (i, key) in segment.bucket(start).iter().enumerate() {
-                if key.load(Ordering::Relaxed) == 0
-                    // Acquire: pairs with the Release in `clear`: the last owner has finished reading the value.
-                    && key.compare_exchange(0, address | RESERVED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+                let empty = key.load(Ordering::Relaxed);
+                // Acquire: pairs with the Release in `clear`: the last owner has finished reading the value.
+                if is_empty(empty)
+                    && key
+                        .compare_exchange(empty, empty | address | RESERVED, Ordering::Acquire, Ordering::Relaxed)
+                        .is_ok()
                 {
                     self.fill(segment, start + i, address, entry);
                     return true;
@@ -331,17 +333,18 @@ impl<'a> LiveTable<'a> {
         // Acquire fence in `read_stable`.
         fence(Ordering::Release);
         segment.write(slot, entry);
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed);
         if let Some(key) = segment.keys.get(slot) {
+            let generation = (key.load(Ordering::Relaxed) & GENERATION).wrapping_add(1 << GENERATION_SHIFT);
             // Release: pairs with the Acquire loads in `Segment::find` and `read_stable`.
-            key.store(address | generation << GENERATION_SHIFT, Ordering::Release);
+            key.store(generation | address, Ordering::Release);
         }
     }
 
     fn clear(&self, segment: &Segment<'a>, slot: usize) {
         if let Some(key) = segment.keys.get(slot) {
+            let generation = key.load(Ordering::Relaxed) & GENERATION;
             // Release: pairs with the Acquire of the next `insert_into`.
-            key.store(0, Ordering::Release);
+            key.store(generation, Ordering::Release);
         }
     }
 
@@ -356,8 +359,12 @@ impl<'a> LiveTable<'a> {
     }
 }
 
+fn is_empty(key: u64) -> bool {
+    key & !GENERATION == 0
+}
+
 fn vacancies(bucket: &[AtomicU64]) -> usize {
-    bucket.iter().filter(|key| key.load(Ordering::Relaxed) == 0).count()
+    bucket.iter().filter(|key| is_empty(key.load(Ordering::Relaxed))).count()
 }
 
 fn read_stable(segment: &Segment<'_>, slot: usize) -> Option<(u64, Entry)> {
@@ -385,7 +392,6 @@ mod tests {
 
     struct Memory {
         open: AtomicU32,
-        generation: AtomicU64,
         segments: Vec<(Vec<AtomicU64>, Vec<AtomicU64>)>,
     }
 
@@ -398,14 +404,14 @@ mod tests {
                     (zeros(slots), zeros(slots * VALUE_WORDS))
                 })
                 .collect();
-            Self { open: AtomicU32::new(1), generation: AtomicU64::new(0), segments }
+            Self { open: AtomicU32::new(1), segments }
         }
         fn table(&self) -> LiveTable<'_> {
             let mut segments = [None; MAX_SEGMENTS];
             for (view, (keys, values)) in segments.iter_mut().zip(&self.segments) {
                 *view = Some(Segment::new(keys, values));
             }
-            LiveTable::new(segments, &self.open, &self.generation)
+            LiveTable::new(segments, &self.open)
         }
     }
 

@@ -354,7 +354,7 @@ impl<'a> Memory<'a> {
         }
         Some(Session {
             header,
-            live: LiveTable::new(segments, header.count(Count::LiveSegments)?, header.atomic(Word::Generation)?),
+            live: LiveTable::new(segments, header.count(Count::LiveSegments)?),
             depot: Depot {
                 node_index: self.halves(layout.node_index),
                 nodes: self.words(layout.nodes),

@@ -36,21 +36,20 @@ impl RingMemory {
 
 struct TableMemory {
     open: AtomicU32,
-    generation: AtomicU64,
     segments: Vec<(Vec<AtomicU64>, Vec<AtomicU64>)>,
 }
 
 impl TableMemory {
     fn new(segments: usize) -> Arc<Self> {
         let segments = (0..segments).map(|i| (words(BUCKET << i), words((BUCKET << i) * VALUE_WORDS))).collect();
-        Arc::new(Self { open: AtomicU32::new(1), generation: AtomicU64::new(0), segments })
+        Arc::new(Self { open: AtomicU32::new(1), segments })
     }
     fn table(&self) -> LiveTable<'_> {
         let mut views = [None; MAX_SEGMENTS];
         for (view, (keys, values)) in views.iter_mut().zip(&self.segments) {
             *view = Some(Segment::new(keys, values));
         }
-        LiveTable::new(views, &self.open, &self.generation)
+        LiveTable::new(views, &self.open)
     }
 }
 

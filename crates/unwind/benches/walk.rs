@@ -40,11 +40,11 @@ extern "C" fn measure(registers: &Registers, _argument: *mut c_void) {
     for (source, cold) in [ModuleSource::Loader, ModuleSource::Snapshot].into_iter().zip(&COLD) {
         let stack = StackBounds::locate(registers.sp, &mut cached);
         let start = Instant::now();
-        let first = walk_with(source, *registers, stack, cold, &mut out);
+        let first = walk_with(source, *registers, stack, cold, &mut out.as_mut_slice());
         println!("{source:?}: cold {:6.0} ns, {} frames, {:?}", start.elapsed().as_nanos(), first.frames, first.end);
         let warm = median(|| {
             let stack = StackBounds::locate(black_box(registers.sp), &mut cached);
-            black_box(walk_with(source, *registers, stack, &CACHE, &mut out));
+            black_box(walk_with(source, *registers, stack, &CACHE, &mut out.as_mut_slice()));
         });
         println!("{source:?}: warm {warm:6.1} ns, {:.2} ns a frame", warm / first.frames as f64);
     }

@@ -8,7 +8,7 @@
 //! The life of one walk, file by file:
 //!
 //! 1. The hook knows its caller's [`Registers`] and asks `stack` for the [`StackBounds`] of the running thread.
-//! 2. `walk` looks up the module of the pc (`module`, through the loader or the snapshot in `maps`).
+//! 2. `walk` looks up the module of the pc (`first`, else `module`, through the loader or the snapshot in `maps`).
 //! 3. `cache` holds one word for each pc seen before: a packed `rule`. A hit costs one load.
 //! 4. On a miss `learn` finds the module's tables (`elf`), searches them (`eh_frame`), runs the call frame
 //!    program (`cfa`) and reduces the row to a rule.
@@ -32,6 +32,7 @@ mod cache;
 pub mod cfa;
 pub mod eh_frame;
 pub mod elf;
+mod first;
 mod identity;
 mod learn;
 mod maps;
@@ -44,8 +45,9 @@ mod walk;
 mod x86_64;
 
 pub use cache::RuleCache;
+pub use first::note_first_modules;
 pub use maps::{Mapping, for_each as for_each_mapping};
 pub use module::{LoadedModule, ModuleSource, find_module, refresh_modules};
 pub use snapshot::Refresh;
 pub use stack::{CachedBounds, StackBounds, note_main_stack};
-pub use walk::{End, Registers, Walk, walk, walk_with};
+pub use walk::{End, Frames, Registers, Walk, walk, walk_with};

@@ -57,6 +57,24 @@ pub fn refresh_modules() -> Refresh {
     snapshot::refresh()
 }
 
+/// What a walk needs to know of a module.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub start: usize,
+    pub bytes: usize,
+    pub identity: u64,
+}
+
+impl Span {
+    /// Contains nothing.
+    pub(crate) const NONE: Span = Span { start: 0, bytes: 0, identity: 0 };
+
+    #[inline(always)]
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.start) < self.bytes
+    }
+}
+
 /// A file that is loaded into this process.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadedModule {
@@ -98,6 +116,28 @@ struct LinkMap {
     bias: usize,
     name: *const c_char,
     dynamic: usize,
+    next: *const LinkMap,
+    previous: *const LinkMap,
+}
+
+/// Calls `visit` for each module in the loader's list. Only while nothing is loaded or unloaded: at the start of the
+/// program.
+pub(crate) fn for_each_loaded(mut visit: impl FnMut(LoadedModule)) {
+    let Some(own) = dl_find_object(find_module as *const () as usize) else { return };
+    let mut at = own.link_map;
+    // SAFETY: the list of the loader, which nobody changes meanwhile by the caller's promise; so below.
+    while let Some(map) = unsafe { at.as_ref() }
+        && !map.previous.is_null()
+    {
+        at = map.previous;
+    }
+    // SAFETY: as above.
+    while let Some(map) = unsafe { at.as_ref() } {
+        if let Some(module) = ask_loader(map.dynamic) {
+            visit(module);
+        }
+        at = map.next;
+    }
 }
 
 /// What the loader says of `pc`.
@@ -144,6 +184,10 @@ impl LoadedModule {
             identity: words.iter().fold(found.start as u64, |hash, word| identity::mix(hash, *word)),
             name: Name::Snapshot { first_page: found.first_page },
         }
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        Span { start: self.start, bytes: self.end.wrapping_sub(self.start), identity: self.identity }
     }
 
     /// Whether `address` lies in it.

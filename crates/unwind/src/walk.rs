@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use crate::cache::RuleCache;
+use crate::first;
 use crate::learn;
-use crate::module::{LoadedModule, ModuleSource};
+use crate::module::{LoadedModule, ModuleSource, Span};
 use crate::rule::{Base, Bp, PlainFrame, Rule};
 use crate::stack::StackBounds;
 use crate::x86_64::{UCONTEXT_BP, UCONTEXT_PC, UCONTEXT_SP};
@@ -62,13 +63,31 @@ impl Walk {
     }
 }
 
+/// Where a walk puts what it finds.
+pub trait Frames {
+    /// Takes the next return address, leaf first; false if there is no room for it.
+    fn push(&mut self, pc: usize) -> bool;
+}
+
+/// Writes to the front of the slice, which becomes what is left of it.
+impl Frames for &mut [usize] {
+    fn push(&mut self, pc: usize) -> bool {
+        let Some((next, rest)) = core::mem::take(self).split_first_mut() else {
+            return false;
+        };
+        *next = pc;
+        *self = rest;
+        true
+    }
+}
+
 /// Walks the stack of the running thread: `out` gets `start.pc` and then return addresses, leaf first.
 ///
 /// # Hot path
 /// About 6 ns a frame once its rule is cached. No allocation, lock, system call or panic; signal-safe. Needs up to
 /// 3 KiB of stack. Excepted from "no system call": leaving a handler that ran on a sigaltstack (two), and a pc seen for
 /// the first time while the modules come from the snapshot (one).
-pub fn walk(start: Registers, stack: StackBounds, cache: &RuleCache, out: &mut [usize]) -> Walk {
+pub fn walk(start: Registers, stack: StackBounds, cache: &RuleCache, out: &mut impl Frames) -> Walk {
     walk_with(ModuleSource::current(), start, stack, cache, out)
 }
 
@@ -78,12 +97,12 @@ pub fn walk_with(
     start: Registers,
     stack: StackBounds,
     cache: &RuleCache,
-    out: &mut [usize],
+    out: &mut impl Frames,
 ) -> Walk {
     let mut modules = RecentModules::new(source);
     let mut at = Position { registers: start, stack, behind: 1, left_signal_stack: false, guessed: false };
-    let mut module = Span { start: 0, bytes: 0, identity: 0 };
-    let mut frames = 0;
+    let mut module = Span::NONE;
+    let mut frames = 0_usize;
     let end = loop {
         let Registers { pc, sp, bp } = at.registers;
         let within = pc.wrapping_sub(at.behind);
@@ -91,12 +110,13 @@ pub fn walk_with(
             let Some(found) = modules.find(within) else { break End::LeftModules };
             module = found;
         }
-        let Some(room) = out.get_mut(frames) else { break End::DepthLimit };
-        *room = pc;
+        if !out.push(pc) {
+            break End::DepthLimit;
+        }
         frames = frames.wrapping_add(1);
         let word = cache.get(within, module.identity);
         let Some(rule) = PlainFrame::unpack(word) else {
-            match at.take_slow_step(word, cache, &mut modules) {
+            match at.take_slow_step(word, cache, &modules) {
                 Ok(next) => at = next,
                 Err(end) => break end,
             }
@@ -137,13 +157,12 @@ struct Position {
 impl Position {
     /// The caller's position, by a rule that is not in the cache or not plain. `word` is what the cache had.
     #[inline(never)]
-    fn take_slow_step(self, word: u64, cache: &RuleCache, modules: &mut RecentModules) -> Result<Position, End> {
+    fn take_slow_step(self, word: u64, cache: &RuleCache, modules: &RecentModules) -> Result<Position, End> {
         let Registers { pc, .. } = self.registers;
         let within = pc.wrapping_sub(self.behind);
-        let rule = match (Rule::unpack(word), modules.loaded(within)) {
-            (Some(rule), _) => rule,
-            (None, Some(module)) => learn::learn(module, pc, within, cache),
-            (None, None) => Rule::Unknown,
+        let rule = match Rule::unpack(word) {
+            Some(rule) => rule,
+            None => modules.loaded(within).map_or(Rule::Unknown, |module| learn::learn(&module, pc, within, cache)),
         };
         let next = match rule {
             Rule::Frame { base, offset, bp } => self.leave_frame(base, offset, bp).ok_or(End::BadCfa)?,
@@ -195,13 +214,13 @@ impl Position {
 
     /// Last resort in code without tables: the frame pointer, if it leads up this stack to a return address that
     /// follows a call in a loaded module.
-    fn follow_frame_pointer(self, modules: &mut RecentModules) -> Option<Position> {
+    fn follow_frame_pointer(self, modules: &RecentModules) -> Option<Position> {
         let Registers { sp, bp, .. } = self.registers;
         if bp < sp {
             return None;
         }
         let (saved, pc) = (self.stack.word(bp)?, self.stack.word(bp.wrapping_add(8))?);
-        if !learn::follows_call(modules.loaded(pc.wrapping_sub(1))?, pc) {
+        if !learn::follows_call(&modules.loaded(pc.wrapping_sub(1))?, pc) {
             return None;
         }
         let registers = Registers { pc, sp: bp.wrapping_add(16), bp: saved };
@@ -209,52 +228,39 @@ impl Position {
     }
 }
 
-/// What the hot loop needs to know of a module.
-#[derive(Clone, Copy)]
-struct Span {
-    start: usize,
-    bytes: usize,
-    identity: u64,
-}
-
-impl Span {
-    #[inline(always)]
-    fn contains(&self, address: usize) -> bool {
-        address.wrapping_sub(self.start) < self.bytes
-    }
-}
-
 /// The modules last seen: neighbouring frames mostly share one, and callbacks alternate between two.
 struct RecentModules {
     source: ModuleSource,
-    seen: [Option<LoadedModule>; 4],
+    seen: [Span; 4],
     /// Which of `seen` gives way to the next new one.
     oldest: usize,
 }
 
 impl RecentModules {
     fn new(source: ModuleSource) -> RecentModules {
-        RecentModules { source, seen: [None; 4], oldest: 0 }
+        RecentModules { source, seen: [Span::NONE; 4], oldest: 0 }
     }
 
     #[inline]
     fn find(&mut self, address: usize) -> Option<Span> {
-        let LoadedModule { start, end, identity, .. } = *self.loaded(address)?;
-        Some(Span { start, bytes: end.wrapping_sub(start), identity })
+        if self.source == ModuleSource::Loader
+            && let Some(first) = first::find(address)
+        {
+            return Some(first);
+        }
+        if let Some(known) = self.seen.iter().find(|span| span.contains(address)) {
+            return Some(*known);
+        }
+        let span = self.source.find(address)?.span();
+        if let Some(slot) = self.seen.get_mut(self.oldest) {
+            *slot = span;
+        }
+        self.oldest = self.oldest.wrapping_add(1) & 3;
+        Some(span)
     }
 
-    #[inline]
-    fn loaded(&mut self, address: usize) -> Option<&LoadedModule> {
-        let known = self.seen.iter().position(|module| module.is_some_and(|module| module.contains(address)));
-        let slot = match known {
-            Some(slot) => slot,
-            None => {
-                let slot = self.oldest;
-                *self.seen.get_mut(slot)? = Some(self.source.find(address)?);
-                self.oldest = slot.wrapping_add(1) & 3;
-                slot
-            }
-        };
-        self.seen.get(slot)?.as_ref()
+    /// The whole of what is known of a module, for the slow step.
+    fn loaded(&self, address: usize) -> Option<LoadedModule> {
+        self.source.find(address)
     }
 }

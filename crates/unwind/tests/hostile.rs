@@ -189,7 +189,7 @@ fn stacks_of_noise_never_lead_outside() {
             bp: stack[random.below(stack.len())],
         };
         let mut out = [0; 300];
-        let walk = walk(start, bounds, &CACHE, &mut out);
+        let walk = walk(start, bounds, &CACHE, &mut out.as_mut_slice());
         assert!(walk.frames <= 257, "more frames than the stack has words");
         assert_ne!(walk.end, End::DepthLimit);
         *ends.entry(format!("{:?}", walk.end)).or_default() += 1;

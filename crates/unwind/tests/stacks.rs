@@ -185,7 +185,7 @@ fn a_stack_pointer_that_leads_nowhere_gives_empty_bounds() {
         let bounds = StackBounds::locate(sp, &mut cached);
         assert_eq!(bounds.low(), bounds.high(), "{sp:#x}");
         let start = Registers { pc: libc::qsort as *const () as usize + 1, sp, bp: sp };
-        let seen = walk(start, bounds, &CACHE, &mut [0; 8]);
+        let seen = walk(start, bounds, &CACHE, &mut [0; 8].as_mut_slice());
         assert_eq!(seen.frames, 1);
         assert!(matches!(seen.end, End::BadCfa | End::NoRule));
     }
@@ -198,5 +198,5 @@ fn a_misaligned_stack_pointer_is_not_followed() {
     let sp = here() | 1;
     let bounds = StackBounds::locate(sp, &mut cached);
     let start = Registers { pc: libc::qsort as *const () as usize + 1, sp, bp: sp };
-    assert_eq!(walk(start, bounds, &CACHE, &mut [0; 8]).frames, 1);
+    assert_eq!(walk(start, bounds, &CACHE, &mut [0; 8].as_mut_slice()).frames, 1);
 }

@@ -84,9 +84,7 @@ impl Writer {
         let stack = session.depot.intern(frames).stack;
         let epoch = session.header.get(Word::Epoch) as u32;
         session.depot.count(stack, Counter::Samples, 1);
-        session.depot.count(stack, Counter::Bytes, size);
         session.depot.count(stack, Counter::Observed, size);
-        session.depot.count(stack, Counter::Objects, 1 << 16);
         session.live.insert(address, &Entry { size, birth_ms: size, interval, stack, epoch });
         stack
     }

@@ -81,12 +81,16 @@ pub unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
 }
 
 fn capture() {
-    let mut frames = [JavaFrame::default(); ring::DEPTH];
+    let mut frames = [MaybeUninit::new(JavaFrame::default()); ring::DEPTH];
     match JVM.capture(&mut frames) {
         Capture::NotReady => ring::NOT_READY.fetch_add(1, Ordering::Relaxed),
         Capture::NotJavaThread => ring::NOT_JAVA.fetch_add(1, Ordering::Relaxed),
         Capture::Frames { count: 0, .. } => ring::NO_FRAMES.fetch_add(1, Ordering::Relaxed),
         Capture::Frames { count, .. } => {
+            let frames = frames.map(|frame| {
+                // SAFETY: every frame was written at the start, and some by the JVM since.
+                unsafe { frame.assume_init() }
+            });
             ring::push(&frames[..count]);
             ring::WITH_FRAMES.fetch_add(1, Ordering::Relaxed)
         }

@@ -100,11 +100,11 @@ extern "C" fn on_registers(registers: &Registers, argument: *mut c_void) {
     let mut cached = CachedBounds::new();
     let stack = StackBounds::locate(registers.sp, &mut cached);
     let mut frames = vec![0; request.limit];
-    let walk = walk_with(request.source, *registers, stack, &CACHE, &mut frames);
+    let walk = walk_with(request.source, *registers, stack, &CACHE, &mut frames.as_mut_slice());
     // Warm, and with bounds from the cache, it must come to the same.
     let mut again = vec![0; request.limit];
     let stack = StackBounds::locate(registers.sp, &mut cached);
-    let second = walk_with(request.source, *registers, stack, &CACHE, &mut again);
+    let second = walk_with(request.source, *registers, stack, &CACHE, &mut again.as_mut_slice());
     assert_eq!((second, &again), (walk, &frames), "cold and warm walks differ");
     frames.truncate(walk.frames);
     request.result = Some(Capture { walk, frames, oracle: oracle(registers.pc) });
