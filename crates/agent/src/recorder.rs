@@ -6,6 +6,7 @@
 use crate::capture::Captured;
 use crate::kernel::{self, OpenFile};
 use crate::libc_symbols::now_ms;
+use crate::machine::prefetch;
 use crate::place::{NewPlace, Place};
 use crate::records;
 use crate::thread::{Class, ThreadBlock};
@@ -150,6 +151,8 @@ impl Recorder {
         if block.size > isize::MAX as usize {
             return;
         }
+        // They are far from the caches, and there while the stack is taken.
+        session.live.for_each_place(block.address, prefetch);
         let Some(stack) = self.stack_of(published, thread, caller) else {
             return;
         };

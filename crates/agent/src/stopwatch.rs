@@ -28,7 +28,7 @@ impl Stopwatch {
         }
         let now = turn.get();
         turn.set(now.wrapping_add(1));
-        if now % STRIDE == 0 {
+        if now.is_multiple_of(STRIDE) {
             Self { started: machine::cycles(), calls: STRIDE }
         } else {
             Self { started: 0, calls: 0 }

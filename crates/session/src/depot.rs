@@ -80,6 +80,21 @@ pub struct Interned {
 
 const FULL: Interned = Interned { stack: FULL_STACK, is_new: false };
 
+/// Hash of a whole stack, never 0: two frames for each multiplication, since each waits for the one before it (as wyhash
+/// does it: the product's halves are folded). No frame equals `KEY`, which would wipe the other one out.
+fn hash_of(frames: &[FrameWord]) -> u64 {
+    const KEY: u64 = 0x51_7C_C1_B7_27_22_0A_95;
+    let fold = |hash: u64, first: u64, second: u64| {
+        let product = u128::from(first ^ KEY).wrapping_mul(u128::from(second ^ hash));
+        product as u64 ^ (product >> 64) as u64
+    };
+    let (pairs, rest) = frames.as_chunks::<2>();
+    let hash = pairs.iter().fold(0xE703_7ED1_A0B4_28DB, |hash, [first, second]| fold(hash, first.0, second.0));
+    let hash = rest.iter().fold(hash, |hash, last| fold(hash, last.0, 0x8EBC_6AF0_9C88_C6E3));
+    // The number of frames goes in, or a last one of 0x8EBC... would stand for none.
+    mix(hash, frames.len() as u64) | 1
+}
+
 fn mix(a: u64, b: u64) -> u64 {
     let x = (a ^ b.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) ^ (x >> 32)
@@ -91,11 +106,7 @@ impl<'a> Depot<'a> {
     /// # Hot path
     /// Sampled calls only. No allocation, lock, system call or panic; safe in signal handlers.
     pub fn intern(&self, frames: &[FrameWord]) -> Interned {
-        let mut hash = 0x51_7C_C1_B7_27_22_0A_95;
-        for frame in frames {
-            hash = mix(hash, frame.0);
-        }
-        let hash = hash | 1; // 0 is an empty record
+        let hash = hash_of(frames);
         let index = Index::new(self.stack_index, self.stacks.len() / STACK_WORDS);
         match index.find(hash, |id| self.has_hash(id, hash)) {
             Place::Found(stack) => Interned { stack, is_new: false },
@@ -325,6 +336,25 @@ mod tests {
         assert_eq!(frames_of(&depot, a.stack), stack(&[1, 2, 3, 9]));
         assert_eq!(frames_of(&depot, b.stack), stack(&[7, 2, 3, 9]));
         assert_eq!(depot.node_ids(), 5, "three frames are shared");
+    }
+
+    #[test]
+    fn stacks_that_differ_anywhere_have_other_hashes() {
+        let mut seen = std::collections::HashSet::new();
+        for length in 0..64_u64 {
+            let base: Vec<u64> = (0..length).map(|i| 0x5555_5540_0000 + i * 0x31).collect();
+            assert!(seen.insert(hash_of(&stack(&base))));
+            for at in 0..base.len() {
+                for bit in 0..61 {
+                    let mut other = base.clone();
+                    other[at] ^= 1 << bit;
+                    assert!(seen.insert(hash_of(&stack(&other))), "frame {at} of {length}, bit {bit}");
+                }
+                let mut swapped = base.clone();
+                swapped.swap(at, 0);
+                assert!(at == 0 || seen.insert(hash_of(&stack(&swapped))), "frame {at} of {length} and the first");
+            }
+        }
     }
 
     #[test]

@@ -201,6 +201,16 @@ impl<'a> LiveTable<'a> {
         Inserted::Full
     }
 
+    /// Calls `visit` for each place where `address` may lie, newest first, so that the processor can be told beforehand.
+    #[inline]
+    pub fn for_each_place(&self, address: usize, visit: impl Fn(&'a AtomicU64)) {
+        for segment in self.segments.iter().take(self.open_segments()).rev().flatten() {
+            for slot in segment.candidates(address as u64) {
+                segment.keys.get(slot).map(&visit);
+            }
+        }
+    }
+
     /// Takes the entry of `address` out; exactly one caller gets it.
     ///
     /// # Hot path
