@@ -34,7 +34,7 @@ impl ModuleSource {
     ///
     /// # Hot path
     /// No allocation, lock, system call or panic; signal-safe.
-    #[inline]
+    #[inline(never)] // asked from many places, and not for most frames
     pub fn find(self, pc: usize) -> Option<LoadedModule> {
         match self {
             ModuleSource::Loader => ask_loader(pc),
