@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -132,6 +133,7 @@ impl Leakscope {
             self.command.arg("--").args(&self.target);
         }
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        heed_signals(&mut self.command);
         let mut child = self.command.spawn().expect("leakscope starts");
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map(BufReader::new);
@@ -152,6 +154,20 @@ impl Leakscope {
     /// Runs it to its end, with nothing on stdin.
     pub fn finish(self) -> Recording {
         self.start().finish()
+    }
+}
+
+/// A shell that starts the tests in the background makes them ignore SIGINT, `nohup` SIGHUP.
+#[allow(unsafe_code)] // between fork and exec
+fn heed_signals(command: &mut Command) {
+    // SAFETY: signal() is one of the few functions that a forked child may call.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
     }
 }
 
