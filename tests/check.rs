@@ -93,6 +93,24 @@ fn who_is_interrupted_is_no_pass() {
     answer.expect_code(5);
 }
 
+/// The answer goes to a pipe that nobody reads, so that it is on its way until the signal comes.
+#[test]
+fn who_is_interrupted_after_the_last_round_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path().join("temporary");
+    fs::create_dir(&folder).expect("a folder");
+    let pipe = sandbox.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo starts").success());
+    let options = ["--iterations", "60", "--junit", "pipe"];
+    let running = looping(&sandbox, &options, "clean", "60").env("TMPDIR", &folder).start();
+    running.hear("round 1 of 1");
+    assert!(fs::read_dir(&folder).expect("a folder").next().is_some(), "the recording is there");
+    running.signal(libc::SIGINT);
+    running.ended().expect_code(130);
+    let left: Vec<_> = fs::read_dir(&folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn a_command_that_does_no_iterations_is_no_pass() {
     let sandbox = Sandbox::new();
@@ -217,12 +235,32 @@ fn answers_go_where_they_are_asked_to_be() {
     let read = |name: &str| fs::read_to_string(sandbox.path().join(name)).expect("a file");
     assert!(read("out.xml").contains("<failure") && read("out.md").contains("keep_session"));
     assert!(read("out.sarif").contains("looping.c") && read("out.html").contains("keep_session"));
-    // One that comes to no answer leaves none.
-    looping(&sandbox, &options, "crash", "60").finish().expect_code(5);
-    assert!(!sandbox.path().join("out.xml").exists() && !sandbox.path().join("out.md").exists());
-    fs::write(sandbox.path().join("out.xml"), "yesterday's").expect("a file");
-    sandbox.command("check").args(&options).target("no-such-command").finish().expect_code(5);
-    assert!(!sandbox.path().join("out.xml").exists());
+}
+
+/// Nothing is left of an earlier answer; JUnit's readers, who want a file, are told why there is none.
+#[test]
+fn who_comes_to_no_answer_says_so_where_answers_are_read() {
+    let sandbox = Sandbox::new();
+    let options = ["--iterations", "60", "--junit", "out.xml", "--summary", "out.md"];
+    let missing = sandbox.command("check").args(&options).target("no-such-command");
+    for (check, code, why) in [
+        (
+            looping(&sandbox, &options, "crash", "60"),
+            5,
+            "program failed: it was killed by SIGSEGV, after 30 iterations",
+        ),
+        (looping(&sandbox, &options, "silent", "60"), 3, "program ended and never said that an iteration was over"),
+        (missing, 5, "no-such-command: command not found"),
+    ] {
+        for name in ["out.xml", "out.md"] {
+            fs::write(sandbox.path().join(name), "yesterday's").expect("a file");
+        }
+        let answer = expect(check.finish(), code, &[why]);
+        let junit = fs::read_to_string(sandbox.path().join("out.xml")).expect("a file");
+        assert!(junit.contains("failures=\"0\" errors=\"1\"") && junit.contains("<error "), "{junit}");
+        assert!(junit.contains(why), "{junit}\n{}", answer.everything());
+        assert!(!sandbox.path().join("out.md").exists());
+    }
 }
 
 #[test]

@@ -28,9 +28,14 @@ fn what_is_known_passes_and_is_told() {
 
 #[test]
 fn what_outgrows_its_limits_fails() {
-    for (limits, code) in
-        [("max-growth=64/iter", 0), ("max-growth=63/iter", 1), ("max=1MiB", 0), ("max=1k", 1), ("until=2999-12-31", 0)]
-    {
+    for (limits, code) in [
+        ("max-growth=64/iter", 0),
+        ("max-growth=63/iter", 1),
+        ("max-growth=0", 1),
+        ("max=1MiB", 0),
+        ("max=1k", 1),
+        ("until=2999-12-31", 0),
+    ] {
         let recording = judged(&format!("leak:keep_session {limits}\n"), &[]).expect_code(code);
         if code == 1 {
             says(&recording, &["keep_session", "it has outgrown its suppression: line 1, leak:keep_session"]);
@@ -55,4 +60,6 @@ fn what_would_hide_everything_is_warned_of() {
 fn what_cannot_be_understood_is_wrong_usage() {
     says(&judged("leak:a\nrace:b\n", &[]).expect_code(2), &["known.supp", "line 2"]);
     says(&judged("leak:a until=soon\n", &[]).expect_code(2), &["line 1", "no day"]);
+    let of_a_verdict = judged("leak:a\nkind:ALLOCATOR report-only\n", &[]).expect_code(2);
+    says(&of_a_verdict, &["known.supp: line 2: 'kind:ALLOCATOR' would have no effect: check judges growth by site"]);
 }

@@ -98,6 +98,7 @@ pub fn parse_rate(text: &str) -> Result<Rate, String> {
         return Ok(Rate { bytes: parse_size(text)? as f64, per: None });
     }
     Ok(match parse_growth(text)? {
+        GrowthLimit::Nothing => Rate { bytes: 0.0, per: None },
         GrowthLimit::PerIteration(bytes) => Rate { bytes, per: Some(Per::Iteration) },
         GrowthLimit::PerHour(bytes) => Rate { bytes: bytes / 60.0, per: Some(Per::Minute) },
     })

@@ -4,7 +4,6 @@
 //! # a comment
 //! leak:com.acme.cache.OffHeapCache.*   max=256MiB max-growth=1MiB/h until=2026-12-31 reason="bounded cache, TICKET-1"
 //! leak:libfoo.so
-//! kind:ALLOCATOR report-only
 //! ```
 //! A pattern ends at white space that is followed by an attribute, so that names with blanks (`operator new`) work as they
 //! do in LeakSanitizer. What the patterns mean is in `leakscope_analyze::suppression`.
@@ -12,10 +11,13 @@
 use crate::exit::{self, Failure};
 use crate::sizes::{parse_duration, parse_size};
 use anyhow::Result;
-use leakscope_analyze::VerdictId;
-use leakscope_analyze::suppression::{GrowthLimit, Pattern, Suppression, What};
+use leakscope_analyze::suppression::{GrowthLimit, Pattern, Suppression};
 use std::fs;
 use std::path::Path;
+
+/// Why there is no suppression of verdicts.
+const NO_VERDICTS: &str = "check judges growth by site, and no verdict of a report makes it fail; leak:PATTERN is for sites, a \
+                           budget for growth";
 
 /// Reads a file.
 ///
@@ -51,15 +53,15 @@ fn parse_line(number: u32, line: &str) -> Result<Suppression, String> {
     if pattern.is_empty() {
         return Err(format!("there is nothing behind '{kind}:'"));
     }
-    let what = match kind.trim() {
-        "leak" => What::Frame(Pattern::new(&pattern)),
-        "kind" => What::Verdict(verdict(&pattern)?),
-        other => return Err(format!("'{other}:' is unknown; there are leak:PATTERN and kind:VERDICT")),
-    };
+    match kind.trim() {
+        "leak" => {}
+        "kind" => return Err(format!("'kind:{pattern}' would have no effect: {NO_VERDICTS}")),
+        other => return Err(format!("'{other}:' is unknown; write leak:PATTERN, as for LeakSanitizer")),
+    }
     let mut suppression = Suppression {
         line: Some(number),
+        pattern: Pattern::new(&pattern),
         text: pattern,
-        what,
         max_bytes: None,
         max_growth: None,
         until_day: None,
@@ -77,18 +79,9 @@ fn set(suppression: &mut Suppression, name: &str, value: &str) -> Result<(), Str
         "max-growth" => suppression.max_growth = Some(parse_growth(value)?),
         "until" => suppression.until_day = Some(parse_day(value)?),
         "reason" => value.clone_into(&mut suppression.reason),
-        "report-only" if matches!(suppression.what, What::Verdict(_)) && value.is_empty() => {}
         _ => return Err(format!("'{name}' is unknown; there are max=, max-growth=, until= and reason=")),
     }
     Ok(())
-}
-
-fn verdict(word: &str) -> Result<String, String> {
-    let known = VerdictId::ALL.map(VerdictId::as_str);
-    if known.contains(&word) {
-        return Ok(word.to_owned());
-    }
-    Err(format!("'{word}' is no verdict; there are {}", known.join(", ")))
 }
 
 /// `1MiB/h`, `4KiB/iter`, `10k/min`, `0`.
@@ -98,7 +91,7 @@ fn verdict(word: &str) -> Result<String, String> {
 pub fn parse_growth(text: &str) -> Result<GrowthLimit, String> {
     let wrong = || format!("'{text}' is no growth; write 1MiB/h or 4KiB/iter");
     if text == "0" {
-        return Ok(GrowthLimit::PerHour(0.0));
+        return Ok(GrowthLimit::Nothing);
     }
     let (bytes, per) = text.split_once('/').ok_or_else(wrong)?;
     let bytes = parse_size(bytes).map_err(|_| wrong())? as f64;
@@ -190,7 +183,7 @@ mod tests {
         let said: Vec<_> = all.iter().map(|one| (one.line, one.text.as_str())).collect();
         assert_eq!(said, [(Some(3), "libfoo.so"), (Some(4), "operator new[]"), (Some(5), "^my_cache*$")]);
         assert!(all.iter().all(|one| one.max_bytes.is_none() && one.until_day.is_none()));
-        assert_eq!(all[1].what, What::Frame(Pattern::new("operator new[]")));
+        assert_eq!(all[1].pattern, Pattern::new("operator new[]"));
     }
 
     #[test]
@@ -200,8 +193,6 @@ mod tests {
         assert_eq!(one.text, "com.acme.*");
         assert_eq!((one.max_bytes, one.max_growth), (Some(256 << 20), Some(GrowthLimit::PerHour(1048576.0))));
         assert_eq!((one.until_day, one.reason.as_str()), (Some(20818), "bounded cache, TICKET-1"));
-        let word = parse("kind:ALLOCATOR   report-only").unwrap().remove(0);
-        assert_eq!(word.what, What::Verdict("ALLOCATOR".into()));
     }
 
     #[test]
@@ -210,7 +201,7 @@ mod tests {
             ("race:foo", "unknown"),
             ("nonsense", "no suppression"),
             ("leak:", "nothing"),
-            ("kind:LEAKS report-only", "no verdict"),
+            ("kind:ALLOCATOR report-only", "'kind:ALLOCATOR' would have no effect"),
             ("leak:a max=much", "no size"),
             ("leak:a max-growth=1MiB", "no growth"),
             ("leak:a until=2026-02-30", "no day"),
@@ -228,7 +219,7 @@ mod tests {
         assert_eq!(parse_growth("4KiB/iter"), Ok(GrowthLimit::PerIteration(4096.0)));
         assert_eq!(parse_growth("1k/s"), Ok(GrowthLimit::PerHour(1024.0 * 3600.0)));
         assert_eq!(parse_growth("1k/min"), Ok(GrowthLimit::PerHour(1024.0 * 60.0)));
-        assert_eq!(parse_growth("0"), Ok(GrowthLimit::PerHour(0.0)));
+        assert_eq!(parse_growth("0"), Ok(GrowthLimit::Nothing));
         for wrong in ["", "1k", "1k/", "1k/10", "x/h", "1k/fortnight"] {
             assert!(parse_growth(wrong).is_err(), "{wrong}");
         }

@@ -10,11 +10,11 @@ use leakscope_analyze::gate::{Gate, Outcome};
 use leakscope_analyze::suppression::Suppression;
 use leakscope_analyze::{By, Kinds};
 use leakscope_report::{
-    GateView, TextOptions, gate_github, gate_json, gate_junit, gate_markdown, gate_sarif, gate_text,
+    GateView, TextOptions, gate_github, gate_json, gate_junit, gate_junit_error, gate_markdown, gate_sarif, gate_text,
 };
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Removes what an earlier run has left where answers go: should this one not come to an answer, that would be taken
 /// for it.
@@ -27,6 +27,21 @@ pub fn remove_old(args: &CheckArgs) {
     }
 }
 
+/// Says to readers of JUnit's XML, who want a file, why there is no answer: the command failed, or cannot be judged.
+pub fn give_none(args: &CheckArgs, error: &anyhow::Error) {
+    if !matches!(Failure::code_of(error), exit::COMMAND_FAILED | exit::NO_DATA) {
+        return;
+    }
+    let text = gate_junit_error(&shown(args), &format!("{error:#}"));
+    if let Err(error) = write(args.junit.as_deref(), &text) {
+        say(&format!("leakscope: {error:#}"));
+    }
+}
+
+fn write(path: Option<&Path>, text: &str) -> Result<()> {
+    path.map_or(Ok(()), |path| flame::write(path, |out| out.write_all(text.as_bytes())))
+}
+
 /// Says it. `recording` is that of the last round, where there was one.
 ///
 /// # Errors
@@ -35,13 +50,9 @@ pub fn give(args: &CheckArgs, gate: &Gate, suppressions: &[Suppression], recordi
     let command = shown(args);
     let source = |file: &str| args.sources.find(file);
     let view = GateView { gate, command: &command, suppressions, source: &source };
-    let write = |path: &Option<PathBuf>, text: String| match path {
-        Some(path) => flame::write(path, |out| out.write_all(text.as_bytes())),
-        None => Ok(()),
-    };
-    write(&args.junit, gate_junit(&view))?;
-    write(&args.sarif, gate_sarif(&view))?;
-    write(&args.summary, gate_markdown(&view))?;
+    write(args.junit.as_deref(), &gate_junit(&view))?;
+    write(args.sarif.as_deref(), &gate_sarif(&view))?;
+    write(args.summary.as_deref(), &gate_markdown(&view))?;
     if let (Some(page), Some(recording)) = (&args.html, recording) {
         report_html::run(&page_of(args, recording), page)?;
     }

@@ -37,6 +37,15 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
         let gate = against::run(args, baseline)?;
         return Ok(exit_code(&gate, args.inconclusive.unwrap_or(Inconclusive::Fail)));
     }
+    let gate = judged(args);
+    if let Err(error) = &gate {
+        answer::give_none(args, error);
+    }
+    Ok(exit_code(&gate?, args.inconclusive.unwrap_or(Inconclusive::Fail)))
+}
+
+/// Runs the command, judges it and says so.
+fn judged(args: &CheckArgs) -> Result<Gate> {
     let settings = Settings::of(args)?;
     let options = gate_options(args, &settings)?;
     answer::remove_old(args);
@@ -46,19 +55,20 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     let mut symbols = Symbols::new(&args.symbols);
     let (mut rounds, mut after_gc, mut last) = (Vec::new(), true, PathBuf::new());
     for number in 1..=settings.rounds {
+        signals.hold_again();
         last = place.next()?;
         let (ended, seen) = record(args, &settings, &program, &last, &signals).map_err(own_code)?;
+        signals.release(place.temporary());
         obstacle::none(&program.name, &ended, &seen, &settings)?;
         say(&progress(number, &settings, &seen, &ended));
         after_gc &= seen.after_gc;
         rounds.push(judging::round(&seen.checkpoints, &args.packages, &mut symbols)?);
     }
-    signals.release();
     let options = GateOptions { after_gc, ..options };
     let gate = judge_gate(&rounds, &options);
     answer::give(args, &gate, &options.suppressions, Some(&last))?;
     symbols.say_warnings();
-    Ok(exit_code(&gate, args.inconclusive.unwrap_or(Inconclusive::Fail)))
+    Ok(gate)
 }
 
 /// An error of [`Target`] with a code of `check`: a command that cannot be started has failed.
@@ -93,7 +103,7 @@ fn record(
 /// Where recordings go: where they were asked to, or somewhere for as long as this lasts.
 struct Place {
     wanted: PathBuf,
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
 }
 
 impl Place {
@@ -101,13 +111,18 @@ impl Place {
         match &args.output {
             Some(template) => {
                 let wanted = output::expand(Some(template), std::process::id(), name, unix_seconds());
-                Ok(Self { wanted, _temporary: None })
+                Ok(Self { wanted, temporary: None })
             }
             None => {
                 let folder = tempfile::Builder::new().prefix("leakscope-check-").tempdir()?;
-                Ok(Self { wanted: folder.path().join("recording"), _temporary: Some(folder) })
+                Ok(Self { wanted: folder.path().join("recording"), temporary: Some(folder) })
             }
         }
+    }
+
+    /// What is to be removed in the end.
+    fn temporary(&self) -> Option<&Path> {
+        self.temporary.as_ref().map(TempDir::path)
     }
 
     /// The directory of the next round: beside that of the last one.

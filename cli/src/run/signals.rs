@@ -8,6 +8,7 @@ use crate::exit;
 use crate::run::launch::{FORWARDED, SignalSet};
 use parking_lot::Mutex;
 use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -15,15 +16,15 @@ use std::thread;
 #[derive(Clone, Default)]
 pub struct Recipient(Arc<Mutex<State>>);
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 enum State {
     /// There is none, or it is about to be reaped, when its number may be given away: signals are dropped.
     #[default]
     Nobody,
     /// This process.
     Target(u32),
-    /// leakscope itself.
-    Us,
+    /// leakscope itself, which removes this directory before.
+    Us(Option<PathBuf>),
 }
 
 impl Recipient {
@@ -32,19 +33,23 @@ impl Recipient {
         *self.0.lock() = pid.map_or(State::Nobody, State::Target);
     }
 
-    /// From now on they end leakscope, as if they had never been blocked.
-    pub fn end_us(&self) {
-        *self.0.lock() = State::Us;
+    /// From now on they end leakscope, as if they had never been blocked; before, this directory is removed.
+    pub fn end_us(&self, temporary: Option<&Path>) {
+        *self.0.lock() = State::Us(temporary.map(Path::to_owned));
     }
 
     /// Passes a signal on, unless the process got it already.
     fn send(&self, signal: i32, from_terminal: bool) {
         // Held while sending: the process cannot be reaped meanwhile.
         let state = self.0.lock();
-        let pid = match *state {
+        let pid = match &*state {
             State::Nobody => return,
-            State::Target(pid) => pid,
-            State::Us => std::process::exit(i32::from(exit::SIGNAL) + signal),
+            State::Target(pid) => *pid,
+            State::Us(temporary) => {
+                // Where it cannot be removed there is nobody left to tell.
+                let _ = temporary.as_ref().map(std::fs::remove_dir_all);
+                std::process::exit(i32::from(exit::SIGNAL) + signal)
+            }
         };
         let Ok(pid) = libc::pid_t::try_from(pid) else { return };
         // SAFETY: these take integers.

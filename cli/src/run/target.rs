@@ -59,9 +59,14 @@ impl Signals {
         Self { mask, recipient: Recipient::default(), forwarding: Once::new() }
     }
 
-    /// There are no more targets: from here on they end leakscope.
-    pub fn release(&self) {
-        self.recipient.end_us();
+    /// There is no target now: from here on they end leakscope, which removes this directory before.
+    pub fn release(&self, temporary: Option<&Path>) {
+        self.recipient.end_us(temporary);
+    }
+
+    /// There is about to be another target.
+    pub fn hold_again(&self) {
+        self.recipient.set(None);
     }
 
     /// From here on they are passed on to this process.

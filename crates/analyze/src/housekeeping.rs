@@ -12,7 +12,7 @@
 //! A libjvm without symbols has names for its entries only. What it allocates under Java is its own business then, unless it
 //! was entered to load classes, or by `Unsafe`, through which Java code takes memory for itself.
 
-use crate::suppression::{Suppression, What, built_in};
+use crate::suppression::{Suppression, built_in};
 use leakscope_profile::is_jvms_library;
 use leakscope_profile::model::{Code, Profile};
 
@@ -97,7 +97,7 @@ enum Kind {
 }
 
 fn is_pattern_in(suppression: &Suppression, name: &str) -> bool {
-    matches!(&suppression.what, What::Frame(pattern) if pattern.is_in(name))
+    suppression.pattern.is_in(name)
 }
 
 #[cfg(test)]

@@ -34,22 +34,7 @@ pub enum VerdictId {
 }
 
 impl VerdictId {
-    /// Every one.
-    pub const ALL: [VerdictId; 11] = [
-        VerdictId::Leak,
-        VerdictId::GcBound,
-        VerdictId::Staircase,
-        VerdictId::Threads,
-        VerdictId::Allocator,
-        VerdictId::Jvm,
-        VerdictId::Heap,
-        VerdictId::Files,
-        VerdictId::Bounded,
-        VerdictId::Startup,
-        VerdictId::Unknown,
-    ];
-
-    /// The word in text, JSON and suppressions.
+    /// The word in text and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             VerdictId::Leak => "LEAK",

@@ -10,15 +10,6 @@
 
 use crate::frames::{FrameTable, SiteFrame, SiteFrameId};
 
-/// What a suppression looks at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
-    /// Frames of a site's stack.
-    Frame(Pattern),
-    /// A verdict's word, which is then reported and never fails.
-    Verdict(String),
-}
-
 /// One suppression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suppression {
@@ -26,8 +17,8 @@ pub struct Suppression {
     pub line: Option<u32>,
     /// The pattern as it was written, for people.
     pub text: String,
-    /// What it looks at.
-    pub what: What,
+    /// What the frames of a site's stack are held against.
+    pub pattern: Pattern,
     /// Most live bytes it hides.
     pub max_bytes: Option<u64>,
     /// Most growth it hides.
@@ -41,6 +32,8 @@ pub struct Suppression {
 /// A limit for growth.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum GrowthLimit {
+    /// None at all, whatever it is counted by.
+    Nothing,
     /// Bytes an hour.
     PerHour(f64),
     /// Bytes an iteration.
@@ -79,22 +72,7 @@ impl Suppression {
 
     /// Whether it matches so much that it would hide leaks nobody has thought of.
     pub fn is_over_broad(&self) -> bool {
-        match &self.what {
-            What::Frame(pattern) => pattern.is_over_broad(),
-            What::Verdict(_) => false,
-        }
-    }
-
-    /// Whether it looks at frames.
-    pub fn is_pattern(&self) -> bool {
-        matches!(self.what, What::Frame(_))
-    }
-
-    fn matches(&self, table: &FrameTable, frames: &[SiteFrameId]) -> bool {
-        match &self.what {
-            What::Frame(pattern) => pattern.is_in_any(table, frames),
-            What::Verdict(_) => false,
-        }
+        self.pattern.is_over_broad()
     }
 
     /// Whether it hides whatever it matches, for ever and however large.
@@ -105,6 +83,7 @@ impl Suppression {
     fn keeps_to_its_limits(&self, conduct: &Conduct) -> bool {
         let grows_too_much = match self.max_growth {
             None => false,
+            Some(GrowthLimit::Nothing) => conduct.per_hour.or(conduct.per_iteration).is_some_and(|growth| growth > 0.0),
             // A limit that cannot be measured is not kept for want of a measure.
             Some(GrowthLimit::PerHour(most)) => conduct.per_hour.is_some_and(|growth| growth > most),
             Some(GrowthLimit::PerIteration(most)) => conduct.per_iteration.is_some_and(|growth| growth > most),
@@ -122,7 +101,7 @@ pub fn rule(
     today: i64,
 ) -> Ruling {
     let mut ruling = Ruling::None;
-    for (index, suppression) in suppressions.iter().enumerate().filter(|(_, s)| s.matches(table, frames)) {
+    for (index, suppression) in suppressions.iter().enumerate().filter(|(_, s)| s.pattern.is_in_any(table, frames)) {
         let this = match (suppression.is_expired(today), suppression.keeps_to_its_limits(conduct)) {
             (false, true) => return Ruling::Hidden(index),
             (false, false) => Ruling::Outgrown(index),
@@ -166,7 +145,7 @@ pub fn built_in() -> Vec<Suppression> {
     let one = |text: &str, max_growth| Suppression {
         line: None,
         text: text.to_owned(),
-        what: What::Frame(Pattern::new(text)),
+        pattern: Pattern::new(text),
         max_bytes: None,
         max_growth,
         until_day: None,
@@ -305,7 +284,7 @@ mod tests {
     }
 
     fn suppression(pattern: &str) -> Suppression {
-        Suppression { line: Some(1), what: What::Frame(Pattern::new(pattern)), ..built_in().remove(0) }
+        Suppression { line: Some(1), pattern: Pattern::new(pattern), ..built_in().remove(0) }
     }
 
     #[test]
@@ -341,7 +320,10 @@ mod tests {
             Ruling::Outgrown(0)
         );
         assert_eq!(ask(&[still], Conduct { per_iteration: Some(-1.0), ..calm }, 0), Ruling::Hidden(0));
-        let word = Suppression { what: What::Verdict("ALLOCATOR".into()), ..suppression("fill") };
-        assert_eq!(ask(&[word], calm, 0), Ruling::None, "words of verdicts are no patterns");
+        let none = Suppression { max_growth: Some(GrowthLimit::Nothing), ..suppression("fill") };
+        let iterates = |growth| Conduct { per_hour: None, per_iteration: Some(growth), ..calm };
+        assert_eq!(ask(std::slice::from_ref(&none), calm, 0), Ruling::Outgrown(0));
+        assert_eq!(ask(std::slice::from_ref(&none), iterates(0.1), 0), Ruling::Outgrown(0));
+        assert_eq!(ask(&[none], iterates(0.0), 0), Ruling::Hidden(0));
     }
 }

@@ -46,7 +46,9 @@ mod words;
 pub use changes::cause;
 pub use export::{JavaNames, Measure, csv, dhat, folded, folded_growth, openmetrics, speedscope};
 pub use flame::{flame, flame_growth};
-pub use gate::{GateView, gate_github, gate_json, gate_junit, gate_markdown, gate_sarif, gate_text, site_name};
+pub use gate::{
+    GateView, gate_github, gate_json, gate_junit, gate_junit_error, gate_markdown, gate_sarif, gate_text, site_name,
+};
 pub use html::{HtmlReport, SnapshotFile, html_report};
 pub use json::{json_diff, json_report};
 pub use json_probe::json_probe;

@@ -8,9 +8,9 @@ mod sample;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use leakscope_analyze::gate::{Gate, GateOptions, Outcome};
+use leakscope_analyze::gate::{Gate, GateOptions, Harm, Outcome, Per, Reason};
 use leakscope_report::{
-    GateView, TextOptions, gate_github, gate_json, gate_junit, gate_markdown, gate_sarif, gate_text,
+    GateView, TextOptions, gate_github, gate_json, gate_junit, gate_junit_error, gate_markdown, gate_sarif, gate_text,
 };
 use sample::rounds;
 use serde_json::Value;
@@ -84,6 +84,44 @@ fn forms_for_machines() {
     }
 }
 
+/// What speaks of a gate in every form.
+fn everything(gate: &Gate) -> String {
+    let options = rounds::options();
+    let view = view(gate, &options);
+    let text = gate_text(&view, &TextOptions::default());
+    [text, gate_junit(&view), gate_sarif(&view), gate_markdown(&view), gate_github(&view)].concat()
+}
+
+#[test]
+fn only_losses_that_matter_are_named() {
+    let losses = [("table_full", 12), ("missed_frees", 34), ("guard_skipped", 56), ("no_java_frames", 78)];
+    let losses = losses.map(|(name, lost)| (name.to_owned(), lost)).into();
+    let reasons = [Harm::Hides, Harm::Invents].map(Reason::Losses);
+    let gate = Gate { losses, reasons: reasons.to_vec(), outcome: Outcome::Inconclusive, ..rounds::unclear() };
+    let said = everything(&gate);
+    assert!(said.contains("could hide a leak (12 sampled blocks did not fit the live table"), "{said}");
+    assert!(said.contains("a growth may be none (34 frees bypassed the shim"), "{said}");
+    assert!(!said.contains("leakscope's own work") && !said.contains("no Java frames"), "{said}");
+}
+
+#[test]
+fn times_are_said_as_times() {
+    for gate in [rounds::failing(), rounds::unclear(), rounds::short()] {
+        let said = everything(&Gate { per: Per::Minute, iterations: 0.8, warmup: 1.0 / 6.0, ..gate });
+        assert!(said.contains("1 round of 48 s after 10 s of warm-up"), "{said}");
+        assert!(!said.contains("0 min") && !said.contains("iteration"), "{said}");
+    }
+}
+
+#[test]
+fn runs_against_a_baseline_have_no_iterations() {
+    for gate in [rounds::failing(), rounds::unclear()] {
+        let said = everything(&Gate { per: Per::Run, baseline_runs: Some(3), ..gate });
+        assert!(said.contains("since the baseline"), "{said}");
+        assert!(!said.contains("iteration") && !said.contains("warm-up"), "{said}");
+    }
+}
+
 #[test]
 fn at_most_three_annotations_and_none_of_a_pass() {
     let options = rounds::options();
@@ -137,6 +175,10 @@ fn sarif_and_junit_satisfy_their_schemas() {
         std::fs::write(&file, gate_junit(&view)).expect("a file");
         holds(Command::new("xmllint").args(["--noout", "--schema"]).arg(&junit), &file);
     }
+    let file = folder.join("error.xml");
+    std::fs::write(&file, gate_junit_error("./run <loop>.sh", "program failed: it exited 7,\nafter & before"))
+        .expect("a file");
+    holds(Command::new("xmllint").args(["--noout", "--schema"]).arg(&junit), &file);
     // The validators are not asleep.
     let wrong = folder.join("wrong.sarif");
     std::fs::write(&wrong, r#"{"version": "2.1.0", "runs": [{"results": []}]}"#).expect("a file");

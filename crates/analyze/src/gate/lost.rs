@@ -11,6 +11,16 @@ pub enum Harm {
     Invents,
 }
 
+impl Harm {
+    /// The losses that do it, by name.
+    pub fn losses(self) -> &'static [&'static str] {
+        match self {
+            Harm::Hides => &HIDES,
+            Harm::Invents => &INVENTS,
+        }
+    }
+}
+
 /// Losses by which live memory is understated. Not `guard_skipped`: that is what leakscope itself allocates on the
 /// target's threads, for every class that they load.
 const HIDES: [&str; 6] =
@@ -22,11 +32,12 @@ const TOLERATED: f64 = 0.001;
 
 /// What these losses could have done, beside so many blocks that were sampled.
 pub(super) fn harm(losses: &BTreeMap<String, u64>, sampled: u64) -> Vec<Harm> {
-    let count =
-        |names: &[&str]| names.iter().filter_map(|name| losses.get(*name)).fold(0_u64, |a, b| a.saturating_add(*b));
+    let lost = |harm: &Harm| {
+        let counts = harm.losses().iter().filter_map(|name| losses.get(*name));
+        counts.fold(0_u64, |a, b| a.saturating_add(*b))
+    };
     let most = TOLERATED * sampled as f64;
-    let both = [(Harm::Hides, count(&HIDES)), (Harm::Invents, count(&INVENTS))];
-    both.into_iter().filter(|(_, lost)| *lost as f64 > most).map(|(harm, _)| harm).collect()
+    [Harm::Hides, Harm::Invents].into_iter().filter(|harm| lost(harm) as f64 > most).collect()
 }
 
 #[cfg(test)]

@@ -18,8 +18,7 @@ impl Uses {
             is_expired: suppression.is_expired(options.today),
             days_left: suppression.until_day.map(|last| last - options.today),
             is_over_broad: suppression.is_over_broad(),
-            // Words of verdicts match no site.
-            is_unused: suppression.is_pattern(),
+            is_unused: true,
         };
         Uses {
             uses: options.suppressions.iter().enumerate().map(one).collect(),

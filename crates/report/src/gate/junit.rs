@@ -45,12 +45,27 @@ pub fn gate_junit(view: &GateView<'_>) -> String {
         };
         add(rest_name(reason), "leakscope.gate", Some(problem));
     }
-    let suite = escaped(&format!("leakscope check {}", view.command));
+    suite(view.command, [tests, failures, errors], &cases, &system_out(view))
+}
+
+/// That there is no judgement, and why, as JUnit XML: one test that could not be done.
+pub fn gate_junit_error(command: &str, why: &str) -> String {
+    let why = printable(why);
+    suite(
+        command,
+        [1, 0, 1],
+        &case("the command can be judged", "leakscope.gate", Some(&Problem::error(&why, ""))),
+        &why,
+    )
+}
+
+fn suite(command: &str, [tests, failures, errors]: [usize; 3], cases: &str, out: &str) -> String {
+    let name = escaped(&format!("leakscope check {command}"));
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"{suite}\" tests=\"{tests}\" \
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"{name}\" tests=\"{tests}\" \
          failures=\"{failures}\" errors=\"{errors}\" skipped=\"0\">\n{cases}    <system-out>{}</system-out>\n  \
          </testsuite>\n</testsuites>\n",
-        escaped(&system_out(view))
+        escaped(out)
     )
 }
 
@@ -91,7 +106,7 @@ fn is_told_by_site(reason: &Reason) -> bool {
 fn rest_name(reason: &Reason) -> &'static str {
     match reason {
         Reason::Expired(_) => "no suppression has expired",
-        Reason::TooFewCheckpoints { .. } => "enough iterations",
+        Reason::TooFewCheckpoints { .. } => "enough checkpoints",
         Reason::RarelySampled => "sampled closely enough",
         _ => "no data were lost",
     }
@@ -103,7 +118,7 @@ fn total(view: &GateView<'_>) -> Option<Problem> {
     match total.status {
         Status::Leak => Some(Problem::failure(&words::leak(total, view.gate, &Glyphs::UNICODE), "")),
         Status::Unclear(why) => Some(Problem::error(&words::unclear(why, total, view.gate), "")),
-        _ if !view.gate.has_judged() => Some(Problem::error("too few iterations", "")),
+        _ if !view.gate.has_judged() => Some(Problem::error("too few checkpoints", "")),
         _ => None,
     }
 }

@@ -27,7 +27,7 @@ use crate::style::Glyphs;
 
 pub use github::gate_github;
 pub use json::gate_json;
-pub use junit::gate_junit;
+pub use junit::{gate_junit, gate_junit_error};
 pub use markdown::gate_markdown;
 pub use sarif::gate_sarif;
 pub use text::gate_text;

@@ -2,7 +2,7 @@
 //!
 //! A result's fingerprint is the site's key, which survives edits: a leak that is known stays one alert.
 
-use leakscope_analyze::gate::{Finding, Outcome, Status};
+use leakscope_analyze::gate::{Finding, Gate, Outcome, Per, Status};
 use leakscope_analyze::{FrameKind, SiteFrame};
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ pub fn gate_sarif(view: &GateView<'_>) -> String {
                 "name": "leakscope",
                 "version": env!("CARGO_PKG_VERSION"),
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": rules(),
+                "rules": rules(gate),
             } },
             "invocations": [{
                 "executionSuccessful": gate.outcome != Outcome::Inconclusive,
@@ -43,7 +43,15 @@ pub fn gate_sarif(view: &GateView<'_>) -> String {
     format!("{document}\n")
 }
 
-fn rules() -> Value {
+fn rules(gate: &Gate) -> Value {
+    let how = words::how_it_grows(gate.per);
+    let (leaks, more) = match gate.per {
+        Per::Run => (format!("has grown by more than its budget {how}"), "Compare more runs."),
+        _ => (
+            format!("grows by more than its budget {how}, in every part of the run"),
+            "Let it run for longer, in more rounds, or with a longer warm-up.",
+        ),
+    };
     let rule = |id: &str, name: &str, short: &str, full: &str, level: &str| {
         json!({
             "id": id,
@@ -58,23 +66,26 @@ fn rules() -> Value {
         rule(
             "LEAK",
             "NativeMemoryLeak",
-            "Native memory grows with every iteration",
-            "Live memory that is allocated here grows by more than its budget with every iteration of the program under \
-             test, in every part of the run. Free or close what is allocated here, or what holds it.",
+            &format!("Native memory grows {how}"),
+            &format!(
+                "Live memory that is allocated here {leaks}. Free or close what is allocated here, or what holds it."
+            ),
             "error"
         ),
         rule(
             "UNCLEAR",
             "UnclearGrowth",
             "It cannot be told whether this grows",
-            "Live memory that is allocated here changes so much, or so rarely, that a leak could not be told from chance. \
-             Run more iterations or rounds, or a longer warm-up.",
+            &format!(
+                "Live memory that is allocated here changes so much, or so rarely, that a leak could not be told from \
+                 chance. {more}"
+            ),
             "warning"
         ),
         rule(
             "TOTAL",
             "TotalGrowth",
-            "All sites together grow with every iteration",
+            &format!("All sites together grow {how}"),
             "No site grows by more than its budget, but all together grow by more than theirs.",
             "error"
         ),

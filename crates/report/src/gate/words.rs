@@ -6,7 +6,7 @@ use leakscope_analyze::suppression::{Ruling, Suppression};
 use crate::path::CallPath;
 use crate::printable::printable;
 use crate::style::Glyphs;
-use crate::units::{bytes, count, rate_estimate, thousands};
+use crate::units::{bytes, duration, rate_estimate, thousands};
 
 /// `/iter`, `/min`; nothing where runs are compared.
 fn per(per: Per) -> &'static str {
@@ -48,16 +48,37 @@ pub(super) fn what_was_judged(gate: &Gate) -> Vec<String> {
     }
     let rounds = plural(gate.rounds as f64, "round", "rounds");
     let (span, warmup) = match gate.per {
-        Per::Minute => (format!("{} min", count(gate.iterations)), format!("{} min of warm-up", count(gate.warmup))),
-        Per::Iteration | Per::Run => {
-            (plural(gate.iterations, "iteration", "iterations"), format!("{} of warm-up", thousands(gate.warmup)))
-        }
+        Per::Minute => (minutes(gate.iterations), minutes(gate.warmup)),
+        Per::Iteration | Per::Run => (plural(gate.iterations, "iteration", "iterations"), thousands(gate.warmup)),
     };
     vec![
-        format!("{rounds} of {span} after {warmup}"),
+        format!("{rounds} of {span} after {warmup} of warm-up"),
         plural(gate.checkpoints as f64, "checkpoint", "checkpoints"),
         when.to_owned(),
     ]
+}
+
+/// `48 s`, `5 m 0 s`.
+fn minutes(minutes: f64) -> String {
+    duration((minutes * 60_000.0).round() as u64)
+}
+
+/// `more iterations`, or what a run is made longer by.
+fn more(gate: &Gate) -> &'static str {
+    match gate.per {
+        Per::Iteration => "more iterations",
+        Per::Minute => "a longer run",
+        Per::Run => "more runs",
+    }
+}
+
+/// How what leaks grows.
+pub(super) fn how_it_grows(per: Per) -> &'static str {
+    match per {
+        Per::Iteration => "with every iteration",
+        Per::Minute => "from minute to minute",
+        Per::Run => "since the baseline",
+    }
 }
 
 /// `1 leak`, `2 leaks`.
@@ -96,7 +117,7 @@ pub(super) fn reason(reason: &Reason, gate: &Gate, suppressions: &[Suppression])
             format!("the last day of a suppression is over: {one}; renew it or remove it")
         }
         Reason::TooFewCheckpoints { have, need } => {
-            format!("there were only {have} checkpoints, it takes {need}: let it run for more iterations")
+            format!("there were only {have} checkpoints, it takes {need}: {}", more(gate))
         }
         Reason::UnclearSites(1) => "of 1 site it cannot be told whether it leaks".to_owned(),
         Reason::UnclearSites(n) => format!("of {n} sites it cannot be told whether they leak"),
@@ -109,7 +130,8 @@ pub(super) fn reason(reason: &Reason, gate: &Gate, suppressions: &[Suppression])
 }
 
 fn lost(harm: Harm, gate: &Gate) -> String {
-    let lost = crate::loss_words::losses(&gate.losses).join("; ");
+    let matters = |(name, _): &(&String, &u64)| harm.losses().contains(&name.as_str());
+    let lost = crate::loss_words::losses(gate.losses.iter().filter(matters)).join("; ");
     match harm {
         Harm::Hides => format!("data were lost that could hide a leak ({lost})"),
         Harm::Invents => format!("data were lost without which a growth may be none ({lost})"),
@@ -124,11 +146,12 @@ pub(super) fn unclear(why: Unclear, judged: &Judged, gate: &Gate) -> String {
             rate(judged.minimum_detectable, gate)
         ),
         Unclear::Noisy => format!(
-            "varies too much: a leak below {} would not have been seen; more iterations, or rounds",
-            rate(judged.minimum_detectable, gate)
+            "varies too much: a leak below {} would not have been seen; {}, or more rounds",
+            rate(judged.minimum_detectable, gate),
+            more(gate)
         ),
         Unclear::Slowing => "grows beyond its budget, but ever less: a longer warm-up".to_owned(),
-        Unclear::Steps => "grew in a few large steps: more iterations".to_owned(),
+        Unclear::Steps => format!("grew in a few large steps: {}", more(gate)),
         Unclear::FewSamples => "too few blocks were sampled: record every allocation (--sample 1)".to_owned(),
     }
 }
@@ -151,8 +174,7 @@ pub(super) fn suppression(one: &Suppression) -> String {
     } else {
         format!(" ({})", printable(&one.reason))
     };
-    let kind = if one.is_pattern() { "leak" } else { "kind" };
-    format!("{line}, {kind}:{}{reason}", printable(&one.text))
+    format!("{line}, leak:{}{reason}", printable(&one.text))
 }
 
 /// What is odd about a suppression, a sentence each.

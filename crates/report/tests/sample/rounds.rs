@@ -2,7 +2,7 @@
 //! for itself, a leak that somebody lives with. Every block is recorded.
 
 use leakscope_analyze::gate::{Gate, GateOptions, Per, Round, RoundBuilder, judge_gate};
-use leakscope_analyze::suppression::{Pattern, Suppression, What};
+use leakscope_analyze::suppression::{Pattern, Suppression};
 use leakscope_profile::model::{Kind, Profile, Row, Settings, Snapshot, Stack, StackId, Totals};
 
 use super::{HOSTILE, frame};
@@ -64,7 +64,7 @@ pub fn suppressions() -> Vec<Suppression> {
     let one = |line, text: &str, until_day, reason: &str| Suppression {
         line: Some(line),
         text: text.to_owned(),
-        what: What::Frame(Pattern::new(text)),
+        pattern: Pattern::new(text),
         max_bytes: None,
         max_growth: None,
         until_day,
