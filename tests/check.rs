@@ -196,6 +196,25 @@ fn a_block_of_64_bytes_an_iteration_is_caught_in_every_jvm() {
     }
 }
 
+/// `leakscope check` of tests/gate/Loaders.java: a class loader with one class at each iteration.
+fn loaders(how: &str, code: i32) -> Recording {
+    let sandbox = Sandbox::new();
+    let check = sandbox.command("check").args(&["--iterations", "60"]).target(machine::java(17)).target("-cp");
+    check.target(programs::gate()).targets(&["Loaders", how, "60"]).finish().expect_code(code)
+}
+
+#[test]
+fn class_loaders_that_stay_are_a_leak() {
+    let leak = loaders("leak", 1);
+    let words = ["Loaders$Plugin.findClass", "it has outgrown its suppression: built in, leak:JVM_DefineClass"];
+    assert!(words.iter().all(|word| leak.out().contains(word)), "{}", leak.everything());
+}
+
+#[test]
+fn class_loaders_that_go_are_none() {
+    loaders("fixed", 0);
+}
+
 /// The series in small: false alarms are to be fewer than 1 in 200, so that none is expected here.
 fn noise_is_no_leak_and_hides_none(number: u64) {
     let clean = gate::run(number, 0);

@@ -18,8 +18,7 @@ use leakscope_profile::model::{Code, Profile};
 
 /// Takes the rows of such stacks out of `profile`.
 pub fn set_housekeeping_aside(profile: &mut Profile) {
-    let mut patterns = built_in();
-    patterns.retain(Suppression::is_unlimited);
+    let patterns = built_in();
     let is_in = |name: &str| !name.is_empty() && patterns.iter().any(|pattern| is_pattern_in(pattern, name));
     let functions: Vec<bool> = profile.functions.iter().map(|function| is_in(&function.name)).collect();
     let modules: Vec<Library> = profile.modules.iter().map(|module| library(&module.path, &is_in)).collect();

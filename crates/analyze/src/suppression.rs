@@ -137,12 +137,18 @@ const BUILT_IN: [&str; 13] = [
 const CLASS_LOADING: [&str; 5] =
     ["JVM_DefineClass", "SystemDictionary::", "ClassFileParser::", "SymbolTable::", "StringTable::"];
 
-/// The most that class loading may grow by in every iteration, bytes.
-const CLASS_GROWTH: f64 = 4096.0;
+/// The suppressions that always hold, for as much as there is.
+pub(crate) fn built_in() -> Vec<Suppression> {
+    BUILT_IN.iter().map(|text| one_built_in(text, None)).collect()
+}
 
-/// The suppressions that always hold.
-pub fn built_in() -> Vec<Suppression> {
-    let one = |text: &str, max_growth| Suppression {
+/// Those of class loading, up to a growth.
+pub(crate) fn class_loading(most: GrowthLimit) -> Vec<Suppression> {
+    CLASS_LOADING.iter().map(|text| one_built_in(text, Some(most))).collect()
+}
+
+fn one_built_in(text: &str, max_growth: Option<GrowthLimit>) -> Suppression {
+    Suppression {
         line: None,
         text: text.to_owned(),
         pattern: Pattern::new(text),
@@ -150,10 +156,7 @@ pub fn built_in() -> Vec<Suppression> {
         max_growth,
         until_day: None,
         reason: "built in".to_owned(),
-    };
-    let classes = Some(GrowthLimit::PerIteration(CLASS_GROWTH));
-    let all = BUILT_IN.iter().map(|text| one(text, None));
-    all.chain(CLASS_LOADING.iter().map(|text| one(text, classes))).collect()
+    }
 }
 
 /// A pattern of LeakSanitizer's kind.
@@ -280,7 +283,8 @@ mod tests {
         for fine in ["com.acme.", "librocksdb", "deflateInit2_", "Unsafe.allocateMemory*Chronicle"] {
             assert!(!suppression(fine).is_over_broad(), "{fine}");
         }
-        assert!(built_in().iter().all(|one| !one.is_over_broad() && one.line.is_none()));
+        let all = [built_in(), class_loading(GrowthLimit::Nothing)].concat();
+        assert!(all.iter().all(|one| !one.is_over_broad() && one.line.is_none()));
     }
 
     fn suppression(pattern: &str) -> Suppression {

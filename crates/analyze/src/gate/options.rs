@@ -1,7 +1,7 @@
 //! What a gate is told: budgets, suppressions, how sure it has to be.
 
 use crate::frames::{FrameTable, SiteFrameId};
-use crate::suppression::{Pattern, Suppression};
+use crate::suppression::{GrowthLimit, Pattern, Suppression, built_in, class_loading};
 
 /// What growth is counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,7 +35,7 @@ pub struct GateOptions {
     pub budgets: Budgets,
     /// Probability with which a program that does not leak fails, all its sites together.
     pub alpha: f64,
-    /// What is not judged: those of the user, and [`crate::suppression::built_in`].
+    /// What is not judged: those of the user, and what is built in.
     pub suppressions: Vec<Suppression>,
     /// Today, days since 1970-01-01.
     pub today: i64,
@@ -46,7 +46,12 @@ pub struct GateOptions {
 impl GateOptions {
     /// Nothing but the defaults.
     pub fn new(per: Per, today: i64) -> GateOptions {
-        let suppressions = crate::suppression::built_in();
+        // A class loader that stays takes 2.8 KiB of malloc at least (JDK 11 to 25); what is loaded late goes below that.
+        let classes = match per {
+            Per::Iteration | Per::Run => GrowthLimit::PerIteration(TOTAL_PER_ITERATION),
+            Per::Minute => GrowthLimit::PerHour(60.0 * TOTAL_PER_MINUTE),
+        };
+        let suppressions = [built_in(), class_loading(classes)].concat();
         GateOptions { per, budgets: Budgets::new(per), alpha: 0.001, suppressions, today, after_gc: false }
     }
 }
@@ -114,6 +119,29 @@ impl Budgets {
 mod tests {
     use super::*;
     use crate::frames::{FrameKind, SiteFrame};
+    use crate::suppression::{Conduct, Ruling, rule};
+
+    #[test]
+    fn class_loading_is_put_up_with_to_a_degree_whatever_it_is_counted_by() {
+        let mut table = FrameTable::default();
+        let frame = table.intern(SiteFrame {
+            kind: FrameKind::Native,
+            function: "JVM_DefineClassWithSource".into(),
+            file: String::new(),
+            line: 0,
+            library: "libjvm.so".into(),
+            inlined: false,
+        });
+        let conduct = |growth| Conduct { live_bytes: 1e6, per_hour: None, per_iteration: Some(growth) };
+        let by_time = |growth| Conduct { per_hour: Some(60.0 * growth), per_iteration: None, ..conduct(growth) };
+        for (per, few, many) in
+            [(Per::Iteration, conduct(900.0), conduct(2800.0)), (Per::Minute, by_time(2e5), by_time(3e5))]
+        {
+            let options = GateOptions::new(per, 0);
+            let ask = |conduct| rule(&options.suppressions, &table, &[frame], &conduct, 0);
+            assert!(matches!(ask(few), Ruling::Hidden(_)) && matches!(ask(many), Ruling::Outgrown(_)), "{per:?}");
+        }
+    }
 
     #[test]
     fn the_first_rule_that_matches_counts() {
