@@ -5,12 +5,12 @@
 //! reaches 255 stays there: it may answer "maybe" for ever, but never "no" for a live sample.
 //!
 //! ```text
-//!   counter = ((p ^ (p >> 17) * K) >> 4) mod 131072
+//!   counter = ((p ^ (p >> 17) * K) >> 6) mod 131072
 //! ```
-//! 128 KiB of addresses lie side by side, one line for each KiB; other 128 KiB lie in another order. Without the
+//! 64 bytes of addresses share a counter; 128 KiB lie side by side, one line for each 4 KiB; other 128 KiB lie in another order. Without the
 //! multiplication page-aligned blocks would share few counters (measured: 87-100 % of frees passed); with it 1.5 % pass
 //! at 2,000 live samples and 14 % at 20,000, whatever the stride. A byte a counter takes twice the memory of four bits and
-//! saves the hot path six instructions (docs/decisions.md).
+//! saves the hot path six instructions; one for each 16 bytes would be four times as many cache lines (docs/decisions.md).
 //!
 //! The filter belongs to the process, not to the session: only the target reads it, and a static address saves the
 //! hot path a load (docs/decisions.md).
@@ -40,10 +40,10 @@ fn place(address: usize) -> usize {
 impl Filter {
     /// Addresses within 2 to this power lie side by side. This and the next three are for entries in assembly.
     pub const REGION_SHIFT: u32 = 17;
-    /// 2^32 divided by the golden ratio, made odd; of it the 21 bits that reach the place.
-    pub const MULTIPLIER: u32 = 0x9E37_79B1 & 0x1F_FFFF;
-    /// Blocks are aligned to 2 to this power.
-    pub const UNIT_SHIFT: u32 = 4;
+    /// 2^32 divided by the golden ratio, made odd; of it the 23 bits that reach the place.
+    pub const MULTIPLIER: u32 = 0x9E37_79B1 & 0x7F_FFFF;
+    /// Addresses within 2 to this power share a counter.
+    pub const UNIT_SHIFT: u32 = 6;
     /// What a place is taken modulo.
     pub const MASK: u32 = COUNTERS as u32 - 1;
 
