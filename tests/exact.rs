@@ -1,5 +1,6 @@
 //! Exact mode (`--sample 1`): every byte and object of programs that know the truth, and nothing that was freed.
 
+use crate::experiments::many;
 use crate::support::truth::expect_exact;
 use crate::support::{Recording, Sandbox, programs};
 use std::path::PathBuf;
@@ -15,6 +16,11 @@ fn known_bytes_of_every_size() {
     for threads in ["1", "8"] {
         record_exactly(&Sandbox::new(), programs::c("sizes"), &[threads]);
     }
+}
+
+#[test]
+fn a_million_live_blocks_are_all_counted() {
+    many::run(1_000_000).expect_all(1_000_000);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! series sizes [RUNS]    known live bytes at the default interval: coverage of the intervals, bias of the total
 //! series kill [RUNS]     kill -9 of a JVM at spread moments
 //! series starts [RUNS]   that many JVM starts of each JDK
+//! series many [BLOCKS]   so many live blocks in exact mode: each is counted
 //! series exits [RUNS]    medians of what recording adds to a JVM's exit
 //! series gate [RUNS]     that many programs with noise under check, each without a leak and with one
 //! series rates [RUNS]    growth at a known rate: coverage of the intervals
@@ -19,7 +20,7 @@ mod experiments;
 mod support;
 
 use experiments::corpus::{ACCUSATIONS, CASES, Case, Form};
-use experiments::{exits, gate, kill, rates, sizes, starts};
+use experiments::{exits, gate, kill, many, rates, sizes, starts};
 use parking_lot::Mutex;
 use std::env;
 use std::fs::{self, File};
@@ -40,12 +41,13 @@ fn main() -> ExitCode {
         Some("sizes") => sizes_series(state("sizes"), runs.unwrap_or(200)),
         Some("kill") => kill_series(state("kill"), runs.unwrap_or(100)),
         Some("starts") => starts_series(state("starts"), runs.unwrap_or(100)),
+        Some("many") => many_series(runs.unwrap_or(10_500_000)),
         Some("exits") => exits_series(state("exits"), runs.unwrap_or(15)),
         Some("gate") => gate_series(state("gate"), runs.unwrap_or(200)),
         Some("rates") => rates_series(state("rates"), runs.unwrap_or(30)),
         Some("corpus") => corpus_series(runs.unwrap_or(20), is_fresh),
         _ => {
-            eprintln!("usage: scripts/series sizes|kill|starts|exits|gate|rates|corpus [RUNS] [--fresh]");
+            eprintln!("usage: scripts/series sizes|kill|starts|many|exits|gate|rates|corpus [RUNS] [--fresh]");
             return ExitCode::from(2);
         }
     };
@@ -147,6 +149,13 @@ fn sizes_series(state: State, runs: u64) -> bool {
         totals.standard_errors
     );
     totals.coverage >= 0.93 && totals.standard_errors.abs() <= 4.0
+}
+
+/// One run, of which nothing is kept.
+fn many_series(blocks: u64) -> bool {
+    many::run(blocks).expect_all(blocks);
+    println!("many: {blocks} live blocks, each counted");
+    true
 }
 
 /// Every run ends in a readable final profile: a run that does not, panics.

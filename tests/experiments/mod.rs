@@ -4,6 +4,7 @@ pub mod corpus;
 pub mod exits;
 pub mod gate;
 pub mod kill;
+pub mod many;
 pub mod rates;
 pub mod sizes;
 pub mod starts;
