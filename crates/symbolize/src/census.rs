@@ -9,6 +9,8 @@
 use std::collections::HashMap;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -34,19 +36,24 @@ const FILE_LEN: u64 = 32;
 
 /// Counts a file (with its supplementary one, if set); an error says why it is refused.
 ///
-/// `size` is the number of bytes of all its debug sections.
-pub(crate) fn check(dwarf: &gimli::Dwarf<Slice<'_>>, size: u64, deadline: Instant) -> Result<(), String> {
+/// `units` are the bytes of each unit of `.debug_info`, which `dwarf` itself need not have; `size` is the number of
+/// bytes of all debug sections.
+pub(crate) fn check<'a, 'u: 'a>(
+    dwarf: &gimli::Dwarf<Slice<'a>>,
+    units: Receiver<&'u [u8]>,
+    size: u64,
+    deadline: Instant,
+) -> Result<(), String> {
     let left = AtomicU64::new(FREE_BYTES.saturating_add(size.saturating_mul(PROPORTION)));
     let census = || Census { left: &left, change: 0, deadline, abbreviations: HashMap::new(), ranges: HashMap::new() };
     if let Some(supplementary) = dwarf.sup() {
         census().abbreviation_tables(supplementary)?;
     }
-    census().abbreviation_tables(dwarf)?;
     // Threads take units in turn; what they spend comes out of one purse.
+    let units = Mutex::new(units);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     thread::scope(|scope| {
-        let running: Vec<_> =
-            (0..threads).map(|first| scope.spawn(move || census().units(dwarf, first, threads))).collect();
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| census().units(dwarf, &units))).collect();
         let results: Vec<_> = running.into_iter().map(thread::ScopedJoinHandle::join).collect();
         results.into_iter().try_for_each(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
     })
@@ -86,31 +93,42 @@ impl Census<'_> {
     }
 
     fn abbreviation_tables(&mut self, dwarf: &gimli::Dwarf<Slice<'_>>) -> Result<(), String> {
-        let table = dwarf.debug_abbrev.reader().slice();
         let mut headers = dwarf.units();
         while let Ok(Some(header)) = headers.next() {
-            let offset = header.debug_abbrev_offset().0;
-            let len = *self
-                .abbreviations
-                .entry(offset)
-                .or_insert_with(|| abbreviations_len(table.get(offset..).unwrap_or_default()));
-            // An abbreviation takes more room in memory than in the file.
-            self.spend(len.saturating_mul(4))?;
-            self.check_time()?;
+            self.abbreviation_table(dwarf, &header)?;
         }
         Ok(())
     }
 
-    /// Every so manieth unit from one on.
-    fn units(&mut self, dwarf: &gimli::Dwarf<Slice<'_>>, first: usize, step: usize) -> Result<(), String> {
-        let mut headers = dwarf.units();
-        let mut at = 0;
-        while let Ok(Some(header)) = headers.next() {
-            if at % step == first {
-                self.check_time()?;
+    fn abbreviation_table(
+        &mut self,
+        dwarf: &gimli::Dwarf<Slice<'_>>,
+        header: &UnitHeader<Slice<'_>>,
+    ) -> Result<(), String> {
+        let table = dwarf.debug_abbrev.reader().slice();
+        let offset = header.debug_abbrev_offset().0;
+        let len = *self
+            .abbreviations
+            .entry(offset)
+            .or_insert_with(|| abbreviations_len(table.get(offset..).unwrap_or_default()));
+        // An abbreviation takes more room in memory than in the file.
+        self.spend(len.saturating_mul(4))?;
+        self.check_time()
+    }
+
+    /// Units, as long as there are some.
+    fn units<'a, 'u: 'a>(
+        &mut self,
+        dwarf: &gimli::Dwarf<Slice<'a>>,
+        units: &Mutex<Receiver<&'u [u8]>>,
+    ) -> Result<(), String> {
+        let next = || units.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+        while let Some(unit) = next() {
+            let info = gimli::DebugInfo::from(EndianSlice::new(unit, LittleEndian));
+            if let Ok(Some(header)) = info.units().next() {
+                self.abbreviation_table(dwarf, &header)?;
                 self.unit(dwarf, header)?;
             }
-            at += 1;
         }
         Ok(())
     }

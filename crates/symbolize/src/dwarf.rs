@@ -1,27 +1,22 @@
 //! Inlined functions, files and lines from DWARF, through `addr2line`.
 //!
 //! The sections are read into memory (and unpacked), all addresses of an object are looked up, and everything is
-//! dropped again: libjvm's debug file needs some 650 MB while it is in use. Nothing is given to `addr2line` before
+//! dropped again: libjvm's debug file needs some 620 MB while it is in use. Nothing is given to `addr2line` before
 //! [`crate::census`] has found it harmless.
 
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
 
-use addr2line::gimli::{self, AbbreviationsCacheStrategy, EndianSlice, LittleEndian};
+use addr2line::gimli::{self, AbbreviationsCacheStrategy, EndianSlice, LittleEndian, SectionId};
 use addr2line::{Context, Frame};
-use object::read::{CompressedData, CompressionFormat};
 
 use crate::census;
-use crate::elf::{Elf, SHF_COMPRESSED, Section};
+use crate::elf::Elf;
 use crate::image::{u32_at, u64_at};
+use crate::packed::{Packed, is_at_end};
 
-/// Largest section, bytes, packed or not.
-const MAX_SECTION: u64 = 4 << 30;
-/// zlib cannot pack better than 1:1032, real debug sections pack 1:3 to 1:10; below `FREE_UNPACKED` nobody minds.
-const MAX_RATIO: u64 = 50;
-const FREE_UNPACKED: u64 = 16 << 20;
 /// Deepest chain of inlined functions that is kept.
 const MAX_INLINED: usize = 256;
 /// Longest file or function name, bytes.
@@ -44,37 +39,33 @@ pub(crate) struct DwarfFrame {
 }
 
 /// The debug sections of a file, unpacked.
-pub(crate) struct DebugSections(Vec<(gimli::SectionId, Vec<u8>)>);
+pub(crate) struct DebugSections(Vec<(SectionId, Vec<u8>)>);
+
+/// The sections that are needed.
+const NEEDED: [SectionId; 10] = [
+    SectionId::DebugInfo,
+    SectionId::DebugAbbrev,
+    SectionId::DebugAddr,
+    SectionId::DebugAranges,
+    SectionId::DebugLine,
+    SectionId::DebugLineStr,
+    SectionId::DebugRanges,
+    SectionId::DebugRngLists,
+    SectionId::DebugStr,
+    SectionId::DebugStrOffsets,
+];
 
 impl DebugSections {
-    /// Reads the sections that are needed; `None` if the file has no `.debug_info`.
+    /// Reads the sections of a supplementary file; `None` if it has no `.debug_info`.
     pub(crate) fn read(elf: &Elf) -> Option<DebugSections> {
-        use gimli::SectionId as Id;
-        let wanted = [
-            Id::DebugInfo,
-            Id::DebugAbbrev,
-            Id::DebugAddr,
-            Id::DebugAranges,
-            Id::DebugLine,
-            Id::DebugLineStr,
-            Id::DebugRanges,
-            Id::DebugRngLists,
-            Id::DebugStr,
-            Id::DebugStrOffsets,
-        ];
-        let packed: Vec<_> = wanted.into_iter().filter_map(|id| Some((id, Contents::of(elf, id.name())?))).collect();
-        // One of them, `.debug_info`, is most of it: it is unpacked beside the others.
-        let sections: Vec<_> = thread::scope(|scope| {
-            let (large, small): (Vec<_>, Vec<_>) = packed.into_iter().partition(|(id, _)| *id == Id::DebugInfo);
-            let unpack = |sections: Vec<(Id, Contents)>| {
-                sections.into_iter().filter_map(|(id, contents)| Some((id, contents.unpack()?))).collect::<Vec<_>>()
-            };
-            let large = scope.spawn(move || unpack(large));
-            let small = unpack(small);
-            large.join().unwrap_or_default().into_iter().chain(small).collect()
-        });
-        let has_info = matches!(sections.first(), Some((Id::DebugInfo, info)) if !info.is_empty());
-        has_info.then_some(DebugSections(sections))
+        let sections = DebugSections::of(elf, &NEEDED);
+        let has_info = matches!(sections.0.first(), Some((SectionId::DebugInfo, info)) if !info.is_empty());
+        has_info.then_some(sections)
+    }
+
+    fn of(elf: &Elf, wanted: &[SectionId]) -> DebugSections {
+        let unpacked = |id: &SectionId| Some((*id, Packed::of(elf, id.name())?.unpack()?));
+        DebugSections(wanted.iter().filter_map(unpacked).collect())
     }
 
     /// Bytes of all sections.
@@ -82,14 +73,18 @@ impl DebugSections {
         self.0.iter().map(|(_, bytes)| bytes.len() as u64).sum()
     }
 
-    fn dwarf(&self) -> gimli::Dwarf<Slice<'_>> {
+    fn dwarf<'a>(&'a self, supplementary: Option<&'a DebugSections>) -> gimli::Dwarf<Slice<'a>> {
         let section = |id| {
             let found = self.0.iter().find(|(other, _)| *other == id);
             let bytes = found.map_or(&[][..], |(_, bytes)| bytes);
             Ok::<_, gimli::Error>(EndianSlice::new(bytes, LittleEndian))
         };
         // The closure cannot fail.
-        gimli::Dwarf::load(section).unwrap_or_default()
+        let mut dwarf = gimli::Dwarf::load(section).unwrap_or_default();
+        if let Some(supplementary) = supplementary {
+            dwarf.set_sup(supplementary.dwarf(None));
+        }
+        dwarf
     }
 }
 
@@ -98,40 +93,87 @@ pub(crate) fn has_debug_info(elf: &Elf) -> bool {
     elf.has(".debug_info") || elf.has(".zdebug_info")
 }
 
-/// Looks up addresses; an empty chain where nothing is known. An error is a sentence without a subject, with what was
-/// found until then.
+/// What was found, and a sentence without a subject where not all could be read.
+pub(crate) type Lookup = (Vec<Vec<DwarfFrame>>, Option<String>);
+
+/// Looks up addresses; an empty chain where nothing is known. `None` if the file has no `.debug_info` that can be
+/// unpacked.
 pub(crate) fn lookup(
-    sections: &DebugSections,
+    elf: &Elf,
     supplementary: Option<&DebugSections>,
     addresses: &[u64],
     deadline: Instant,
-) -> (Vec<Vec<DwarfFrame>>, Option<String>) {
+) -> Option<Lookup> {
+    let info = Packed::of(elf, SectionId::DebugInfo.name()).filter(|info| info.size() > 0)?;
     let mut chains = vec![Vec::new(); addresses.len()];
-    let result = catch_unwind(AssertUnwindSafe(|| fill(sections, supplementary, addresses, deadline, &mut chains)));
-    let problem = match result {
-        Ok(Ok(())) => None,
-        Ok(Err(problem)) => Some(problem),
-        Err(_) => Some(PANICKED.to_owned()),
+    let look = || {
+        let Some(sections) = read_checked(elf, info, supplementary, deadline)? else { return Ok(None) };
+        fill(&|| sections.dwarf(supplementary), addresses, deadline, &mut chains).map(Some)
     };
-    (chains, problem)
+    match catch_unwind(AssertUnwindSafe(look)) {
+        Ok(Ok(None)) => None,
+        Ok(Ok(Some(()))) => Some((chains, None)),
+        Ok(Err(problem)) => Some((chains, Some(problem))),
+        Err(_) => Some((chains, Some(PANICKED.to_owned()))),
+    }
 }
 
-fn fill(
-    sections: &DebugSections,
+/// Unpacks the sections. `.debug_info` is most of it: its units are counted by other threads while the rest of it is
+/// still being unpacked. `None` if it cannot be.
+fn read_checked(
+    elf: &Elf,
+    info: Packed,
     supplementary: Option<&DebugSections>,
+    deadline: Instant,
+) -> Result<Option<DebugSections>, String> {
+    let mut unpacked = vec![0; info.size()];
+    let (sender, units) = channel();
+    let (is_whole, others, counted) = thread::scope(|scope| {
+        let size = info.size() as u64;
+        let rest = &mut unpacked[..];
+        let reading = scope.spawn(move || read_units(info, rest, |unit| sender.send(unit).is_ok()).is_some());
+        let others = DebugSections::of(elf, &NEEDED[1..]);
+        let size = size + others.len() + supplementary.map_or(0, DebugSections::len);
+        let counted = census::check(&others.dwarf(supplementary), units, size, deadline);
+        (reading.join().unwrap_or(false), others, counted)
+    });
+    counted?;
+    let sections = [(SectionId::DebugInfo, unpacked)].into_iter().chain(others.0).collect();
+    Ok(is_whole.then_some(DebugSections(sections)))
+}
+
+/// Fills `rest` and gives the bytes of each unit to `give` once they are there, until that says no.
+fn read_units<'u>(packed: Packed, mut rest: &'u mut [u8], give: impl Fn(&'u [u8]) -> bool) -> Option<()> {
+    const LONG: u32 = u32::MAX;
+    let mut reader = packed.reader()?;
+    while !rest.is_empty() {
+        let mut read = |from: usize, to: usize, rest: &mut [u8]| {
+            let to = to.min(rest.len());
+            reader.read_exact(rest.get_mut(from.min(to)..to)?).ok().map(|()| to)
+        };
+        let mut len = read(0, 4, rest)?;
+        let mut body = u64::from(u32_at(rest, 0));
+        if body == u64::from(LONG) {
+            len = read(4, 12, rest)?;
+            body = u64_at(rest, 4);
+        }
+        let end = usize::try_from(body).ok().and_then(|body| body.checked_add(len)).unwrap_or(usize::MAX);
+        let end = read(len, end, rest)?;
+        let (unit, after) = rest.split_at_mut(end);
+        rest = after;
+        if !give(unit) {
+            return None;
+        }
+    }
+    is_at_end(&mut reader).then_some(())
+}
+
+fn fill<'d>(
+    dwarf: &(dyn Fn() -> gimli::Dwarf<Slice<'d>> + Sync),
     addresses: &[u64],
     deadline: Instant,
     chains: &mut [Vec<DwarfFrame>],
 ) -> Result<(), String> {
-    let size = sections.len() + supplementary.map_or(0, DebugSections::len);
-    let dwarf = || {
-        let mut dwarf = sections.dwarf();
-        if let Some(supplementary) = supplementary {
-            dwarf.set_sup(supplementary.dwarf());
-        }
-        dwarf
-    };
-    census::check(&dwarf(), size, deadline)?;
     // Addresses are sorted, so that each thread reads other units of the file.
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let part = addresses.len().div_ceil(threads).max(FEWEST_ADDRESSES);
@@ -185,51 +227,4 @@ fn own(frame: Frame<'_, Slice<'_>>) -> DwarfFrame {
     let location = frame.location.as_ref();
     let file = location.and_then(|l| l.file).filter(|file| short(file));
     DwarfFrame { function, file: file.unwrap_or_default().to_owned(), line: location.and_then(|l| l.line).unwrap_or(0) }
-}
-
-/// The bytes of a section as they are in the file: plain, SHF_COMPRESSED, or the older `.zdebug_NAME`.
-enum Contents {
-    Plain(Vec<u8>),
-    /// Starts with an `Elf64_Chdr`: type, reserved, size, alignment.
-    Headed(Vec<u8>),
-    /// Starts with `ZLIB` and the size, big-endian.
-    Older(Vec<u8>),
-}
-
-impl Contents {
-    fn of(elf: &Elf, name: &str) -> Option<Contents> {
-        if let Some(section) = elf.section(name) {
-            let bytes = elf.bytes(section, MAX_SECTION)?;
-            return Some(if section.flags & SHF_COMPRESSED == 0 { Self::Plain(bytes) } else { Self::Headed(bytes) });
-        }
-        let section: &Section = elf.section(&name.replacen(".debug", ".zdebug", 1))?;
-        elf.bytes(section, MAX_SECTION).map(Self::Older)
-    }
-
-    fn unpack(self) -> Option<Vec<u8>> {
-        match self {
-            Self::Plain(bytes) => Some(bytes),
-            Self::Headed(bytes) => {
-                let format = match u32_at(&bytes, 0) {
-                    1 => CompressionFormat::Zlib,
-                    2 => CompressionFormat::Zstandard,
-                    _ => return None,
-                };
-                decompress(format, bytes.get(24..)?, u64_at(&bytes, 8))
-            }
-            Self::Older(bytes) => {
-                let size = bytes.strip_prefix(b"ZLIB")?.get(..8)?.try_into().ok()?;
-                decompress(CompressionFormat::Zlib, &bytes[12..], u64::from_be_bytes(size))
-            }
-        }
-    }
-}
-
-fn decompress(format: CompressionFormat, data: &[u8], size: u64) -> Option<Vec<u8>> {
-    let believable = FREE_UNPACKED.max(MAX_RATIO.saturating_mul(data.len() as u64));
-    if size > believable.min(MAX_SECTION) {
-        return None;
-    }
-    let compressed = CompressedData { format, data, uncompressed_size: size };
-    compressed.decompress().ok().map(Cow::into_owned)
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 /// Something that has bytes at offsets: a file, a byte slice, or the memory of a process (`/proc/PID/mem`, where the
 /// offset is the address).
-pub trait ReadAt {
+pub trait ReadAt: Sync {
     /// Size in bytes; 0 where it is not known, as for `/proc/PID/mem`.
     fn size(&self) -> u64;
 

@@ -33,6 +33,7 @@ mod image;
 mod library;
 mod minidebug;
 mod names;
+mod packed;
 mod plt;
 mod refine;
 mod symbolizer;

@@ -235,11 +235,10 @@ impl Symbolizer {
     /// Frames from DWARF, and whether all of it could be read; `None` if there is none.
     fn dwarf(&mut self, elf: &Elf, path: &Path, addresses: &[u64]) -> Option<(Vec<Vec<DwarfFrame>>, bool)> {
         let deadline = Instant::now() + self.options.time_limit;
-        let sections = DebugSections::read(elf)?;
         let is_shared = elf.has(".gnu_debugaltlink");
         let supplementary = debug_file::find_supplementary(elf, path, &self.options, &mut self.warnings)
             .and_then(|found| DebugSections::read(&Elf::parse(&found.file)?));
-        let (chains, problem) = dwarf::lookup(&sections, supplementary.as_ref(), addresses, deadline);
+        let (chains, problem) = dwarf::lookup(elf, supplementary.as_ref(), addresses, deadline)?;
         let is_complete = problem.is_none() && is_shared == supplementary.is_some();
         if let Some(problem) = problem {
             self.warnings.add(format!("{}: {problem}", path.display()));
