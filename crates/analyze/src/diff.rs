@@ -13,7 +13,6 @@ use crate::change::{Change, Direction};
 use crate::discovery::discoveries;
 use crate::estimate::{ERROR_RATE, Estimate, Missable, Sums};
 use crate::frames::FrameTable;
-use crate::parallel;
 use crate::site::{Grouping, Place, Places, SiteId};
 
 /// What makes a change count.
@@ -49,7 +48,7 @@ pub struct Diff {
     pub candidate_bytes: Estimate,
 }
 
-/// The change of one site.
+/// The change of one site. Its estimates are made when they are asked for: of 100,000 sites twenty are printed.
 #[derive(Debug, Clone)]
 pub struct Growth {
     /// Which one; the candidate's, if both have it.
@@ -58,16 +57,34 @@ pub struct Growth {
     pub status: Status,
     /// Whether the change is beyond chance, all other sites considered.
     pub significant: bool,
-    /// Change of its live bytes.
-    pub growth_bytes: Estimate,
-    /// Change of its live objects.
-    pub growth_objects: Estimate,
-    /// Live bytes before.
-    pub baseline_bytes: Estimate,
-    /// Live bytes after.
-    pub candidate_bytes: Estimate,
+    /// What was live before.
+    pub baseline: Sums,
+    /// What was live after.
+    pub candidate: Sums,
     /// What came and what went: changes of disjoint sites add up.
     pub change: Change,
+}
+
+impl Growth {
+    /// Change of its live bytes.
+    pub fn growth_bytes(&self) -> Estimate {
+        self.change.bytes_estimate(ERROR_RATE)
+    }
+
+    /// Change of its live objects.
+    pub fn growth_objects(&self) -> Estimate {
+        self.change.objects_estimate(ERROR_RATE)
+    }
+
+    /// Live bytes before.
+    pub fn baseline_bytes(&self) -> Estimate {
+        self.baseline.bytes_estimate(ERROR_RATE)
+    }
+
+    /// Live bytes after.
+    pub fn candidate_bytes(&self) -> Estimate {
+        self.candidate.bytes_estimate(ERROR_RATE)
+    }
 }
 
 /// What happened to a site. All but `Same` are said only of significant changes: with sampling, a site of which the
@@ -289,41 +306,18 @@ fn match_by_key(sites: Vec<(Place, Sides)>) -> Vec<(Place, Sides)> {
 fn growths(sites: Vec<(Place, Sides)>, pairing: &Pairing, tolerance_bytes: f64) -> Vec<Growth> {
     let changes: Vec<Change> = sites.iter().map(|(place, sides)| pairing.change(sides, place.kind)).collect();
     let directions = discoveries(&changes, ERROR_RATE, tolerance_bytes);
-    let estimates = parallel::map(sites.len(), |at| Estimates::of(&sites[at].1, &changes[at]));
     let mut growths: Vec<Growth> = sites
         .into_iter()
-        .zip(changes.into_iter().zip(estimates))
+        .zip(changes)
         .zip(directions)
-        .map(|(((place, sides), (change, estimates)), direction)| growth(place, &sides, change, estimates, direction))
+        .map(|(((place, sides), change), direction)| growth(place, &sides, change, direction))
         .collect();
-    growths.sort_by(|a, b| {
-        let by_growth = b.growth_bytes.estimate.total_cmp(&a.growth_bytes.estimate);
-        by_growth.then_with(|| a.place.id.cmp(&b.place.id))
-    });
+    let bytes = |growth: &Growth| growth.change.new.bytes - growth.change.gone.bytes;
+    growths.sort_by(|a, b| bytes(b).total_cmp(&bytes(a)).then_with(|| a.place.id.cmp(&b.place.id)));
     growths
 }
 
-/// The figures of one site.
-struct Estimates {
-    growth_bytes: Estimate,
-    growth_objects: Estimate,
-    baseline_bytes: Estimate,
-    candidate_bytes: Estimate,
-}
-
-impl Estimates {
-    fn of(sides: &Sides, change: &Change) -> Self {
-        let with = |sums: Sums, missable| Sums { missable, ..sums }.bytes_estimate(ERROR_RATE);
-        Self {
-            growth_bytes: change.bytes_estimate(ERROR_RATE),
-            growth_objects: change.objects_estimate(ERROR_RATE),
-            baseline_bytes: with(sides.baseline, change.gone.missable),
-            candidate_bytes: with(sides.candidate, change.new.missable),
-        }
-    }
-}
-
-fn growth(place: Place, sides: &Sides, change: Change, estimates: Estimates, direction: Option<Direction>) -> Growth {
+fn growth(place: Place, sides: &Sides, change: Change, direction: Option<Direction>) -> Growth {
     let status = match direction {
         Some(Direction::Up) if sides.baseline.samples == 0 => Status::New,
         Some(Direction::Up) => Status::Grown,
@@ -335,10 +329,8 @@ fn growth(place: Place, sides: &Sides, change: Change, estimates: Estimates, dir
         place,
         status,
         significant: direction.is_some(),
-        growth_bytes: estimates.growth_bytes,
-        growth_objects: estimates.growth_objects,
-        baseline_bytes: estimates.baseline_bytes,
-        candidate_bytes: estimates.candidate_bytes,
+        baseline: Sums { missable: change.gone.missable, ..sides.baseline },
+        candidate: Sums { missable: change.new.missable, ..sides.candidate },
         change,
     }
 }

@@ -58,13 +58,13 @@ pub fn releases(before: &Profile, after: &Profile, grouping: &Grouping) -> Relea
     let diff = diff(before, after, &DiffOptions { grouping: grouping.clone(), tolerance_bytes: 0.0 });
     let mut gone = Sums::default();
     let mut sites: Vec<Release> = Vec::new();
-    for site in diff.sites.into_iter().filter(|site| site.baseline_bytes.estimate > 0.0) {
+    for site in diff.sites.into_iter().filter(|site| site.baseline.bytes > 0.0) {
         gone.add(&site.change.gone);
         let released_bytes = site.change.gone.bytes_estimate(ERROR_RATE);
         let only_gone = crate::change::Change { new: Sums::default(), ..site.change };
         sites.push(Release {
-            before_bytes: site.baseline_bytes,
-            survived_bytes: (site.baseline_bytes.estimate - released_bytes.estimate).max(0.0),
+            before_bytes: site.baseline_bytes(),
+            survived_bytes: (site.baseline.bytes - released_bytes.estimate).max(0.0),
             released_bytes,
             is_certain: only_gone.direction(ERROR_RATE, 0.0) == Some(Direction::Down),
             freed: freed(&site.place.id),

@@ -63,8 +63,8 @@ fn assert_equal(expected: &HashMap<u32, Change>, got: &Diff, missable: &HashMap<
         (change.new.missable, change.gone.missable) = missable[&site];
         assert_eq!((change.new.samples, change.gone.samples), (growth.change.new.samples, growth.change.gone.samples));
         for (e, g) in [
-            (change.bytes_estimate(ERROR_RATE), growth.growth_bytes),
-            (change.objects_estimate(ERROR_RATE), growth.growth_objects),
+            (change.bytes_estimate(ERROR_RATE), growth.growth_bytes()),
+            (change.objects_estimate(ERROR_RATE), growth.growth_objects()),
         ] {
             let ends = |e: Estimate| [e.estimate, e.low, e.high];
             assert!(ends(e).iter().zip(ends(g)).all(|(a, b)| close_width(*a, b, e)), "{e:?} {g:?}");
@@ -143,8 +143,8 @@ fn survivors_cancel_however_large_the_site_is() {
     let b = program.snapshot();
     let nothing = diff(&a, &b, &DiffOptions::default());
     let growth = &nothing.sites[0];
-    assert_eq!((growth.growth_bytes.estimate, growth.change.new.samples, growth.change.gone.samples), (0.0, 0, 0));
+    assert_eq!((growth.growth_bytes().estimate, growth.change.new.samples, growth.change.gone.samples), (0.0, 0, 0));
     // What remains is what could have come and gone unseen: 3.69 intervals each way.
-    assert!((growth.growth_bytes.high / 65_536.0 - 3.689).abs() < 0.01, "{:?}", growth.growth_bytes);
-    assert!(growth.baseline_bytes.half_width() > 2.0 * growth.growth_bytes.half_width());
+    assert!((growth.growth_bytes().high / 65_536.0 - 3.689).abs() < 0.01, "{:?}", growth.growth_bytes());
+    assert!(growth.baseline_bytes().half_width() > 2.0 * growth.growth_bytes().half_width());
 }

@@ -116,7 +116,7 @@ fn a_side_without_samples_is_unsure_by_its_own_interval() {
         empty.rows.clear();
         let diff = diff(&a, &b, &DiffOptions::default());
         for growth in &diff.sites {
-            let unseen = if wide { growth.candidate_bytes } else { growth.baseline_bytes };
+            let unseen = if wide { growth.candidate_bytes() } else { growth.baseline_bytes() };
             assert!((unseen.high / R.bytes() as f64 - 3.689).abs() < 1e-3, "{unseen:?}");
         }
     }

@@ -154,7 +154,7 @@ fn exact_runs_are_compared_exactly() {
     let b = exact("malloc 300 app!grow:1\nmalloc 70 app!same:1\nmalloc 20 app!shrink:1\nmalloc 8 app!new:1");
     let diff = diff(&a, &b, &DiffOptions::default());
     assert!(!diff.paired && !diff.reversed);
-    let found: Vec<(f64, Status)> = diff.sites.iter().map(|g| (g.growth_bytes.estimate, g.status)).collect();
+    let found: Vec<(f64, Status)> = diff.sites.iter().map(|g| (g.growth_bytes().estimate, g.status)).collect();
     let expected = [
         (200.0, Status::Grown),
         (8.0, Status::New),
@@ -163,7 +163,7 @@ fn exact_runs_are_compared_exactly() {
         (-30.0, Status::Shrunk),
     ];
     assert_eq!(found, expected);
-    assert!(diff.sites.iter().all(|g| g.growth_bytes.is_exact() && g.baseline_bytes.is_exact()));
+    assert!(diff.sites.iter().all(|g| g.growth_bytes().is_exact() && g.baseline_bytes().is_exact()));
     assert_eq!(diff.growth_bytes, Estimate::exact(169.0));
 }
 
@@ -182,7 +182,7 @@ fn lines_that_moved_between_builds_are_matched_by_function() {
     let b = exact("malloc 300 app!grow:12 app!main:1");
     let moved = diff(&a, &b, &DiffOptions::default());
     assert_eq!(moved.sites.len(), 1);
-    assert_eq!(moved.sites[0].growth_bytes, Estimate::exact(200.0));
+    assert_eq!(moved.sites[0].growth_bytes(), Estimate::exact(200.0));
     let shown = moved.frames.resolve(&moved.sites[0].place.frames).next().expect("a frame");
     assert_eq!(shown.line, 12, "the candidate's place is shown");
 

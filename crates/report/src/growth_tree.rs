@@ -52,7 +52,7 @@ impl GrowthTree {
 
     /// Adds one stack, root first.
     fn add(&mut self, names: &[String], growth: &Growth) {
-        let (before, after) = (growth.baseline_bytes.estimate, growth.candidate_bytes.estimate);
+        let (before, after) = (growth.baseline.bytes, growth.candidate.bytes);
         let width = before.max(after);
         let mut at = 0;
         for depth in 0..=names.len() {

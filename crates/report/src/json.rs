@@ -298,11 +298,11 @@ fn changed<'a>(table: &'a FrameTable, growth: &'a Growth) -> JsonGrowth<'a> {
         id: growth.place.id.to_string(),
         kind: growth.place.kind.as_str(),
         status: growth.status.as_str(),
-        growth_bytes: bytes(&growth.growth_bytes),
-        growth_objects: objects(&growth.growth_objects),
+        growth_bytes: bytes(&growth.growth_bytes()),
+        growth_objects: objects(&growth.growth_objects()),
         significant: growth.significant,
-        baseline_bytes: bytes(&growth.baseline_bytes),
-        candidate_bytes: bytes(&growth.candidate_bytes),
+        baseline_bytes: bytes(&growth.baseline_bytes()),
+        candidate_bytes: bytes(&growth.candidate_bytes()),
         frames: frames(table, &growth.place),
     }
 }

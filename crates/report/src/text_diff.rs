@@ -117,11 +117,11 @@ fn table(diff: &Diff, shown: &[&Growth], options: &TextOptions) -> String {
         table.row(
             Some(ink),
             vec![
-                bytes_change(&growth.growth_bytes, glyphs),
+                bytes_change(&growth.growth_bytes(), glyphs),
                 status.to_owned(),
-                bytes_estimate(&growth.baseline_bytes, glyphs),
+                bytes_estimate(&growth.baseline_bytes(), glyphs),
                 glyphs.arrow.to_owned(),
-                bytes_estimate(&growth.candidate_bytes, glyphs),
+                bytes_estimate(&growth.candidate_bytes(), glyphs),
                 growth.place.kind.as_str().to_owned(),
             ],
         );

@@ -27,8 +27,8 @@ pub fn folded_growth(diff: &Diff) -> String {
     let mut stacks: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     for growth in &diff.sites {
         let sums = stacks.entry(stack(&diff.frames, &growth.place, JavaNames::Dots)).or_default();
-        sums.0 += growth.baseline_bytes.estimate;
-        sums.1 += growth.candidate_bytes.estimate;
+        sums.0 += growth.baseline.bytes;
+        sums.1 += growth.candidate.bytes;
     }
     let mut text = String::new();
     for (stack, (before, after)) in stacks {
