@@ -8,8 +8,8 @@ use crate::support::{Sandbox, machine, programs, timelines};
 use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
-/// The heap does not grow, so that what does is the leak.
-const HEAP: [&str; 4] = ["-Xms32m", "-Xmx32m", "-Xmn16m", "-XX:+AlwaysPreTouch"];
+/// A heap that is committed and hardly touched, as services have; a young generation that soon is.
+const HEAP: [&str; 3] = ["-Xms768m", "-Xmx768m", "-Xmn4m"];
 
 /// Has tests/corpus/Handles.java lose 64 KiB of malloc at each request, until it is asked to end.
 fn leak(run: Leakscope) -> Running {
@@ -60,14 +60,15 @@ fn what_full_collections_did_not_release_is_a_leak_for_certain() {
 
 #[test]
 fn under_a_limit_it_is_foretold_when_memory_is_out() {
-    const LIMIT: u64 = 400 * MIB;
+    const LIMIT: u64 = 1024 * MIB;
     let sandbox = Sandbox::new();
     let cgroup = MemoryCgroup::with_limit(LIMIT);
     let enter = format!("{} && exec \"$0\" \"$@\"", cgroup.entering());
     let leakscope = machine::leakscope();
     let line = [machine::as_root(), &["sh", "-c", &enter, leakscope.to_str().expect("a path of text")]].concat();
     let run = leak(sandbox.run().instead(&line));
-    await_uptime(&sandbox, 5000);
+    // Six points of the timeline, a second apart, beyond the warm-up.
+    await_uptime(&sandbox, 8000);
     let recording = end(run);
     let report = sandbox.report_of(&recording);
     let (verdict, reasons) = first(&report);
@@ -82,6 +83,6 @@ fn under_a_limit_it_is_foretold_when_memory_is_out() {
     let ms = room / Estimate::of(&verdict["rate"]).estimate * 3_600_000.0;
     assert!((earliest..=latest).contains(&ms), "{ms} by the leak alone\n{forecast:#}");
     let text = text(&sandbox, &recording);
-    let said = text.lines().find(|line| line.contains("limit 400 MiB")).unwrap_or_else(|| panic!("{text}"));
+    let said = text.lines().find(|line| line.contains("limit 1.00 GiB")).unwrap_or_else(|| panic!("{text}"));
     assert!(said.contains("out of memory in ") && said.contains(" to ") && said.contains("at this rate"), "{text}");
 }

@@ -216,8 +216,9 @@ pub(crate) fn forecast(timeline: &Timeline, snapshots: &[SnapshotFacts], window:
         return None;
     }
     let trend = window.and_then(|window| {
-        let of_points: Vec<Measured> = inside(timeline, window).filter_map(without_heap).collect();
-        trend(&of_points).or_else(|| trend(&of_snapshots(snapshots, window, |facts| facts.memory.rss_bytes)))
+        let within = |point: &Point| (window.from_ms..=window.to_ms).contains(&point.uptime_ms);
+        beside_heap(timeline, within)
+            .or_else(|| trend(&of_snapshots(snapshots, window, |facts| facts.memory.rss_bytes)))
     });
     Some(with_date(Forecast { rss_bytes, charged_bytes, limit_bytes, rate: trend.map(|t| t.rate), full_in_ms: None }))
 }
@@ -225,8 +226,7 @@ pub(crate) fn forecast(timeline: &Timeline, snapshots: &[SnapshotFacts], window:
 /// Memory against the limit while a process is recorded: by the second half of its timeline so far, without snapshots.
 pub fn forecast_now(timeline: &Timeline) -> Option<Forecast> {
     let point = timeline.points.last()?;
-    let half = timeline.points.iter().filter(|earlier| earlier.uptime_ms >= point.uptime_ms / 2);
-    let trend = trend(&half.filter_map(without_heap).collect::<Vec<Measured>>());
+    let trend = beside_heap(timeline, |earlier| earlier.uptime_ms >= point.uptime_ms / 2);
     Some(with_date(Forecast {
         rss_bytes: point.resident.rss_bytes,
         charged_bytes: charged(point)?,
@@ -242,10 +242,16 @@ fn with_date(forecast: Forecast) -> Forecast {
     Forecast { full_in_ms, ..forecast }
 }
 
-/// What is charged without the Java heap.
-fn without_heap(point: &Point) -> Option<Measured> {
-    let heap = point.java.map_or(0, |java| java.heap_committed_bytes);
-    Some((point.uptime_ms, charged(point)?.saturating_sub(heap) as f64))
+/// The trend of what is charged beside the Java heap: beside what of it is resident, where that was measured often enough, else
+/// beside the most of it that was in use. What is committed may never be touched.
+fn beside_heap(timeline: &Timeline, within: impl Fn(&Point) -> bool) -> Option<Trend> {
+    let points = || timeline.points.iter().zip(heaps_touched(timeline)).filter(|(point, _)| within(point));
+    let beside = |point: &Point, heap: f64| Some((point.uptime_ms, (charged(point)? as f64 - heap).max(0.0)));
+    let is_java = |point: &&Point| point.java.is_some();
+    let measured = points().map(|(point, _)| point).filter(is_java);
+    let measured = measured.filter_map(|point| beside(point, pss(point, Class::JavaHeap)? as f64));
+    let measured: Vec<Measured> = measured.collect();
+    trend(&measured).or_else(|| trend(&points().filter_map(|(point, heap)| beside(point, heap)).collect::<Vec<_>>()))
 }
 
 /// What counts against the limit and stays: page cache that the kernel drops first does not.
@@ -273,7 +279,7 @@ fn time_until(room: f64, rate: &Estimate) -> Option<TimeRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leakscope_profile::timeline::{Cgroup, Resident, Tracked};
+    use leakscope_profile::timeline::{Cgroup, Java, Part, Resident, Tracked};
 
     #[test]
     fn the_time_until_full_is_a_range() {
@@ -300,6 +306,32 @@ mod tests {
         assert_eq!(forecast.full_in_ms.unwrap().estimate_ms / 1000, (2_000_000 - 1_614_000) / 100);
         assert_eq!(forecast_now(&timeline(4)).unwrap().rate, None, "too early");
         assert_eq!(forecast_now(&Timeline::default()), None);
+    }
+
+    /// 100 bytes a second leak, and 50 more are what the heap touches; 10 MB of heap are committed.
+    #[test]
+    fn a_heap_that_is_committed_and_not_touched_hides_no_growth() {
+        let timeline = |parts_every: u64| {
+            let point = |s: u64| {
+                let heap = 1_000_000 + 50 * s;
+                let java = Java { heap_used_bytes: heap, heap_committed_bytes: 10_000_000, ..Java::default() };
+                let bytes = heap + 500_000 + 100 * s;
+                let cgroup = Cgroup { limit_bytes: Some(2_000_000), current_bytes: bytes, ..Cgroup::default() };
+                let part = Part { class: Class::JavaHeap, pss_bytes: heap, rss_bytes: heap };
+                Point {
+                    uptime_ms: s * 1000,
+                    java: Some(java),
+                    cgroup: Some(cgroup),
+                    parts: s.is_multiple_of(parts_every).then(|| vec![part]),
+                    ..Point::default()
+                }
+            };
+            Timeline { points: (0..=200).map(point).collect(), ..Timeline::default() }
+        };
+        for parts_every in [1, 10, 1000] {
+            let rate = forecast_now(&timeline(parts_every)).unwrap().rate.unwrap();
+            assert!((rate.estimate - 360_000.0).abs() < 1.0, "{parts_every}: {rate:?}");
+        }
     }
 
     #[test]
