@@ -75,7 +75,7 @@ pub(crate) fn totals(message: &[u8], count: usize) -> Result<Vec<Totals>, Incons
             frees_gc: frees_gc.varint()?,
         })
     };
-    (0..count).map(|_| next()).collect()
+    all(count, (0..count).map(|_| next()))
 }
 
 /// The rows.
@@ -112,7 +112,14 @@ pub(crate) fn rows(message: &[u8]) -> Result<Vec<Row>, Inconsistent> {
             resident_bytes: if is_resident_known { resident.varint()?.checked_sub(1) } else { None },
         })
     };
-    (0..count).map(|_| next()).collect()
+    all(count, (0..count).map(|_| next()))
+}
+
+/// All of `count` things, in a list that does not grow while it is filled.
+pub(crate) fn all<T, E>(count: usize, mut things: impl Iterator<Item = Result<T, E>>) -> Result<Vec<T>, E> {
+    let mut list = Vec::with_capacity(count);
+    things.try_for_each(|thing| thing.map(|thing| list.push(thing)))?;
+    Ok(list)
 }
 
 fn small(number: u64) -> Result<u32, Inconsistent> {

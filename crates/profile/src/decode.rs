@@ -91,7 +91,7 @@ fn functions(layout: &Layout<'_>, strings: &mut Strings<'_>) -> Result<Vec<Funct
             file: strings.copy(filename as i64)?,
         })
     };
-    layout.functions.iter().zip(1..).map(function).collect()
+    columns::all(layout.functions.len(), layout.functions.iter().zip(1..).map(function))
 }
 
 fn frames(layout: &Layout<'_>, head: &Extension, modules: usize) -> Result<Vec<Frame>, Inconsistent> {
@@ -109,7 +109,7 @@ fn frames(layout: &Layout<'_>, head: &Extension, modules: usize) -> Result<Vec<F
             inlined: code & 4 != 0,
         })
     };
-    layout.locations.iter().zip(&head.frame_code).zip(1..).map(frame).collect()
+    columns::all(layout.locations.len(), layout.locations.iter().zip(&head.frame_code).zip(1..).map(frame))
 }
 
 /// A location of our own, which has one line.
@@ -178,7 +178,7 @@ fn stacks(layout: &Layout<'_>, samples: &[u32], totals: &[u8]) -> Result<Vec<Sta
         let sample = sample.ok_or_else(|| Inconsistent::new("a stack without a sample"))?;
         Ok(Stack { frames: frames_of(sample, layout.locations.len())?, totals })
     };
-    samples.iter().zip(totals).map(stack).collect()
+    columns::all(samples.len(), samples.iter().zip(totals).map(stack))
 }
 
 /// The frames of a sample. Its values and labels are for other tools; ours are in the extension.
