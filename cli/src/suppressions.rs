@@ -11,6 +11,7 @@
 use crate::exit::{self, Failure};
 use crate::sizes::{parse_duration, parse_size};
 use anyhow::Result;
+use leakscope_analyze::gate::Per;
 use leakscope_analyze::suppression::{GrowthLimit, Pattern, Suppression};
 use std::fs;
 use std::path::Path;
@@ -19,15 +20,36 @@ use std::path::Path;
 const NO_VERDICTS: &str = "check judges growth by site, and no verdict of a report makes it fail; leak:PATTERN is for sites, a \
                            budget for growth";
 
-/// Reads a file.
+/// Reads a file for a gate in which growth is counted by `per`.
 ///
 /// # Errors
-/// It cannot be read (exit code 4), or not be understood (2).
-pub fn read(path: &Path) -> Result<Vec<Suppression>> {
+/// It cannot be read (exit code 4), or not be understood, or a limit in it could not be held (2).
+pub fn read(path: &Path, per: Per) -> Result<Vec<Suppression>> {
     let shown = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::error(exit::UNREADABLE, format!("cannot read {shown}: {error}")))?;
-    parse(&text).map_err(|error| Failure::error(exit::USAGE, format!("{shown}: {error}")))
+    let all = parse(&text).and_then(|all| limits_hold(&all, per).map(|()| all));
+    all.map_err(|error| Failure::error(exit::USAGE, format!("{shown}: {error}")))
+}
+
+/// A limit that is not measured would hide a leak for ever.
+fn limits_hold(all: &[Suppression], per: Per) -> Result<(), String> {
+    for one in all {
+        let hint = match (one.max_growth, per) {
+            (None, _) | (Some(GrowthLimit::Nothing), Per::Iteration | Per::Minute) => continue,
+            (Some(GrowthLimit::PerIteration(_)), Per::Iteration) | (Some(GrowthLimit::PerHour(_)), Per::Minute) => {
+                continue;
+            }
+            (Some(GrowthLimit::PerHour(_)), Per::Iteration) => {
+                "growth is counted by iterations here: write it as .../iter"
+            }
+            (Some(GrowthLimit::PerIteration(_)), Per::Minute) => "growth is counted by time here: write it as .../h",
+            (Some(_), Per::Run) => "a baseline knows sizes and no rates: write max=",
+        };
+        let line = one.line.map_or_else(String::new, |line| format!("line {line}: "));
+        return Err(format!("{line}max-growth= could not be held: {hint}"));
+    }
+    Ok(())
 }
 
 /// Reads a file's text.
@@ -175,6 +197,27 @@ fn words(text: &str) -> Result<Vec<(usize, String)>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_nobody_measures_is_refused() {
+        let holds = |limit: &str, per| limits_hold(&parse(&format!("leak:a max-growth={limit}")).unwrap(), per);
+        for (limit, per) in
+            [("1k/iter", Per::Iteration), ("1MiB/h", Per::Minute), ("0", Per::Iteration), ("0", Per::Minute)]
+        {
+            assert_eq!(holds(limit, per), Ok(()), "{limit}");
+        }
+        for (limit, per, hint) in [
+            ("1MiB/h", Per::Iteration, "write it as .../iter"),
+            ("1k/iter", Per::Minute, "write it as .../h"),
+            ("1k/iter", Per::Run, "write max="),
+            ("1MiB/h", Per::Run, "write max="),
+            ("0", Per::Run, "write max="),
+        ] {
+            let said = holds(limit, per).unwrap_err();
+            assert!(said.starts_with("line 1: max-growth= could not be held: ") && said.ends_with(hint), "{said}");
+        }
+        assert_eq!(limits_hold(&parse("leak:a max=1M until=2030-01-01").unwrap(), Per::Run), Ok(()));
+    }
 
     #[test]
     fn lines_of_leak_sanitizer_work_unchanged() {

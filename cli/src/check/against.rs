@@ -23,7 +23,7 @@ pub fn run(args: &CheckArgs, file: &Path) -> Result<Gate> {
     let mut options = GateOptions::new(Per::Run, unix_seconds() / 86_400);
     options.budgets = settings::budgets(args, Per::Run)?;
     for file in &args.suppressions {
-        options.suppressions.extend(suppressions::read(file)?);
+        options.suppressions.extend(suppressions::read(file, Per::Run)?);
     }
     let mut symbols = Symbols::new(&args.symbols);
     let runs: Vec<String> = args.command.iter().map(|run| run.to_string_lossy().into_owned()).collect();

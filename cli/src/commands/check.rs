@@ -166,7 +166,7 @@ fn gate_options(args: &CheckArgs, settings: &Settings) -> Result<GateOptions> {
     // The other built-in ones have been heeded by then, stack by stack.
     options.suppressions.retain(|one| !one.is_unlimited());
     for file in &args.suppressions {
-        options.suppressions.extend(suppressions::read(file)?);
+        options.suppressions.extend(suppressions::read(file, settings.per())?);
     }
     Ok(options)
 }
