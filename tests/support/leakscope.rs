@@ -1,11 +1,11 @@
 //! Running leakscope: a sandbox, a command with options, what is running, what was recorded.
 
 use super::machine;
+use super::signals::heed_signals;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -154,20 +154,6 @@ impl Leakscope {
     /// Runs it to its end, with nothing on stdin.
     pub fn finish(self) -> Recording {
         self.start().finish()
-    }
-}
-
-/// A shell that starts the tests in the background makes them ignore SIGINT, `nohup` SIGHUP.
-#[allow(unsafe_code)] // between fork and exec
-fn heed_signals(command: &mut Command) {
-    // SAFETY: signal() is one of the few functions that a forked child may call.
-    unsafe {
-        command.pre_exec(|| {
-            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-            Ok(())
-        });
     }
 }
 

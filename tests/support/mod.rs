@@ -9,6 +9,7 @@
 //! timelines.rs  timeline.jsonl                > its points, and waiting for one
 //! cgroups.rs    a limit                       > a memory cgroup of the test's own
 //! invented.rs    recordings of programs that never ran
+//! signals.rs    a command                   > one that heeds signals
 //! panes.rs      a terminal of tmux          > what it shows, keys for it
 //! truth.rs       `live FUNCTION BYTES OBJECTS`  > compared with either
 //! ```
@@ -24,6 +25,7 @@ pub mod panes;
 pub mod plain;
 pub mod profiles;
 pub mod programs;
+pub mod signals;
 pub mod timelines;
 pub mod truth;
 

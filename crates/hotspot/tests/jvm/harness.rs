@@ -1,11 +1,15 @@
 //! Starts JVMs with the probe preloaded and reads what it wrote.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
+
+#[path = "../../../../tests/support/signals.rs"]
+mod signals;
+
+use signals::heed_signals;
 
 /// The JREs that the tests use.
 pub const RELEASES: [u32; 4] = [11, 17, 21, 25];
@@ -141,20 +145,6 @@ impl Run {
 fn java(release: u32) -> PathBuf {
     let java = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/jre/{release}/bin/java"));
     java.canonicalize().unwrap_or_else(|_| panic!("no JRE {release} in target/jre: run `scripts/setup test`"))
-}
-
-/// A shell that starts the tests in the background makes them ignore SIGINT, `nohup` SIGHUP: a JVM tells of both.
-#[allow(unsafe_code)] // between fork and exec
-fn heed_signals(command: &mut Command) {
-    // SAFETY: signal() is one of the few functions that a forked child may call.
-    unsafe {
-        command.pre_exec(|| {
-            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-            Ok(())
-        });
-    }
 }
 
 /// Whether this JVM starts at all with these options, such as a collector.
