@@ -62,7 +62,7 @@ pub fn constructor() {
     };
     // SAFETY: the constructor runs once, on the only thread.
     unsafe { *COLLECTOR.0.get() = Some(collector) };
-    leakscope_unwind::note_first_modules();
+    leakscope_unwind::note_first_modules(crate::machine::weak!("__errno_location") as usize);
     run_in_forked_children(in_child);
     if let Some(why) = why {
         ask(why);

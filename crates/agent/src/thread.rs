@@ -135,7 +135,7 @@ impl ThreadBlock {
     /// Measures a sampled call, or one of several.
     #[inline]
     pub(crate) fn stopwatch(&self, interval: Interval) -> Stopwatch {
-        Stopwatch::start(&self.measured, interval)
+        Stopwatch::start(&self.measured, self.tid(), interval)
     }
 
     /// Kernel id of the thread; where libc does not tell it, one system call at the first use.

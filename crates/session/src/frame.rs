@@ -12,6 +12,7 @@
 
 /// A frame in the depot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(transparent)]
 pub struct FrameWord(pub u64);
 
 /// What a [`FrameWord`] holds.

@@ -1,7 +1,7 @@
 //! The modules that were loaded together with the program: they are never unloaded, so where they lie is noted once, at
 //! the start, and most frames of most stacks need not be asked of the loader.
 //!
-//! Written before there is a second thread; from then on only read.
+//! Written once, by the constructor; from then on only read.
 
 #![allow(unsafe_code)] // follows the loader's list
 
@@ -26,14 +26,17 @@ impl Row {
     }
 }
 
-/// Notes the modules that are loaded now. To be called once, by a constructor of a library that is loaded with the
-/// program, before there are threads. Where the loader cannot be asked without a lock, nothing is noted.
-pub fn note_first_modules() {
+/// Notes the modules up to the one that contains `last`, in the order in which they were loaded. To be called once, by a
+/// constructor of a library that was loaded with the program; `last` is a function of libc: constructors that ran before may
+/// have opened further libraries, which come behind it and can be closed again. Where the loader cannot be asked without a
+/// lock, nothing is noted.
+pub fn note_first_modules(last: usize) {
     if ModuleSource::current() == ModuleSource::Snapshot {
         return;
     }
     let mut rows = MODULES.iter();
     module::for_each_loaded(|module| {
+        let is_last = module.contains(last);
         if let Some(row) = rows.next() {
             let Span { start, bytes, identity } = module.span();
             row.start.store(start, Relaxed);
@@ -41,6 +44,7 @@ pub fn note_first_modules() {
             // Last: a row without bytes contains nothing.
             row.bytes.store(bytes, Relaxed);
         }
+        !is_last
     });
 }
 
@@ -70,9 +74,9 @@ mod tests {
     #[test]
     fn what_was_loaded_with_the_program_is_found_and_nothing_else() {
         assert_eq!(ModuleSource::current(), ModuleSource::Loader, "this test needs glibc 2.35 or later");
-        note_first_modules();
+        note_first_modules(libc::__errno_location as *const () as usize);
         let own = what_was_loaded_with_the_program_is_found_and_nothing_else as *const () as usize;
-        for address in [own, libc::malloc as *const () as usize] {
+        for address in [own, libc::__errno_location as *const () as usize] {
             let (found, asked) = (find(address).unwrap(), find_module(address).unwrap().span());
             assert_eq!((found.start, found.bytes, found.identity), (asked.start, asked.bytes, asked.identity));
         }

@@ -120,12 +120,12 @@ struct LinkMap {
     previous: *const LinkMap,
 }
 
-/// Calls `visit` for each module in the loader's list. Only while nothing is loaded or unloaded: at the start of the
-/// program.
-pub(crate) fn for_each_loaded(mut visit: impl FnMut(LoadedModule)) {
+/// Calls `visit` for each module in the loader's list, oldest first, until it says false. It must do so before the first that
+/// can be unloaded.
+pub(crate) fn for_each_loaded(mut visit: impl FnMut(LoadedModule) -> bool) {
     let Some(own) = dl_find_object(find_module as *const () as usize) else { return };
     let mut at = own.link_map;
-    // SAFETY: the list of the loader, which nobody changes meanwhile by the caller's promise; so below.
+    // SAFETY: the loader's list up to a module of the program's start: those stay, by the caller's promise. So below.
     while let Some(map) = unsafe { at.as_ref() }
         && !map.previous.is_null()
     {
@@ -133,8 +133,8 @@ pub(crate) fn for_each_loaded(mut visit: impl FnMut(LoadedModule)) {
     }
     // SAFETY: as above.
     while let Some(map) = unsafe { at.as_ref() } {
-        if let Some(module) = ask_loader(map.dynamic) {
-            visit(module);
+        if ask_loader(map.dynamic).is_some_and(|module| !visit(module)) {
+            return;
         }
         at = map.next;
     }
