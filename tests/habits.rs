@@ -57,6 +57,32 @@ fn hundreds_of_libraries_with_thread_local_storage_come_and_go() {
     }
 }
 
+/// A program that needs a library whose constructor opens `opens`; it runs before the shim's.
+fn with_early(sandbox: &Sandbox, opens: &Path) -> Leakscope {
+    let early = programs::library("early");
+    let program = programs::c_with("early_main", &["-Wl,--no-as-needed", text(&early)]);
+    exactly(sandbox).env("EARLY_OPENS", opens).target(program)
+}
+
+/// What was loaded before the shim's constructor is not all there for ever.
+#[test]
+fn a_library_that_a_constructor_opened_leaves_no_rules_to_its_successor() {
+    let sandbox = Sandbox::new();
+    let [first, second] =
+        ["-DFRAME=24", "-DFRAME=88"].map(|frame| programs::c_with("framed", &["-shared", "-fPIC", frame]));
+    let recording = with_early(&sandbox, &first).target(second).finish().expect_code(0);
+    expect_exact(&recording, &recording.last(), &sandbox.report_of(&recording));
+}
+
+#[test]
+fn libraries_that_come_and_go_while_the_shim_begins_do_no_harm() {
+    for _ in 0..40 {
+        let sandbox = Sandbox::new();
+        let module = programs::library("module");
+        with_early(&sandbox, &module).env("EARLY_STORM", "1").finish().expect_code(0);
+    }
+}
+
 #[test]
 fn destructors_of_threads_keys_and_statics_may_allocate() {
     let program = programs::cc("endings");
