@@ -1,16 +1,17 @@
-/* many BLOCKS: keeps so many blocks of 24 bytes to its end. */
-#include <stdlib.h>
+/* many BLOCKS: keeps so many blocks of 24 bytes. */
+#include "program.h"
 
 static void **kept;
 
-__attribute__((noinline)) static void keep(long blocks) {
-    for (long i = 0; i < blocks; i++) kept[i] = malloc(24);
+NOINLINE static void keep_many(uint64_t blocks) {
+    for (uint64_t i = 0; i < blocks; i++) kept[i] = malloc(24);
+    truth("keep_many", 24 * blocks, blocks);
 }
 
-int main(int count, char **words) {
-    long blocks = count > 1 ? atol(words[1]) : 0;
+int main(int count, char **arguments) {
+    require(count == 2, "how many");
+    uint64_t blocks = strtoull(arguments[1], NULL, 10);
     kept = malloc(blocks * sizeof *kept);
-    if (kept == NULL) return 1;
-    keep(blocks);
-    return blocks > 0 && kept[blocks - 1] == NULL;
+    require(kept != NULL, "room");
+    keep_many(blocks);
 }
