@@ -14,17 +14,22 @@ use anyhow::Result;
 use leakscope_analyze::gate::Per;
 use leakscope_analyze::suppression::{GrowthLimit, Pattern, Suppression};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Why there is no suppression of verdicts.
 const NO_VERDICTS: &str = "check judges growth by site, and no verdict of a report makes it fail; leak:PATTERN is for sites, a \
                            budget for growth";
 
-/// Reads a file for a gate in which growth is counted by `per`.
+/// Reads files for a gate in which growth is counted by `per`.
 ///
 /// # Errors
-/// It cannot be read (exit code 4), or not be understood, or a limit in it could not be held (2).
-pub fn read(path: &Path, per: Per) -> Result<Vec<Suppression>> {
+/// One cannot be read (exit code 4), or not be understood, or a limit in it could not be held (2).
+pub fn read_all(paths: &[PathBuf], per: Per) -> Result<Vec<Suppression>> {
+    let files: Vec<_> = paths.iter().map(|path| read(path, per)).collect::<Result<_>>()?;
+    Ok(files.concat())
+}
+
+fn read(path: &Path, per: Per) -> Result<Vec<Suppression>> {
     let shown = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::error(exit::UNREADABLE, format!("cannot read {shown}: {error}")))?;

@@ -22,9 +22,7 @@ pub fn run(args: &CheckArgs, file: &Path) -> Result<Gate> {
     let baseline = baseline_file::read(file)?;
     let mut options = GateOptions::new(Per::Run, unix_seconds() / 86_400);
     options.budgets = settings::budgets(args, Per::Run)?;
-    for file in &args.suppressions {
-        options.suppressions.extend(suppressions::read(file, Per::Run)?);
-    }
+    options.suppressions.extend(suppressions::read_all(&args.suppressions, Per::Run)?);
     let mut symbols = Symbols::new(&args.symbols);
     let runs: Vec<String> = args.command.iter().map(|run| run.to_string_lossy().into_owned()).collect();
     let runs: Vec<RunSites> =

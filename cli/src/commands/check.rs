@@ -165,9 +165,7 @@ fn gate_options(args: &CheckArgs, settings: &Settings) -> Result<GateOptions> {
     options.budgets = settings.budgets.clone();
     // The other built-in ones have been heeded by then, stack by stack.
     options.suppressions.retain(|one| !one.is_unlimited());
-    for file in &args.suppressions {
-        options.suppressions.extend(suppressions::read(file, settings.per())?);
-    }
+    options.suppressions.extend(suppressions::read_all(&args.suppressions, settings.per())?);
     Ok(options)
 }
 

@@ -51,7 +51,7 @@ pub fn note_first_modules(last: usize) {
 /// The module that contains `address`, if it was loaded with the program.
 ///
 /// # Hot path
-/// Some loads from three cache lines at most. No allocation, lock, system call or panic; signal-safe.
+/// Some loads from six cache lines at most. No allocation, lock, system call or panic; signal-safe.
 #[inline]
 pub(crate) fn find(address: usize) -> Option<Span> {
     for row in &MODULES {

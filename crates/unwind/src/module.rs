@@ -7,6 +7,7 @@
 #![allow(unsafe_code)] // calls the loader and reads the modules' headers and tables
 
 use core::ffi::{c_char, c_void};
+use core::mem::MaybeUninit;
 
 use crate::elf::{FirstPage, READABLE};
 use crate::identity;
@@ -107,7 +108,8 @@ struct DlFindObject {
     map_end: usize,
     link_map: *const LinkMap,
     eh_frame_hdr: usize,
-    reserved: [u64; 7],
+    /// glibc need not write it.
+    reserved: MaybeUninit<[u64; 7]>,
 }
 
 /// The public part of `struct link_map`.
@@ -150,7 +152,7 @@ fn dl_find_object(pc: usize) -> Option<DlFindObject> {
     }
     // SAFETY: this is the address of glibc's `_dl_find_object`, which has this type.
     let find = unsafe { core::mem::transmute::<usize, Find>(address) };
-    let mut found = core::mem::MaybeUninit::<DlFindObject>::uninit();
+    let mut found = MaybeUninit::<DlFindObject>::uninit();
     // SAFETY: the pointer is only compared; 0 means that the structure has been filled.
     unsafe { (find(core::ptr::without_provenance(pc), found.as_mut_ptr()) == 0).then(|| found.assume_init()) }
 }
