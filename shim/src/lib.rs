@@ -72,12 +72,12 @@ extern "C" fn malloc_chosen(size: usize, sp: usize, bp: usize) -> Pointer {
     RECORDER.allocate(size, Caller { sp, bp }, || real::malloc(size))
 }
 
-/// Goes to label 3 if the address in rdi may be a live sample: [`Filter::may_hold`] in eight instructions.
+/// Goes to label 3 if the address in rdi may be a live sample: [`Filter::may_hold`] in five instructions.
 macro_rules! filter_rdi {
     () => {
         concat!(
-            "mov rax, rdi\n shr rax, {region}\n imul eax, eax, {multiplier}\n xor eax, edi\n shr eax, {unit}\n",
-            "and eax, {mask}\n lea rcx, [rip + {filter}]\n cmp byte ptr [rax + rcx], 0\n jne 3f"
+            "imul eax, edi, {multiplier}\n shr eax, {shift}\n",
+            "lea rcx, [rip + {filter}]\n cmp byte ptr [rax + rcx], 0\n jne 3f"
         )
     };
 }
@@ -90,10 +90,8 @@ pub unsafe extern "C" fn free(address: Pointer) {
         "jmp qword ptr [rip + {real}]",
         "3:",
         "jmp {held}",
-        region = const Filter::REGION_SHIFT,
         multiplier = const Filter::MULTIPLIER,
-        unit = const Filter::UNIT_SHIFT,
-        mask = const Filter::MASK,
+        shift = const Filter::SHIFT,
         filter = sym FILTER,
         real = sym real::FREE,
         held = sym free_held,
@@ -196,10 +194,8 @@ pub unsafe extern "C" fn realloc(address: Pointer, size: usize) -> Pointer {
         "mov rdx, rsp",
         "mov rcx, rbp",
         "jmp {charged}",
-        region = const Filter::REGION_SHIFT,
         multiplier = const Filter::MULTIPLIER,
-        unit = const Filter::UNIT_SHIFT,
-        mask = const Filter::MASK,
+        shift = const Filter::SHIFT,
         filter = sym FILTER,
         real = sym real::REALLOC,
         charged = sym realloc_charged,

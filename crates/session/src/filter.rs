@@ -5,12 +5,13 @@
 //! reaches 255 stays there: it may answer "maybe" for ever, but never "no" for a live sample.
 //!
 //! ```text
-//!   counter = ((p ^ (p >> 17) * K) >> 6) mod 131072
+//!   counter = (p * K mod 2^32) >> 15          K = 543
 //! ```
-//! 64 bytes of addresses share a counter; 128 KiB lie side by side, one line for each 4 KiB; other 128 KiB lie in another order. Without the
-//! multiplication page-aligned blocks would share few counters (measured: 87-100 % of frees passed); with it 1.5 % pass
-//! at 2,000 live samples and 14 % at 20,000, whatever the stride. A byte a counter takes twice the memory of four bits and
-//! saves the hot path six instructions; one for each 16 bytes would be four times as many cache lines (docs/decisions.md).
+//! Two instructions. A counter stands for about 64 bytes of addresses, and neighbours stay neighbours: one line for each
+//! 4 KiB. As K is odd, page-aligned blocks and arenas use all counters too: after 8 MiB and a bit the places begin anew,
+//! between the earlier ones. 1.5 % of strangers pass at 2,000 live samples and 14 % at 20,000, whatever the stride
+//! (`passes_few_strangers_whatever_the_stride`). A byte a counter takes twice the memory of four bits and saves the hot path
+//! six instructions; one for each 16 bytes would be four times as many cache lines (docs/decisions.md).
 //!
 //! The filter belongs to the process, not to the session: only the target reads it, and a static address saves the
 //! hot path a load (docs/decisions.md).
@@ -33,19 +34,15 @@ pub struct Filter {
 
 #[inline(always)]
 fn place(address: usize) -> usize {
-    let region = ((address >> Filter::REGION_SHIFT) as u32).wrapping_mul(Filter::MULTIPLIER);
-    (((region ^ address as u32) >> Filter::UNIT_SHIFT) & Filter::MASK) as usize
+    ((address as u32).wrapping_mul(Filter::MULTIPLIER) >> Filter::SHIFT) as usize
 }
 
 impl Filter {
-    /// Addresses within 2 to this power lie side by side. This and the next three are for entries in assembly.
-    pub const REGION_SHIFT: u32 = 17;
-    /// 2^32 divided by the golden ratio, made odd; of it the 23 bits that reach the place.
-    pub const MULTIPLIER: u32 = 0x9E37_79B1 & 0x7F_FFFF;
-    /// Addresses within 2 to this power share a counter.
-    pub const UNIT_SHIFT: u32 = 6;
-    /// What a place is taken modulo.
-    pub const MASK: u32 = COUNTERS as u32 - 1;
+    /// What the lower half of an address is multiplied with: of the odd numbers about 512 the one that let fewest strangers
+    /// pass, over 20 strides of live samples and 6 of strangers. This and the next are for entries in assembly.
+    pub const MULTIPLIER: u32 = 543;
+    /// How far the product is shifted to leave a place.
+    pub const SHIFT: u32 = 32 - COUNTERS.ilog2();
 
     /// An empty filter: no address may be live.
     #[cfg(not(leakscope_loom))]
