@@ -4,8 +4,9 @@
 use crate::support::json::sites_with;
 use crate::support::profiles::{functions, observed};
 use crate::support::truth::{expect_exact, truths};
-use crate::support::{Recording, Sandbox, programs};
+use crate::support::{Recording, Sandbox, machine, programs};
 use leakscope_profile::Profile;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -89,6 +90,36 @@ fn fibers_are_recorded_exactly_and_their_neighbours_are_whole() {
             expect_exact(&recording, &recording.last(), &sandbox.report_of(&recording));
         }
     }
+}
+
+/// Where there is no room to ask the JVM, what is missing of a Java thread's stack is marked and counted.
+#[test]
+fn java_frames_without_room_are_marked_and_counted() {
+    const CALLS: u64 = 100;
+    let sandbox = Sandbox::new();
+    let run = sandbox.run().args(&["--sample", "1"]).target(machine::java(17));
+    let run = run.target("-cp").target(programs::java()).target("Cramped");
+    let profile = run.target(programs::library_jni("cramped")).finish().expect_code(0).last();
+    // Samples by the last frame of their stack, which is a note or the last of the program.
+    let ends = |function: &str| -> BTreeMap<&str, u64> {
+        let rows = profile.rows.iter().filter(|row| functions(&profile, row).any(|name| name == function));
+        rows.fold(BTreeMap::new(), |mut ends, row| {
+            *ends.entry(functions(&profile, row).last().expect("a frame")).or_default() += row.samples;
+            ends
+        })
+    };
+    let not_ready = "[before java frames were ready]";
+    let caller = ends("by_caller");
+    assert!(caller.get("Cramped.main").is_some_and(|&samples| samples > CALLS / 2), "{caller:?}");
+    assert!(caller.keys().all(|end| ["Cramped.main", not_ready].contains(end)), "{caller:?}");
+    let mut truncated = 0;
+    for function in ["by_fiber", "by_handler"] {
+        let ends = ends(function);
+        assert!(ends.keys().all(|end| ["[truncated]", not_ready].contains(end)), "{function}: {ends:?}");
+        assert_eq!(ends.values().sum::<u64>(), CALLS, "{function}: {ends:?}");
+        truncated += ends["[truncated]"];
+    }
+    assert!(truncated > CALLS && lost(&profile, "stack_truncated") >= truncated, "{:?}", profile.losses);
 }
 
 /// What a sampled call takes of the stack beyond what the plain call takes: a budget, since nobody plans for it.

@@ -44,7 +44,11 @@ pub fn c_with(name: &str, options: &[&str]) -> PathBuf {
 
 /// tests/programs/NAME.c as a library to preload or to open.
 pub fn library(name: &str) -> PathBuf {
-    c_with(name, &["-shared", "-fPIC"])
+    library_with(name, &[])
+}
+
+fn library_with(name: &str, options: &[&str]) -> PathBuf {
+    c_with(name, &[options, &["-shared", "-fPIC"]].concat())
 }
 
 /// musl-gcc leaves out what native compilers of musl systems add.
@@ -72,9 +76,14 @@ pub fn cc_library(name: &str, options: &[&str]) -> PathBuf {
 
 /// tests/programs/NAME.c with the headers of the JDK.
 pub fn c_with_jni(name: &str) -> PathBuf {
-    let headers = jni_headers();
-    let [java, system] = &headers;
-    compile_c(&format!("{name}.c"), "cc", &["-std=gnu11", java, system])
+    let [java, system] = &jni_headers();
+    c_with(name, &[java, system])
+}
+
+/// tests/programs/NAME.c as a library for Java.
+pub fn library_jni(name: &str) -> PathBuf {
+    let [java, system] = &jni_headers();
+    library_with(name, &[java, system])
 }
 
 /// Options that find the JDK's headers.

@@ -55,10 +55,11 @@ impl FrameBuffer<'_> {
         unsafe { core::slice::from_raw_parts(frames.as_ptr().cast(), frames.len()) }
     }
 
-    /// Forgets what it has, and takes native frames, as many as `depth`.
+    /// Forgets what it has, and takes native frames, as many as `depth`; there is room for markers behind them.
     fn native(&mut self, depth: usize) -> NativeFrames<'_> {
         self.len = 0;
-        NativeFrames { words: self.words.get_mut(..depth.min(self.words.len())).unwrap_or(&mut []), len: &mut self.len }
+        let depth = depth.min(self.words.len().saturating_sub(MARKERS));
+        NativeFrames { words: self.words.get_mut(..depth).unwrap_or(&mut []), len: &mut self.len }
     }
 
     /// Room for Java frames as the JVM writes them.
@@ -162,8 +163,7 @@ impl Room {
     fn within(bytes: usize, session: &Session<'_>) -> Self {
         let native = session.header.get(Word::NativeDepth) as usize;
         let java = session.header.get(Word::JavaDepth) as usize;
-        let has_jvm = JvmState::from_word(session.header.get(Word::JvmState)) != JvmState::Absent;
-        let wanted = match (has_jvm, native <= 64, java <= 128) {
+        let wanted = match (has_jvm(session), native <= 64, java <= 128) {
             (false, true, _) => Room::Native,
             (false, false, _) => Room::MuchNative,
             (true, true, true) => Room::Java,
@@ -181,6 +181,11 @@ impl Room {
             room => room,
         }
     }
+}
+
+/// Whether a JVM is in this process, be it ready or not.
+fn has_jvm(session: &Session<'_>) -> bool {
+    JvmState::from_word(session.header.get(Word::JvmState)) != JvmState::Absent
 }
 
 /// What is missing of a stack.
@@ -248,7 +253,7 @@ impl Recorder {
             return Captured { truncated: true, ..Captured::default() };
         }
         let native_depth = (session.header.get(Word::NativeDepth) as usize).clamp(1, MOST_NATIVE);
-        let has_jvm = matches!(room, Room::Java | Room::All);
+        let has_jvm = has_jvm(session);
         let mut walked = walk(caller.registers(), bounds, self.rules, &mut frames.native(native_depth));
         // Without a JVM there is hardly ever code outside of all modules.
         if !has_jvm
@@ -259,7 +264,7 @@ impl Recorder {
         }
         let mut captured = Captured { truncated: walked.end.is_truncated(), ..Captured::default() };
         if has_jvm {
-            self.java(session, walked.end, frames, &mut captured);
+            self.java(session, room, walked.end, frames, &mut captured);
         }
         if frames.as_slice().is_empty() {
             // Code that is in no module; it is the caller all the same.
@@ -272,16 +277,29 @@ impl Recorder {
         captured
     }
 
-    fn java(&self, session: &Session<'_>, end: End, frames: &mut FrameBuffer<'_>, captured: &mut Captured) {
-        let depth = (session.header.get(Word::JavaDepth) as usize).clamp(1, MOST_JAVA);
+    fn java(
+        &self,
+        session: &Session<'_>,
+        room: Room,
+        end: End,
+        frames: &mut FrameBuffer<'_>,
+        captured: &mut Captured,
+    ) {
         // Code without a file is the JVM's: compiled Java, the interpreter, stubs.
         let in_java_code = matches!(end, End::LeftModules);
-        match self.jvm.capture(frames.java(depth)) {
+        let java = if matches!(room, Room::Java | Room::All) {
+            let depth = (session.header.get(Word::JavaDepth) as usize).clamp(1, MOST_JAVA);
+            self.jvm.capture(frames.java(depth))
+        } else {
+            self.jvm.capture_nothing()
+        };
+        match java {
             Capture::Frames { count, truncated } => {
                 // SAFETY: the JVM has written so many.
                 unsafe { frames.add_java(count) };
                 captured.truncated |= truncated;
             }
+            Capture::NoRoom => captured.truncated = true,
             Capture::Refused(_) if in_java_code => {
                 captured.java_refused = true;
                 frames.push(FrameWord::marker(Marker::JavaRefused));
@@ -307,7 +325,7 @@ mod tests {
 
     #[test]
     fn java_frames_are_packed_behind_the_native_ones() {
-        let mut words = [MaybeUninit::new(u64::MAX); 2 + 2 * 3 + MARKERS];
+        let mut words = [MaybeUninit::new(u64::MAX); 2 + JAVA_WORDS * 3 + MARKERS];
         let mut frames = FrameBuffer { words: &mut words, len: 0 };
         let mut native = frames.native(2);
         assert_eq!([0x1000, 0x2000, 0x3000].map(|pc| native.push(pc)), [true, true, false]);
@@ -331,12 +349,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_buffer_takes_no_more() {
-        let mut frames = FrameBuffer { words: &mut [MaybeUninit::uninit(); 2], len: 0 };
+    fn a_full_buffer_takes_no_more_than_notes() {
+        let mut frames = FrameBuffer { words: &mut [MaybeUninit::uninit(); 2 + MARKERS], len: 0 };
         let mut native = frames.native(5);
         assert_eq!([1, 2, 3].map(|pc| native.push(pc)), [true, true, false]);
-        frames.push(FrameWord(7));
-        assert_eq!(frames.as_slice(), [FrameWord(1), FrameWord(2)]);
         assert!(frames.java(9).is_empty());
+        for note in [7, 8, 9] {
+            frames.push(FrameWord(note));
+        }
+        assert_eq!(frames.as_slice(), [1, 2, 7, 8].map(FrameWord));
     }
 }
