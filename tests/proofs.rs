@@ -78,10 +78,10 @@ fn under_a_limit_it_is_foretold_when_memory_is_out() {
     let [estimate, earliest, latest] =
         ["estimate", "earliest", "latest"].map(|key| forecast["full_in_ms"][key].as_f64().expect("a time"));
     assert!(0.0 < earliest && earliest < estimate && estimate < latest, "{forecast:#}");
-    // What is lost is known block by block, and nothing else grows.
+    // What is lost is known block by block; what the JVM itself touches meanwhile brings the end nearer by a little.
     let room = (LIMIT - forecast["charged_bytes"].as_u64().expect("bytes")) as f64;
     let ms = room / Estimate::of(&verdict["rate"]).estimate * 3_600_000.0;
-    assert!((earliest..=latest).contains(&ms), "{ms} by the leak alone\n{forecast:#}");
+    assert!((0.9..1.05).contains(&(estimate / ms)), "{ms} by the leak alone\n{forecast:#}");
     let text = text(&sandbox, &recording);
     let said = text.lines().find(|line| line.contains("limit 1.00 GiB")).unwrap_or_else(|| panic!("{text}"));
     assert!(said.contains("out of memory in ") && said.contains(" to ") && said.contains("at this rate"), "{text}");

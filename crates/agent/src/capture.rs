@@ -277,14 +277,7 @@ impl Recorder {
         captured
     }
 
-    fn java(
-        &self,
-        session: &Session<'_>,
-        room: Room,
-        end: End,
-        frames: &mut FrameBuffer<'_>,
-        captured: &mut Captured,
-    ) {
+    fn java(&self, session: &Session<'_>, room: Room, end: End, frames: &mut FrameBuffer<'_>, captured: &mut Captured) {
         // Code without a file is the JVM's: compiled Java, the interpreter, stubs.
         let in_java_code = matches!(end, End::LeftModules);
         let java = if matches!(room, Room::Java | Room::All) {

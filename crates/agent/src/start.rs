@@ -13,7 +13,7 @@ use crate::place::NewPlace;
 use crate::recorder::{Memory, Published, RECORDER, publish_jvm_state};
 use crate::{bypass, helper, module_list, modules, thread};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use leakscope_hotspot::State;
 use leakscope_sampling::{Interval, Ladder, STEPS};
 use leakscope_session::frame::FrameWord;
@@ -35,11 +35,33 @@ struct Collector {
     follow: bool,
 }
 
-/// The collector, written by the constructor before any thread can exist.
-struct Slot(UnsafeCell<Option<Collector>>);
-// SAFETY: written once, by the constructor, on the only thread; read-only afterwards.
+/// The collector, written by the constructor. Libraries that were initialised before may have started threads by then.
+struct Slot {
+    collector: UnsafeCell<Option<Collector>>,
+    is_written: AtomicBool,
+}
+// SAFETY: written once, by the constructor, and read only by those who have seen `is_written`, which is set afterwards.
 unsafe impl Sync for Slot {}
-static COLLECTOR: Slot = Slot(UnsafeCell::new(None));
+static COLLECTOR: Slot = Slot { collector: UnsafeCell::new(None), is_written: AtomicBool::new(false) };
+
+impl Slot {
+    fn get(&self) -> Option<&Collector> {
+        // Acquire: pairs with the store in `set`.
+        if !self.is_written.load(Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: it is written no more.
+        unsafe { (*self.collector.get()).as_ref() }
+    }
+
+    /// # Safety
+    /// Called once.
+    unsafe fn set(&self, collector: Collector) {
+        // SAFETY: the only writer, and nobody reads yet.
+        unsafe { *self.collector.get() = Some(collector) };
+        self.is_written.store(true, Ordering::Release);
+    }
+}
 
 /// The shim's constructor: under 50 us where nothing is to be recorded.
 pub fn constructor() {
@@ -60,8 +82,8 @@ pub fn constructor() {
     } else {
         None
     };
-    // SAFETY: the constructor runs once, on the only thread.
-    unsafe { *COLLECTOR.0.get() = Some(collector) };
+    // SAFETY: the constructor runs once.
+    unsafe { COLLECTOR.set(collector) };
     leakscope_unwind::note_first_modules(crate::machine::weak!("__errno_location") as usize);
     run_in_forked_children(in_child);
     if let Some(why) = why {
@@ -72,10 +94,9 @@ pub fn constructor() {
 /// Called before each pthread_create of the target, by which a JVM that is being made shows itself.
 #[inline(never)] // its room on the stack is not needed while the real pthread_create runs
 pub fn before_thread(create: PthreadCreate) {
-    // SAFETY: written by the constructor only.
-    let Some(_) = (unsafe { (*COLLECTOR.0.get()).as_ref() }) else {
+    if COLLECTOR.get().is_none() {
         return;
-    };
+    }
     let _errno = KeepErrno::new();
     if RECORDER.recording().is_none() {
         RECORDER.after_fork(thread::current());
@@ -98,16 +119,14 @@ pub fn before_thread(create: PthreadCreate) {
 
 /// Asks the collector to record a forked child, where all processes are followed.
 pub(crate) fn ask_after_fork() {
-    // SAFETY: written by the constructor only.
-    if unsafe { (*COLLECTOR.0.get()).as_ref() }.is_some_and(|collector| collector.follow) {
+    if COLLECTOR.get().is_some_and(|collector| collector.follow) {
         ask(Why::Fork);
     }
 }
 
 /// Asks the collector to record this process, once for each reason.
 fn ask(why: Why) {
-    // SAFETY: written by the constructor only.
-    let Some(collector) = (unsafe { (*COLLECTOR.0.get()).as_ref() }) else {
+    let Some(collector) = COLLECTOR.get() else {
         return;
     };
     RECORDER.place.ask_once(why, || {

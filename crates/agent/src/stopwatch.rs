@@ -9,8 +9,10 @@ use leakscope_sampling::Interval;
 const MOST_CYCLES: u64 = 1 << 18;
 
 /// In exact mode one call of so many is measured, for all of them: the measurement itself would be a tenth of the work.
-/// Odd, so that calls and frees that alternate are both measured.
+/// Which one is left to chance, so that no pattern of the program's calls meets one of ours.
 const STRIDE: u8 = 17;
+/// The next that is measured is one of so many, which is the stride in the mean.
+const CHOICES: u32 = 2 * STRIDE as u32 - 1;
 
 /// Started at the beginning of the work.
 pub(crate) struct Stopwatch {
@@ -27,14 +29,15 @@ impl Stopwatch {
         if !interval.is_exact() {
             return Self { started: machine::cycles(), calls: 1 };
         }
-        let now = turn.get();
-        turn.set(now.wrapping_add(1));
         // Threads differ in which call is their first: the first of all is the dearest, and many threads make few.
-        if u32::from(now).wrapping_add(tid).is_multiple_of(u32::from(STRIDE)) {
-            Self { started: machine::cycles(), calls: STRIDE }
-        } else {
-            Self { started: 0, calls: 0 }
+        let left = if turn.get() == 0 { choose(tid) } else { turn.get() };
+        if left > 1 {
+            turn.set(left - 1);
+            return Self { started: 0, calls: 0 };
         }
+        let started = machine::cycles();
+        turn.set(choose(started as u32));
+        Self { started, calls: STRIDE }
     }
 
     /// Cycles since the start, at most [`MOST_CYCLES`] for each call: also where another processor's counter is behind.
@@ -45,6 +48,12 @@ impl Stopwatch {
             calls => machine::cycles().wrapping_sub(self.started).min(MOST_CYCLES).wrapping_mul(u64::from(calls)),
         }
     }
+}
+
+/// One of [`CHOICES`], from 1 on; the same for the same `seed`, of which all bits count.
+fn choose(seed: u32) -> u8 {
+    let mixed = seed.wrapping_mul(0x9E37_79B9) >> 16;
+    (1 + ((mixed * CHOICES) >> 16)) as u8
 }
 
 #[cfg(test)]
@@ -66,12 +75,26 @@ mod tests {
 
     #[test]
     fn in_exact_mode_one_call_stands_for_several() {
+        const CALLS: usize = 17_000;
         let turn = Cell::new(0);
-        let watches: Vec<_> = (0..170).map(|_| Stopwatch::start(&turn, 5, Interval::EXACT)).collect();
-        let measured = |remainder| watches.iter().skip(remainder).step_by(2).filter(|watch| watch.calls > 0).count();
-        assert_eq!((measured(0), measured(1), watches[0].calls), (5, 5, 0));
+        let watches: Vec<_> = (0..CALLS).map(|_| Stopwatch::start(&turn, 5, Interval::EXACT)).collect();
+        let measured = |first, step| watches.iter().skip(first).step_by(step).filter(|watch| watch.calls > 0).count();
+        // 1,000 expected; 18 is the standard deviation of so many gaps.
+        assert!((900..1100).contains(&measured(0, 1)), "{}", measured(0, 1));
+        for step in [2, 17] {
+            let each: Vec<usize> = (0..step).map(|first| measured(first, step)).collect();
+            assert!(each.iter().all(|count| count * step > 500), "some calls are never measured: {each:?}");
+        }
         std::thread::sleep(std::time::Duration::from_millis(1));
         let cycles: u64 = watches.iter().map(Stopwatch::cycles).sum();
-        assert_eq!(cycles, 170 * MOST_CYCLES, "ten that are measured, for 17 calls each");
+        assert_eq!(cycles, 17 * measured(0, 1) as u64 * MOST_CYCLES, "each for 17 calls");
+    }
+
+    #[test]
+    fn threads_begin_with_another_call_and_every_gap_is_chosen() {
+        let mut chosen: Vec<u8> = (4000..4100).map(choose).collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        assert_eq!(chosen, (1..=33).collect::<Vec<u8>>());
     }
 }

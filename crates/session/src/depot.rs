@@ -3,7 +3,7 @@
 //! Two append-only tables, each with an index of ids (`index.rs`). *Nodes* form a prefix tree from the root of the
 //! stacks to their leaves, so stacks share their beginnings. *Stacks* are found by a 64-bit hash of the whole stack,
 //! so one that was seen before (nearly always) costs one look-up instead of one for each frame; two different stacks
-//! with the same hash would be merged, which for 100,000 stacks has a probability of 3 in 10^10.
+//! with the same hash would be merged, which for 100,000 stacks has a probability of 5 in 10^10 (63 bits count).
 //!
 //! ```text
 //!   node (2 words):    parent (32) depth (32) | frame

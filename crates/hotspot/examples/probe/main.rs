@@ -84,7 +84,7 @@ fn capture() {
     let mut frames = [MaybeUninit::new(JavaFrame::default()); ring::DEPTH];
     match JVM.capture(&mut frames) {
         Capture::NotReady => ring::NOT_READY.fetch_add(1, Ordering::Relaxed),
-        Capture::NotJavaThread => ring::NOT_JAVA.fetch_add(1, Ordering::Relaxed),
+        Capture::NotJavaThread | Capture::NoRoom => ring::NOT_JAVA.fetch_add(1, Ordering::Relaxed),
         Capture::Frames { count: 0, .. } => ring::NO_FRAMES.fetch_add(1, Ordering::Relaxed),
         Capture::Frames { count, .. } => {
             let frames = frames.map(|frame| {
