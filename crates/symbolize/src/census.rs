@@ -34,6 +34,16 @@ const RANGE_LEN: u64 = 24;
 /// Rough size of an entry of a line program's file or directory table in memory.
 const FILE_LEN: u64 = 32;
 
+/// What all that is built of a file may take, shared by the threads that count.
+pub(crate) struct Purse(AtomicU64);
+
+impl Purse {
+    /// For a file whose debug sections have so many bytes, unpacked.
+    pub(crate) fn of(size: u64) -> Purse {
+        Purse(AtomicU64::new(FREE_BYTES.saturating_add(size.saturating_mul(PROPORTION))))
+    }
+}
+
 /// Counts a file (with its supplementary one, if set); an error says why it is refused.
 ///
 /// `units` are the bytes of each unit of `.debug_info`, which `dwarf` itself need not have; `size` is the number of
@@ -44,24 +54,25 @@ pub(crate) fn check<'a, 'u: 'a>(
     size: u64,
     deadline: Instant,
 ) -> Result<(), String> {
-    let left = AtomicU64::new(FREE_BYTES.saturating_add(size.saturating_mul(PROPORTION)));
-    let census = || Census { left: &left, change: 0, deadline, abbreviations: HashMap::new(), ranges: HashMap::new() };
+    let purse = Purse::of(size);
     if let Some(supplementary) = dwarf.sup() {
-        census().abbreviation_tables(supplementary)?;
+        Census::new(&purse, deadline).abbreviation_tables(supplementary)?;
     }
     // Threads take units in turn; what they spend comes out of one purse.
     let units = Mutex::new(units);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| census().units(dwarf, &units))).collect();
+        let count = || Census::new(&purse, deadline).units(dwarf, &units);
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
         let results: Vec<_> = running.into_iter().map(thread::ScopedJoinHandle::join).collect();
         results.into_iter().try_for_each(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 
-struct Census<'l> {
-    left: &'l AtomicU64,
-    /// Drawn from what is left, and not spent yet.
+/// The count of one thread.
+pub(crate) struct Census<'p> {
+    purse: &'p Purse,
+    /// Drawn from the purse, and not spent yet.
     change: u64,
     deadline: Instant,
     /// Bytes of the table of abbreviations at an offset.
@@ -70,14 +81,18 @@ struct Census<'l> {
     ranges: HashMap<usize, u64>,
 }
 
-impl Census<'_> {
+impl<'p> Census<'p> {
+    pub(crate) fn new(purse: &'p Purse, deadline: Instant) -> Self {
+        Census { purse, change: 0, deadline, abbreviations: HashMap::new(), ranges: HashMap::new() }
+    }
+
     fn spend(&mut self, bytes: u64) -> Result<(), String> {
         if let Some(rest) = self.change.checked_sub(bytes) {
             self.change = rest;
             return Ok(());
         }
         for drawn in [bytes.saturating_add(DRAWN), bytes] {
-            if self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(drawn)).is_ok() {
+            if self.purse.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(drawn)).is_ok() {
                 self.change += drawn - bytes;
                 return Ok(());
             }
@@ -85,7 +100,7 @@ impl Census<'_> {
         Err("its debug information would take memory out of proportion; ignored".to_owned())
     }
 
-    fn check_time(&self) -> Result<(), String> {
+    pub(crate) fn check_time(&self) -> Result<(), String> {
         if Instant::now() >= self.deadline {
             return Err("reading its debug information took too long; given up".to_owned());
         }
@@ -124,22 +139,30 @@ impl Census<'_> {
     ) -> Result<(), String> {
         let next = || units.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
         while let Some(unit) = next() {
-            let info = gimli::DebugInfo::from(EndianSlice::new(unit, LittleEndian));
-            if let Ok(Some(header)) = info.units().next() {
-                self.abbreviation_table(dwarf, &header)?;
+            if let Some(header) = header_of(unit) {
                 self.unit(dwarf, header)?;
             }
         }
         Ok(())
     }
 
-    fn unit<'a>(&mut self, dwarf: &gimli::Dwarf<Slice<'a>>, header: UnitHeader<Slice<'a>>) -> Result<(), String> {
+    /// Counts one unit; what can be read of it, if it can be read.
+    pub(crate) fn unit<'a>(
+        &mut self,
+        dwarf: &gimli::Dwarf<Slice<'a>>,
+        header: UnitHeader<Slice<'a>>,
+    ) -> Result<Option<gimli::Unit<Slice<'a>>>, String> {
+        self.abbreviation_table(dwarf, &header)?;
         // A unit that cannot be read costs nothing: the reader stops at the same place.
         let Ok(unit) = dwarf.unit(header) else {
-            return Ok(());
+            return Ok(None);
         };
-        let unit = unit.unit_ref(dwarf);
-        self.line_program(&unit)?;
+        self.entries(&unit.unit_ref(dwarf))?;
+        Ok(Some(unit))
+    }
+
+    fn entries(&mut self, unit: &UnitRef<Slice<'_>>) -> Result<(), String> {
+        self.line_program(unit)?;
         let Ok(mut entries) = unit.entries_raw(None) else {
             return Ok(());
         };
@@ -169,7 +192,7 @@ impl Census<'_> {
                     return Ok(());
                 }
                 let Ok(attribute) = entries.read_attribute(rest[0]) else { return Ok(()) };
-                self.range_list(&unit, attribute.value())?;
+                self.range_list(unit, attribute.value())?;
                 specs = &rest[1..];
             }
             if entries.skip_attributes(specs).is_err() {
@@ -223,25 +246,43 @@ impl Census<'_> {
     }
 }
 
-/// Bytes of a table of abbreviations: (code, tag, has children, (name, form)..., 0, 0)..., 0.
+/// The header of the unit that these bytes are.
+pub(crate) fn header_of(unit: &[u8]) -> Option<UnitHeader<Slice<'_>>> {
+    gimli::DebugInfo::from(EndianSlice::new(unit, LittleEndian)).units().next().ok().flatten()
+}
+
+/// Whether units may refer to each other, which needs all of them at once: by the forms of their attributes, or because the
+/// tables of these cannot be read.
+pub(crate) fn may_refer_between_units(abbreviations: &[u8]) -> bool {
+    let mut rest = EndianSlice::new(abbreviations, LittleEndian);
+    let mut refers = false;
+    while !rest.is_empty() && !refers {
+        let table = each_form(&mut rest, |form| refers |= form == gimli::DW_FORM_ref_addr);
+        refers |= table.is_err();
+    }
+    refers
+}
+
+/// Bytes of a table of abbreviations.
 fn abbreviations_len(table: &[u8]) -> u64 {
     let mut rest = EndianSlice::new(table, LittleEndian);
     // An error is the end of what can be read.
-    let _ = skip_abbreviations(&mut rest);
+    let _ = each_form(&mut rest, |_| ());
     (table.len() - rest.len()) as u64
 }
 
-fn skip_abbreviations(rest: &mut Slice<'_>) -> gimli::Result<()> {
-    const IMPLICIT_CONST: u64 = 0x21;
+/// Reads a table of abbreviations: (code, tag, has children, (name, form)..., 0, 0)..., 0.
+fn each_form(rest: &mut Slice<'_>, mut see: impl FnMut(gimli::DwForm)) -> gimli::Result<()> {
     while rest.read_uleb128()? != 0 {
         rest.read_uleb128()?;
         rest.read_u8()?;
         loop {
-            let (name, form) = (rest.read_uleb128()?, rest.read_uleb128()?);
-            if form == IMPLICIT_CONST {
+            let (name, form) = (rest.read_uleb128()?, gimli::DwForm(rest.read_uleb128_u16()?));
+            see(form);
+            if form == gimli::DW_FORM_implicit_const {
                 rest.read_sleb128()?;
             }
-            if name == 0 && form == 0 {
+            if name == 0 && form == gimli::DwForm(0) {
                 break;
             }
         }

@@ -1,32 +1,32 @@
 //! Inlined functions, files and lines from DWARF, through `addr2line`.
 //!
-//! The sections are read into memory (and unpacked), all addresses of an object are looked up, and everything is
-//! dropped again: libjvm's debug file needs some 620 MB while it is in use. Nothing is given to `addr2line` before
-//! [`crate::census`] has found it harmless.
+//! Nothing is given to `addr2line` before [`crate::census`] has found it harmless. Nearly always the units of
+//! `.debug_info` stand alone, and each is looked at as soon as it is unpacked ([`crate::streamed`]); where they refer to each
+//! other, all are held in memory ([`crate::whole`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::channel;
-use std::thread;
 use std::time::Instant;
 
-use addr2line::gimli::{self, AbbreviationsCacheStrategy, EndianSlice, LittleEndian, SectionId};
+use addr2line::gimli::{self, EndianSlice, LittleEndian, SectionId};
 use addr2line::{Context, Frame};
 
-use crate::census;
 use crate::elf::Elf;
-use crate::image::{u32_at, u64_at};
-use crate::packed::{Packed, is_at_end};
+use crate::packed::Packed;
+use crate::{census, streamed, whole};
 
 /// Deepest chain of inlined functions that is kept.
 const MAX_INLINED: usize = 256;
 /// Longest file or function name, bytes.
 const MAX_TEXT: usize = 16 << 10;
 
-/// Most threads that look up, and addresses that are worth one.
-const MOST_THREADS: usize = 4;
-const FEWEST_ADDRESSES: usize = 512;
-/// What is said of a file on which the reader fails.
-const PANICKED: &str = "its debug information made the DWARF reader panic";
+/// What is said of a file on which the reader fails, and of one that takes too long.
+pub(crate) const PANICKED: &str = "its debug information made the DWARF reader panic";
+pub(crate) const TOO_LONG: &str = "reading its debug information took too long; given up";
+
+/// What is said of a file that contradicts itself.
+pub(crate) fn damaged(error: gimli::Error) -> String {
+    format!("its debug information is damaged ({error})")
+}
 
 pub(crate) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
@@ -63,22 +63,31 @@ impl DebugSections {
         has_info.then_some(sections)
     }
 
+    /// All but `.debug_info`.
+    fn others(elf: &Elf) -> DebugSections {
+        DebugSections::of(elf, &NEEDED[1..])
+    }
+
     fn of(elf: &Elf, wanted: &[SectionId]) -> DebugSections {
         let unpacked = |id: &SectionId| Some((*id, Packed::of(elf, id.name())?.unpack()?));
         DebugSections(wanted.iter().filter_map(unpacked).collect())
     }
 
+    pub(crate) fn with(self, id: SectionId, bytes: Vec<u8>) -> DebugSections {
+        DebugSections([(id, bytes)].into_iter().chain(self.0).collect())
+    }
+
+    fn section(&self, id: SectionId) -> &[u8] {
+        self.0.iter().find(|(other, _)| *other == id).map_or(&[], |(_, bytes)| bytes)
+    }
+
     /// Bytes of all sections.
-    fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.0.iter().map(|(_, bytes)| bytes.len() as u64).sum()
     }
 
-    fn dwarf<'a>(&'a self, supplementary: Option<&'a DebugSections>) -> gimli::Dwarf<Slice<'a>> {
-        let section = |id| {
-            let found = self.0.iter().find(|(other, _)| *other == id);
-            let bytes = found.map_or(&[][..], |(_, bytes)| bytes);
-            Ok::<_, gimli::Error>(EndianSlice::new(bytes, LittleEndian))
-        };
+    pub(crate) fn dwarf<'a>(&'a self, supplementary: Option<&'a DebugSections>) -> gimli::Dwarf<Slice<'a>> {
+        let section = |id| Ok::<_, gimli::Error>(EndianSlice::new(self.section(id), LittleEndian));
         // The closure cannot fail.
         let mut dwarf = gimli::Dwarf::load(section).unwrap_or_default();
         if let Some(supplementary) = supplementary {
@@ -107,106 +116,30 @@ pub(crate) fn lookup(
     let info = Packed::of(elf, SectionId::DebugInfo.name()).filter(|info| info.size() > 0)?;
     let mut chains = vec![Vec::new(); addresses.len()];
     let look = || {
-        let Some(sections) = read_checked(elf, info, supplementary, deadline)? else { return Ok(None) };
-        fill(&|| sections.dwarf(supplementary), addresses, deadline, &mut chains).map(Some)
+        let others = DebugSections::others(elf);
+        let all_stand_alone =
+            supplementary.is_none() && !census::may_refer_between_units(others.section(SectionId::DebugAbbrev));
+        if all_stand_alone {
+            streamed::fill(&others, info, addresses, deadline, &mut chains)
+        } else {
+            whole::fill(others, info, supplementary, addresses, deadline, &mut chains)
+        }
     };
     match catch_unwind(AssertUnwindSafe(look)) {
-        Ok(Ok(None)) => None,
-        Ok(Ok(Some(()))) => Some((chains, None)),
+        Ok(Ok(false)) => None,
+        Ok(Ok(true)) => Some((chains, None)),
         Ok(Err(problem)) => Some((chains, Some(problem))),
         Err(_) => Some((chains, Some(PANICKED.to_owned()))),
     }
 }
 
-/// Unpacks the sections. `.debug_info` is most of it: its units are counted by other threads while the rest of it is
-/// still being unpacked. `None` if it cannot be.
-fn read_checked(
-    elf: &Elf,
-    info: Packed,
-    supplementary: Option<&DebugSections>,
-    deadline: Instant,
-) -> Result<Option<DebugSections>, String> {
-    let mut unpacked = vec![0; info.size()];
-    let (sender, units) = channel();
-    let (is_whole, others, counted) = thread::scope(|scope| {
-        let size = info.size() as u64;
-        let rest = &mut unpacked[..];
-        let reading = scope.spawn(move || read_units(info, rest, |unit| sender.send(unit).is_ok()).is_some());
-        let others = DebugSections::of(elf, &NEEDED[1..]);
-        let size = size + others.len() + supplementary.map_or(0, DebugSections::len);
-        let counted = census::check(&others.dwarf(supplementary), units, size, deadline);
-        (reading.join().unwrap_or(false), others, counted)
-    });
-    counted?;
-    let sections = [(SectionId::DebugInfo, unpacked)].into_iter().chain(others.0).collect();
-    Ok(is_whole.then_some(DebugSections(sections)))
+/// The chain of an address, empty where nothing is known of it.
+pub(crate) fn frames(context: &Context<Slice<'_>>, address: u64) -> Vec<DwarfFrame> {
+    // addr2line adds 1.
+    if address == u64::MAX { Vec::new() } else { chain(context, address).unwrap_or_default() }
 }
 
-/// Fills `rest` and gives the bytes of each unit to `give` once they are there, until that says no.
-fn read_units<'u>(packed: Packed, mut rest: &'u mut [u8], give: impl Fn(&'u [u8]) -> bool) -> Option<()> {
-    const LONG: u32 = u32::MAX;
-    let mut reader = packed.reader()?;
-    while !rest.is_empty() {
-        let mut read = |from: usize, to: usize, rest: &mut [u8]| {
-            let to = to.min(rest.len());
-            reader.read_exact(rest.get_mut(from.min(to)..to)?).ok().map(|()| to)
-        };
-        let mut len = read(0, 4, rest)?;
-        let mut body = u64::from(u32_at(rest, 0));
-        if body == u64::from(LONG) {
-            len = read(4, 12, rest)?;
-            body = u64_at(rest, 4);
-        }
-        let end = usize::try_from(body).ok().and_then(|body| body.checked_add(len)).unwrap_or(usize::MAX);
-        let end = read(len, end, rest)?;
-        let (unit, after) = rest.split_at_mut(end);
-        rest = after;
-        if !give(unit) {
-            return None;
-        }
-    }
-    is_at_end(&mut reader).then_some(())
-}
-
-fn fill<'d>(
-    dwarf: &(dyn Fn() -> gimli::Dwarf<Slice<'d>> + Sync),
-    addresses: &[u64],
-    deadline: Instant,
-    chains: &mut [Vec<DwarfFrame>],
-) -> Result<(), String> {
-    // Addresses are sorted, so that each thread reads other units of the file.
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let part = addresses.len().div_ceil(threads).max(FEWEST_ADDRESSES);
-    thread::scope(|scope| {
-        let parts = addresses.chunks(part).zip(chains.chunks_mut(part));
-        let running: Vec<_> =
-            parts.map(|(addresses, chains)| scope.spawn(|| fill_part(dwarf(), addresses, deadline, chains))).collect();
-        let results: Vec<_> = running.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        results.into_iter().try_for_each(|result| result.unwrap_or_else(|_| Err(PANICKED.to_owned())))
-    })
-}
-
-fn fill_part(
-    mut dwarf: gimli::Dwarf<Slice<'_>>,
-    addresses: &[u64],
-    deadline: Instant,
-    chains: &mut [Vec<DwarfFrame>],
-) -> Result<(), String> {
-    dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
-    let context = Context::from_dwarf(dwarf).map_err(|error| format!("its debug information is damaged ({error})"))?;
-    for (&address, chain) in addresses.iter().zip(chains) {
-        if Instant::now() >= deadline {
-            return Err("reading its debug information took too long; given up".to_owned());
-        }
-        // addr2line adds 1.
-        if address < u64::MAX {
-            *chain = frames(&context, address).unwrap_or_default();
-        }
-    }
-    Ok(())
-}
-
-fn frames(context: &Context<Slice<'_>>, address: u64) -> Option<Vec<DwarfFrame>> {
+fn chain(context: &Context<Slice<'_>>, address: u64) -> Option<Vec<DwarfFrame>> {
     let mut chain = Vec::new();
     let mut frames = context.find_frames(address).skip_all_loads().ok()?;
     while let Ok(Some(frame)) = frames.next() {
@@ -227,4 +160,71 @@ fn own(frame: Frame<'_, Slice<'_>>) -> DwarfFrame {
     let location = frame.location.as_ref();
     let file = location.and_then(|l| l.file).filter(|file| short(file));
     DwarfFrame { function, file: file.unwrap_or_default().to_owned(), line: location.and_then(|l| l.line).unwrap_or(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::executable_segments;
+    use std::fs::{self, File};
+    use std::process::Command;
+    use std::time::Duration;
+
+    const INLINED: &str = "static inline int twice(int n) { return n * volatile_of(n); }";
+
+    /// A library of two units of C, with functions of both that are inlined, and one of assembly: by nothing but the lines and
+    /// one range of addresses.
+    fn library(options: &[&str]) -> (tempfile::TempDir, File) {
+        let directory = tempfile::tempdir().unwrap();
+        let head = format!("static int volatile_of(int n) {{ volatile int m = n; return m; }}\n{INLINED}\n");
+        let sources = [
+            ("first.c", format!("{head}int first(int n) {{ return twice(n) + twice(n + 1); }}\n")),
+            (
+                "second.s",
+                ".text\n.globl second\nsecond:\n nop\n nop\n nop\n ret\n.section .note.GNU-stack\n".to_owned(),
+            ),
+            ("third.c", format!("{head}__attribute__((cold)) int third(int n) {{ return twice(n) - 3; }}\n")),
+        ];
+        let mut command = Command::new("cc");
+        command.current_dir(directory.path()).args(["-O2", "-g", "-shared", "-fPIC", "-o", "library.so"]).args(options);
+        for (name, text) in sources {
+            fs::write(directory.path().join(name), text).unwrap();
+            command.arg(name);
+        }
+        assert!(command.status().unwrap().success(), "{command:?}");
+        let file = File::open(directory.path().join("library.so")).unwrap();
+        (directory, file)
+    }
+
+    #[test]
+    fn units_one_by_one_say_what_they_say_together() {
+        for options in [&[][..], &["-gdwarf-4"], &["-gz"]] {
+            let (_directory, file) = library(options);
+            let elf = Elf::parse(&file).unwrap();
+            let text = executable_segments(&file).remove(0);
+            let addresses: Vec<u64> = (text.address..text.address + text.memory_size).collect();
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let info = || Packed::of(&elf, ".debug_info").unwrap();
+            let [mut one_by_one, mut together] = [(); 2].map(|()| vec![Vec::new(); addresses.len()]);
+            let others = DebugSections::others(&elf);
+            assert!(!census::may_refer_between_units(others.section(SectionId::DebugAbbrev)));
+            assert_eq!(streamed::fill(&others, info(), &addresses, deadline, &mut one_by_one), Ok(true));
+            assert_eq!(whole::fill(others, info(), None, &addresses, deadline, &mut together), Ok(true));
+            assert_eq!(one_by_one, together);
+            for (file, least) in [("first.c", 2), ("second.s", 1), ("third.c", 2)] {
+                let deepest = one_by_one.iter().filter(|chain| chain.iter().any(|frame| frame.file.ends_with(file)));
+                assert!(deepest.map(Vec::len).max() >= Some(least), "{file}: {one_by_one:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn units_that_refer_to_each_other_are_told_by_their_forms() {
+        // Code 1, DW_TAG_compile_unit, no children, DW_AT_name in some form; a table ends with 0.
+        let table = |form: u8| [1, 0x11, 0, 3, form, 0, 0, 0];
+        let (text, reference) = (table(8), table(0x10));
+        assert!(!census::may_refer_between_units(&text));
+        assert!(census::may_refer_between_units(&[text, reference].concat()));
+        assert!(census::may_refer_between_units(&text[..5]), "what cannot be read may be anything");
+    }
 }

@@ -36,9 +36,11 @@ mod names;
 mod packed;
 mod plt;
 mod refine;
+mod streamed;
 mod symbolizer;
 mod symtab;
 mod warnings;
+mod whole;
 
 pub use address::LookupAddress;
 pub use defines::defined_functions;
