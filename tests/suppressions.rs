@@ -62,6 +62,6 @@ fn what_cannot_be_understood_is_wrong_usage() {
     says(&judged("leak:a until=soon\n", &[]).expect_code(2), &["line 1", "no day"]);
     let by_time = judged("leak:a\nleak:b max-growth=1MiB/h\n", &[]).expect_code(2);
     says(&by_time, &["known.supp: line 2: max-growth= could not be held: growth is counted by iterations here"]);
-    let of_a_verdict = judged("leak:a\nkind:ALLOCATOR report-only\n", &[]).expect_code(2);
-    says(&of_a_verdict, &["known.supp: line 2: 'kind:ALLOCATOR' would have no effect: check judges growth by site"]);
+    let of_a_verdict = judged("leak:a\nkind:LEAK report-only\n", &[]).expect_code(2);
+    says(&of_a_verdict, &["known.supp: line 2: 'kind:LEAK' would have no effect: check judges growth by site"]);
 }

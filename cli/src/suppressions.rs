@@ -4,9 +4,11 @@
 //! # a comment
 //! leak:com.acme.cache.OffHeapCache.*   max=256MiB max-growth=1MiB/h until=2026-12-31 reason="bounded cache, TICKET-1"
 //! leak:libfoo.so
+//! kind:ALLOCATOR                       report-only
 //! ```
 //! A pattern ends at white space that is followed by an attribute, so that names with blanks (`operator new`) work as they
-//! do in LeakSanitizer. What the patterns mean is in `leakscope_analyze::suppression`.
+//! do in LeakSanitizer. What the patterns mean is in `leakscope_analyze::suppression`. The line of a kind says how it is
+//! anyway: what the allocator keeps is reported, and no gate judges it. Other kinds are refused.
 
 use crate::exit::{self, Failure};
 use crate::sizes::{parse_duration, parse_size};
@@ -16,6 +18,8 @@ use leakscope_analyze::suppression::{GrowthLimit, Pattern, Suppression};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The one line of a kind that holds.
+const REPORT_ONLY: [&str; 2] = ["kind:ALLOCATOR", "report-only"];
 /// Why there is no suppression of verdicts.
 const NO_VERDICTS: &str = "check judges growth by site, and no verdict of a report makes it fail; leak:PATTERN is for sites, a \
                            budget for growth";
@@ -65,7 +69,7 @@ pub fn parse(text: &str) -> Result<Vec<Suppression>, String> {
     let mut all = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
-        if !line.is_empty() && !line.starts_with('#') {
+        if !line.is_empty() && !line.starts_with('#') && !line.split_whitespace().eq(REPORT_ONLY) {
             all.push(parse_line(number, line).map_err(|what| format!("line {number}: {what}"))?);
         }
     }
@@ -226,7 +230,7 @@ mod tests {
 
     #[test]
     fn lines_of_leak_sanitizer_work_unchanged() {
-        let text = "# known\n\nleak:libfoo.so\n  leak:operator new[]\nleak:^my_cache*$\n";
+        let text = "# known\nkind:ALLOCATOR   report-only\nleak:libfoo.so\n  leak:operator new[]\nleak:^my_cache*$\n";
         let all = parse(text).unwrap();
         let said: Vec<_> = all.iter().map(|one| (one.line, one.text.as_str())).collect();
         assert_eq!(said, [(Some(3), "libfoo.so"), (Some(4), "operator new[]"), (Some(5), "^my_cache*$")]);
@@ -249,7 +253,8 @@ mod tests {
             ("race:foo", "unknown"),
             ("nonsense", "no suppression"),
             ("leak:", "nothing"),
-            ("kind:ALLOCATOR report-only", "'kind:ALLOCATOR' would have no effect"),
+            ("kind:LEAK report-only", "'kind:LEAK' would have no effect"),
+            ("kind:ALLOCATOR", "'kind:ALLOCATOR' would have no effect"),
             ("leak:a max=much", "no size"),
             ("leak:a max-growth=1MiB", "no growth"),
             ("leak:a until=2026-02-30", "no day"),
