@@ -3,7 +3,7 @@
 Every few seconds it reads /proc/PID/smaps of both. What leakscope adds is known in two ways: directly, by the mappings
 that are leakscope's (the session, the shim), and by the difference between the twins, which also holds what the JVM
 itself takes on our behalf (method ids, JVMTI), and the noise of two JVMs. After a warm-up both must stay flat, and below
-the bound.
+the bound. It also prints what the recording took on disk.
 """
 
 import argparse
@@ -164,6 +164,8 @@ def main():
     (folder / "points.json").write_text(json.dumps(points))
     print(f"JDK {options.jdk}, --sample {options.sample}, {options.duration} s, {options.turns} turns a second: {turns}")
     good = judge(points)
+    written = sum(path.stat().st_size for path in recording.rglob("*") if path.is_file())
+    print(f"written: {written / MIB:.2f} MiB, {written / MIB * 3600 / options.duration:.2f} MiB an hour")
     report = subprocess.run([options.leakscope, "report", "--json", recording], capture_output=True, check=True)
     print("losses:", json.dumps(json.loads(report.stdout)["losses"]))
     sys.exit(not good)
