@@ -111,11 +111,8 @@ pub(crate) fn estimated(timeline: &Timeline, window: &Window, is_jvm: bool) -> (
     add(Class::Allocator, of(&allocator));
     add(Class::MappedFile, of(&|point, _| Some(point.resident.file_bytes as f64)));
     add(Class::Jvm, of(&|point, _| point.java.map(|_| metaspace(point))));
-    let is_between = between_waves(timeline, window);
-    let kept = of(&|point, heap| {
-        let live = point.tracked.get("malloc").filter(|_| is_between(point))?.bytes;
-        Some((allocator(point, heap)? - live).max(0.0))
-    });
+    let live = live_between_waves(timeline, window);
+    let kept = of(&|point, heap| Some((allocator(point, heap)? - live(point)?).max(0.0)));
     (rows, trend(&kept))
 }
 
@@ -139,15 +136,15 @@ pub(crate) fn pss(point: &Point, class: Class) -> Option<u64> {
     Some(parts.iter().filter(|part| part.class == class).map(|part| part.pss_bytes).sum())
 }
 
-/// Tells the points at which no wave of work is under way: what is live is measured a moment later than what is resident, and
-/// of a wave both are large and their difference is anything.
-fn between_waves(timeline: &Timeline, window: &Window) -> impl Fn(&Point) -> bool + use<> {
-    let live = |point: &Point| point.tracked.get("malloc").map_or(0.0, |tracked| tracked.bytes);
+/// The bytes of live blocks at a point at which no wave of work is under way: what is live is measured a moment later than what
+/// is resident, and of a wave both are large and their difference is anything.
+fn live_between_waves(timeline: &Timeline, window: &Window) -> impl Fn(&Point) -> Option<f64> + use<> {
+    let live = |point: &Point| point.tracked.get("malloc").map(|tracked| tracked.bytes);
     let mut all: Vec<(f64, f64)> =
-        inside(timeline, window).map(|point| (live(point), point.resident.anon_bytes as f64)).collect();
+        inside(timeline, window).map(|point| (live(point).unwrap_or(0.0), point.resident.anon_bytes as f64)).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let most = all.get(all.len() / 2).map_or(f64::MAX, |(live, resident)| live + WAVE * resident);
-    move |point| live(point) <= most
+    move |point| live(point).filter(|live| *live <= most)
 }
 
 /// By how many bytes what is tracked rose where it was lowest: the lower quartile of a window's last third, less that of its
@@ -167,11 +164,8 @@ pub(crate) fn rise_of_lowest(timeline: &Timeline, window: &Window) -> Option<f64
 
 /// What the allocator holds beyond the live blocks that are tracked.
 pub(crate) fn kept_by_allocator(timeline: &Timeline, window: &Window) -> Option<Trend> {
-    let is_between = between_waves(timeline, window);
-    let kept = |point: &Point| {
-        let live = point.tracked.get("malloc").filter(|_| is_between(point))?.bytes;
-        Some((point.uptime_ms, (pss(point, Class::Allocator)? as f64 - live).max(0.0)))
-    };
+    let live = live_between_waves(timeline, window);
+    let kept = |point: &Point| Some((point.uptime_ms, (pss(point, Class::Allocator)? as f64 - live(point)?).max(0.0)));
     trend(&inside(timeline, window).filter_map(kept).collect::<Vec<_>>())
 }
 
