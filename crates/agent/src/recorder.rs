@@ -9,6 +9,7 @@ use crate::libc_symbols::now_ms;
 use crate::machine::prefetch;
 use crate::place::{NewPlace, Place};
 use crate::records;
+use crate::stopwatch::Stopwatch;
 use crate::thread::{Class, ThreadBlock};
 use core::sync::atomic::{AtomicU64, Ordering};
 use leakscope_hotspot::Jvm;
@@ -18,6 +19,7 @@ use leakscope_session::filter::Filter;
 use leakscope_session::header::{INTERVALS, JvmState, Word};
 use leakscope_session::live::{Busy, Entry, Inserted};
 use leakscope_session::losses::Loss;
+use leakscope_session::ring::Payload;
 use leakscope_session::view::Session;
 use leakscope_unwind::RuleCache;
 
@@ -175,10 +177,11 @@ impl Recorder {
             }
             Inserted::Odd => session.losses.add(Loss::AddressOdd, 1),
         }
-        if !session.ring.push(&records::allocation(thread.tid(), block.address, &entry)) {
-            session.losses.add(Loss::RingFull, 1);
+        if let Some(calls) = stopwatch.calls() {
+            tell(session, &records::allocation(thread.tid(), block.address, &entry));
+            let samples = if inserted == Inserted::Fresh { calls } else { 0 };
+            session.cost.entered(thread.tid(), stopwatch.cycles(), samples);
         }
-        session.cost.entered(thread.tid(), stopwatch.cycles(), inserted == Inserted::Fresh);
     }
 
     /// Takes a block out that is about to be freed; nothing happens if it is no live sample.
@@ -191,8 +194,7 @@ impl Recorder {
         self.filter.remove(address);
         let class = published.class_of(thread);
         count_free(published, &entry, class);
-        self.push_free(published, thread, class, address, &entry);
-        session.cost.left(thread.tid(), stopwatch.cycles());
+        tell_free(published, thread, class, address, &entry, &stopwatch);
     }
 
     /// The reallocation of a busy block succeeded: the old block is gone. Not a free: its bytes live on elsewhere.
@@ -200,15 +202,29 @@ impl Recorder {
         let stopwatch = thread.stopwatch(published.ladder.first());
         published.session.live.drop_busy(busy);
         self.filter.remove(address);
-        self.push_free(published, thread, Class::App, address, &busy.entry);
-        published.session.cost.left(thread.tid(), stopwatch.cycles());
+        tell_free(published, thread, Class::App, address, &busy.entry, &stopwatch);
     }
+}
 
-    fn push_free(&self, published: &Published, thread: &ThreadBlock, class: Class, address: usize, entry: &Entry) {
-        let session = &published.session;
-        if !session.ring.push(&records::free(class, thread.tid(), address, entry, published.age_ms())) {
-            session.losses.add(Loss::RingFull, 1);
-        }
+/// Puts a record on the ring.
+fn tell(session: &Session<'_>, record: &Payload) {
+    if !session.ring.push(record) {
+        session.losses.add(Loss::RingFull, 1);
+    }
+}
+
+/// Tells of a free, and what it took, if it is one of those that are measured.
+fn tell_free(
+    published: &Published,
+    thread: &ThreadBlock,
+    class: Class,
+    address: usize,
+    entry: &Entry,
+    stopwatch: &Stopwatch,
+) {
+    if let Some(calls) = stopwatch.calls() {
+        tell(&published.session, &records::free(class, thread.tid(), address, entry, published.age_ms()));
+        published.session.cost.left(thread.tid(), stopwatch.cycles(), calls);
     }
 }
 

@@ -1,4 +1,7 @@
 //! How long leakscope's own work in a sampled call takes, in cycles.
+//!
+//! Where every block is recorded few calls are measured, and stand for all. The same few are told to the ring, whose history is
+//! of no use if it is full. (What telling takes is measured with them, and so counted too often there.)
 
 use crate::machine;
 use core::cell::Cell;
@@ -38,6 +41,12 @@ impl Stopwatch {
         let started = machine::cycles();
         turn.set(choose(started as u32));
         Self { started, calls: STRIDE }
+    }
+
+    /// How many calls this one stands for, if it is measured.
+    #[inline]
+    pub(crate) fn calls(&self) -> Option<u64> {
+        (self.calls > 0).then_some(u64::from(self.calls))
     }
 
     /// Cycles since the start, at most [`MOST_CYCLES`] for each call: also where another processor's counter is behind.

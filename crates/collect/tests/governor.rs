@@ -25,7 +25,7 @@ fn watched() -> (Writer, Collector) {
 fn fill_the_table(writer: &Writer, percent: usize) {
     let session = writer.session();
     let live = session.live.most_slots() * percent / 100;
-    (session.cost.sums().live()..live as u64).for_each(|n| session.cost.entered(n as u32, 1, true));
+    (session.cost.sums().live()..live as u64).for_each(|n| session.cost.entered(n as u32, 1, 1));
 }
 
 #[test]

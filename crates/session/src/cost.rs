@@ -3,6 +3,7 @@
 //! ```text
 //!   one cache line for each shard:  cycles | entered | left | (5 unused)        a thread adds to the shard of its id
 //! ```
+//! Where every block is recorded one call stands for several (`agent/src/stopwatch.rs`), so that all three are estimates there.
 //! Cycles are those of the processor's time-stamp counter; what a second has of them the reader measures for itself.
 
 use crate::sync::{AtomicU64, Ordering};
@@ -41,22 +42,23 @@ impl<'a> Cost<'a> {
         Self(words)
     }
 
-    /// Thread `tid` has spent `cycles` to enter a sample (`is_new`: one that replaces none).
+    /// Thread `tid` has spent `cycles` to enter `samples` that replace none.
     ///
     /// # Hot path
-    /// Sampled calls only: two additions on one cache line, one where nothing was measured (`cycles` 0). No allocation, lock, system call or panic; signal-safe.
-    pub fn entered(&self, tid: u32, cycles: u64, is_new: bool) {
+    /// Sampled calls only: two additions on one cache line, none for what is 0. No allocation, lock, system call or panic;
+    /// signal-safe.
+    pub fn entered(&self, tid: u32, cycles: u64, samples: u64) {
         self.add(tid, 0, cycles);
-        self.add(tid, 1, u64::from(is_new));
+        self.add(tid, 1, samples);
     }
 
-    /// Thread `tid` has spent `cycles` to take a sample out.
+    /// Thread `tid` has spent `cycles` to take `samples` out.
     ///
     /// # Hot path
     /// As [`Cost::entered`].
-    pub fn left(&self, tid: u32, cycles: u64) {
+    pub fn left(&self, tid: u32, cycles: u64, samples: u64) {
         self.add(tid, 0, cycles);
-        self.add(tid, 2, 1);
+        self.add(tid, 2, samples);
     }
 
     /// The sums.
@@ -87,14 +89,14 @@ mod tests {
         let words: Vec<_> = (0..WORDS).map(|_| AtomicU64::new(0)).collect();
         let cost = Cost::new(&words);
         for tid in 0..100 {
-            cost.entered(tid, 10, tid % 2 == 0);
+            cost.entered(tid, 10, u64::from(tid % 2 == 0));
         }
-        cost.left(7, 3);
+        cost.left(7, 3, 1);
         let sums = cost.sums();
         assert_eq!(sums, CostSums { cycles: 1003, entered: 50, left: 1 });
         assert_eq!(sums.live(), 49);
         words[0].store(u64::MAX, Ordering::Relaxed);
         assert_eq!(CostSums { entered: 1, left: 2, ..cost.sums() }.live(), 0, "nonsense");
-        Cost::new(&[]).entered(1, 1, true);
+        Cost::new(&[]).entered(1, 1, 1);
     }
 }
