@@ -139,7 +139,7 @@ impl<'p> Census<'p> {
     ) -> Result<(), String> {
         let next = || units.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
         while let Some(unit) = next() {
-            if let Some(header) = header_of(unit) {
+            if let Ok(Some(header)) = header_of(unit) {
                 self.unit(dwarf, header)?;
             }
         }
@@ -247,8 +247,8 @@ impl<'p> Census<'p> {
 }
 
 /// The header of the unit that these bytes are.
-pub(crate) fn header_of(unit: &[u8]) -> Option<UnitHeader<Slice<'_>>> {
-    gimli::DebugInfo::from(EndianSlice::new(unit, LittleEndian)).units().next().ok().flatten()
+pub(crate) fn header_of(unit: &[u8]) -> gimli::Result<Option<UnitHeader<Slice<'_>>>> {
+    gimli::DebugInfo::from(EndianSlice::new(unit, LittleEndian)).units().next()
 }
 
 /// Whether units may refer to each other, which needs all of them at once: by the forms of their attributes, or because the
@@ -257,7 +257,9 @@ pub(crate) fn may_refer_between_units(abbreviations: &[u8]) -> bool {
     let mut rest = EndianSlice::new(abbreviations, LittleEndian);
     let mut refers = false;
     while !rest.is_empty() && !refers {
-        let table = each_form(&mut rest, |form| refers |= form == gimli::DW_FORM_ref_addr);
+        let table = each_form(&mut rest, |form| {
+            refers |= matches!(form, gimli::DW_FORM_ref_addr | gimli::DW_FORM_indirect);
+        });
         refers |= table.is_err();
     }
     refers

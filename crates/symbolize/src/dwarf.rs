@@ -39,6 +39,7 @@ pub(crate) struct DwarfFrame {
 }
 
 /// The debug sections of a file, unpacked.
+#[derive(Default)]
 pub(crate) struct DebugSections(Vec<(SectionId, Vec<u8>)>);
 
 /// The sections that are needed.
