@@ -63,6 +63,10 @@ pub(crate) fn fill(
         let results: Vec<_> = looking.into_iter().map(thread::ScopedJoinHandle::join).collect();
         (reading.join().unwrap_or(false), results)
     });
+    if !is_whole {
+        // What was read of it before may be wrong as well.
+        return Ok(false);
+    }
     let mut problem: Option<Problem> = None;
     let mut found = Vec::new();
     for result in results {
@@ -77,7 +81,7 @@ pub(crate) fn fill(
             *kept = chain;
         }
     }
-    problem.map_or(Ok(is_whole), |(_, problem)| Err(problem))
+    problem.map_or(Ok(true), |(_, problem)| Err(problem))
 }
 
 /// Gives unit after unit to those who look, in buffers that they are done with.
