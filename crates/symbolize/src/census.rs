@@ -18,7 +18,7 @@ use addr2line::gimli::{
     self, AttributeValue, EndianSlice, LittleEndian, Reader as _, Section as _, UnitHeader, UnitRef,
 };
 
-use crate::dwarf::Slice;
+use crate::dwarf::{Slice, damaged};
 
 /// Deepest nesting of inlined functions; the reader recurses once for each. Real code reaches about 50.
 const MAX_INLINED_DEPTH: usize = 256;
@@ -139,7 +139,8 @@ impl<'p> Census<'p> {
     ) -> Result<(), String> {
         let next = || units.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
         while let Some(unit) = next() {
-            if let Ok(Some(header)) = header_of(unit) {
+            // The reader would stop there as well.
+            if let Some(header) = header_of(unit).map_err(damaged)? {
                 self.unit(dwarf, header)?;
             }
         }

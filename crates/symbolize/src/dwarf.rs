@@ -220,6 +220,16 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_unit_ends_the_count() {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let (sender, units) = std::sync::mpsc::channel();
+        sender.send(&[0; 4][..]).unwrap();
+        drop(sender);
+        let counted = census::check(&DebugSections::default().dwarf(None), units, 0, deadline);
+        assert!(counted.is_err_and(|said| said.contains("damaged")));
+    }
+
+    #[test]
     fn units_that_refer_to_each_other_are_told_by_their_forms() {
         // Code 1, DW_TAG_compile_unit, no children, DW_AT_name in some form; a table ends with 0.
         let table = |form: u8| [1, 0x11, 0, 3, form, 0, 0, 0];
