@@ -40,9 +40,9 @@ pub(super) struct Evidence {
     pub more_steps: usize,
     /// How it goes on.
     pub course: Going,
-    /// The most bytes per unit between two levels of the last third.
+    /// The most bytes per unit between two levels of the last third, steps included.
     pub last_most: f64,
-    /// Part of the growth that came in the first half; 0 where it did not grow.
+    /// Part of the growth that came in the first half, steps included; 0 where it did not grow.
     pub first_half: f64,
     /// The levels without the steps.
     pub levels: Vec<Level>,
@@ -71,8 +71,8 @@ pub(super) fn evidence(levels: &[Level], tail: f64, sampled: &dyn Fn(usize) -> O
     Some(Evidence { second_half: second_half.map(Box::new), ..part(levels, tail, sampled(0).as_ref())? })
 }
 
-fn part(levels: &[Level], tail: f64, sampled: Option<&Change>) -> Option<Evidence> {
-    let (levels, steps, more_steps) = set_aside(levels);
+fn part(with_steps: &[Level], tail: f64, sampled: Option<&Change>) -> Option<Evidence> {
+    let (levels, steps, more_steps) = set_aside(with_steps);
     let slope = slope(&levels)?;
     let span = levels.last()?.at - levels.first()?.at;
     let (own, degrees) = slope.error.widest(tail);
@@ -81,15 +81,16 @@ fn part(levels: &[Level], tail: f64, sampled: Option<&Change>) -> Option<Evidenc
     let error = if slope.returns { own.hypot(sampling) } else { own.max(sampling) };
     let last = levels.len() - 1;
     let third = last - last.div_ceil(3);
-    let grew = levels[last].bytes - levels[0].bytes;
+    // What came in steps has not filled unless the steps have ended, too.
+    let grew = with_steps[last].bytes - with_steps[0].bytes;
     Some(Evidence {
         rate: slope.rate.estimate,
         error,
         degrees: (degrees - steps.len() as f64).max(1.0),
         more_steps,
         course: going(&levels),
-        last_most: (third..last).map(|at| rate_between(&levels, at, at + 1)).fold(f64::NEG_INFINITY, f64::max),
-        first_half: if grew > 0.0 { (levels[last / 2].bytes - levels[0].bytes) / grew } else { 0.0 },
+        last_most: (third..last).map(|at| rate_between(with_steps, at, at + 1)).fold(f64::NEG_INFINITY, f64::max),
+        first_half: if grew > 0.0 { (with_steps[last / 2].bytes - with_steps[0].bytes) / grew } else { 0.0 },
         is_testable: sampled.is_none_or(Change::is_testable),
         steps,
         levels,

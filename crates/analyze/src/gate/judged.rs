@@ -145,6 +145,28 @@ mod tests {
         assert!(matches!(of(&[leaking]).status, Status::Unclear(_)), "what leaks beside is not full");
     }
 
+    /// A pool takes a chunk of 4 MiB for 512 blocks that are lost, and some small change when it begins.
+    #[test]
+    fn steps_that_go_on_have_not_filled() {
+        let of = |increments: [f64; 20]| {
+            let mut levels = vec![Level { at: 0.0, bytes: 0.0 }];
+            for (at, increment) in increments.iter().enumerate() {
+                levels.push(Level { at: 100.0 * (at as f64 + 1.0), bytes: levels[at].bytes + increment });
+            }
+            let evidence = evidence(&levels, MEASURE.tail, &|_| None).unwrap();
+            judged(&[evidence], [0.0; 2], &Measure { span: 2000.0, ..MEASURE }).unwrap()
+        };
+        let mut pool = [0.0; 20];
+        pool[..3].copy_from_slice(&[2048.0, 1024.0, 512.0]);
+        for at in [4, 9, 14] {
+            pool[at] = 4194304.0;
+        }
+        assert_eq!(of(pool).status, Status::Unclear(Unclear::Steps));
+        let mut filled = pool;
+        filled[14] = 0.0;
+        assert!(of(filled).status == Status::Ok && of(filled).has_settled, "both came in the first half");
+    }
+
     #[test]
     fn noise_that_could_hide_a_leak_is_not_clear() {
         let noise = [9e4, -7e4, 8e4, -9e4, 6e4, -5e4, 7e4, -8e4, 9e4, -6e4];
