@@ -198,8 +198,8 @@ fn shape(
     let reached = (0..=window.last).rev().find(|at| bytes(*at) < FILLED * level).map_or(0, |at| at + 1);
     let flat_since_ms = snapshots[reached.min(window.last)].instant.uptime_ms;
     let filled = level / hours(flat_since_ms.max(1));
-    // That it stopped has to be seen: an end that may still grow as it did before says nothing.
-    let has_stopped = adds <= FLAT * level
+    // That it stopped has to be seen: an end that may still grow as it did before says nothing, nor one that may double it.
+    let has_stopped = adds <= FLAT * level && trend.last_third.high * length <= level
         || (trend.last_third.may_be_zero()
             && trend.last_third.estimate <= STOPPED * filled
             && trend.last_third.high <= filled);

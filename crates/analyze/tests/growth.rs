@@ -65,6 +65,23 @@ fn a_cache_that_fills_is_bounded_and_a_start_is_a_start() {
     assert_eq!(start.verdicts.iter().map(|v| v.id).collect::<Vec<_>>(), [VerdictId::Startup]);
 }
 
+/// A few samples of which none came lately look like something that is full, and like a slow leak.
+#[test]
+fn of_a_few_samples_nobody_knows_whether_it_has_stopped() {
+    let shape = |blocks, seed| {
+        let interval = Interval::from_bytes(512 << 10);
+        let start = recording(Law::Startup { blocks, until: 0.5 }, 4096, 60);
+        let analysis = Recording { interval, ..start }.analyse(seed);
+        suspect(&analysis, 0).map_or(Shape::Flat, |suspect| suspect.shape)
+    };
+    let few: Vec<Shape> = (0..20).map(|seed| shape(700.0, seed)).collect();
+    // Where the first third had most of them, none in the last is beyond chance.
+    let unknown = few.iter().filter(|shape| **shape == Shape::Unknown).count();
+    assert!(unknown >= 7, "{unknown}: {few:?}");
+    let many: Vec<Shape> = (0..20).map(|seed| shape(7000.0, seed)).collect();
+    assert!(many.iter().all(|shape| matches!(shape, Shape::Bounded { .. })), "{many:?}");
+}
+
 #[test]
 fn what_the_collector_frees_is_bound_to_it() {
     let sawtooth = |by_gc| recording(Law::Sawtooth { most: 20_000.0, period: 0.2, by_gc }, 4096, 60).analyse(4);
