@@ -156,6 +156,21 @@ fn children_are_left_alone_without_follow_and_keep_nothing_of_their_parents_sess
     assert_eq!(family.out.matches("sessions mapped 1 open 1\n").count(), 3, "{}", family.out);
 }
 
+/// A program that tries all descriptors it may have finds none of ours, be it to close or to count them.
+#[test]
+fn no_descriptor_is_open_that_a_program_may_have() {
+    let program = programs::c("open_files");
+    let line = ["sh", "-c", "ulimit -Sn 256 && \"$0\" && exec \"$0\""];
+    let plain = Command::new(line[0]).args(&line[1..]).arg(&program).stdin(Stdio::null()).output().expect("a shell");
+    let plain = String::from_utf8(plain.stdout).expect("text");
+    assert_eq!(plain.matches("of 256\n").count(), 2, "{plain}");
+    let sandbox = Sandbox::new();
+    let run = sandbox.run().args(&["--follow", "--sample", "1"]).targets(&line).target(&program);
+    let recording = run.finish().expect_code(0);
+    assert_eq!(recording.out(), plain);
+    assert!(recording.last_of_each().len() >= 2, "{}", recording.everything());
+}
+
 #[test]
 fn only_keeps_those_of_one_name_among_all_that_are_followed() {
     let sandbox = Sandbox::new();

@@ -101,10 +101,23 @@ impl Fd {
         file
     }
 
-    /// Moves the descriptor to the highest free number below `limit`'s end, out of the way of programs that expect
-    /// the lowest ones; stays where it is when there is no room.
-    pub(crate) fn move_up(self, limit: usize) -> Fd {
-        let lowest = limit.min(1024).saturating_sub(16);
+    /// Moves the descriptor out of the way of programs that expect the lowest numbers, and where it can be of those that try all
+    /// numbers they may use: beyond the soft limit, which is raised for a moment if no other thread is there to see it.
+    pub(crate) fn put_away(self, is_only_thread: bool) -> Fd {
+        const ROOM: u64 = 16;
+        /// The kernel's table grows with the largest number.
+        const FEW: u64 = 4096;
+        let [soft, hard] = limits(OPEN_FILES);
+        if is_only_thread && soft <= FEW && hard >= soft + ROOM && set_limits(OPEN_FILES, [soft + ROOM, hard]) {
+            let moved = self.move_up(soft as usize);
+            set_limits(OPEN_FILES, [soft, hard]);
+            return moved;
+        }
+        self.move_up(soft.min(1024).saturating_sub(ROOM) as usize)
+    }
+
+    /// Moves the descriptor to the first free number from `lowest` on; it stays where it is when there is no room.
+    fn move_up(self, lowest: usize) -> Fd {
         // SAFETY: duplicates a descriptor of ours.
         match checked(unsafe { syscall(number::FCNTL, [self.0, F_DUPFD_CLOEXEC, lowest, 0, 0, 0]) }) {
             Ok(fd) => Fd(fd),
@@ -172,10 +185,21 @@ pub(crate) const MONOTONIC: usize = 1;
 
 /// The soft limit of a resource; the largest number if there is none.
 pub(crate) fn soft_limit(resource: usize) -> u64 {
+    limits(resource)[0]
+}
+
+/// The soft and the hard limit of a resource.
+fn limits(resource: usize) -> [u64; 2] {
     let mut limits = [u64::MAX; 2];
     // SAFETY: the kernel writes one rlimit: two 64-bit words.
     unsafe { syscall(number::PRLIMIT, [0, resource, 0, limits.as_mut_ptr() as usize, 0, 0]) };
-    limits[0]
+    limits
+}
+
+/// Whether the limits of a resource could be set.
+fn set_limits(resource: usize, limits: [u64; 2]) -> bool {
+    // SAFETY: the kernel reads one rlimit.
+    unsafe { syscall(number::PRLIMIT, [0, resource, limits.as_ptr() as usize, 0, 0, 0]) == 0 }
 }
 
 /// RLIMIT_FSIZE: ftruncate beyond it would raise SIGXFSZ.
@@ -371,6 +395,17 @@ pub(crate) fn restore_signals(mask: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_put_away_lies_beyond_what_a_program_tries() {
+        let before = limits(OPEN_FILES);
+        let [alone, not_alone] = [true, false].map(|is_only_thread| memfd(c"file").unwrap().put_away(is_only_thread));
+        assert_eq!(limits(OPEN_FILES), before);
+        if before[0] <= 4096 && before[1] > before[0] + 16 {
+            assert!(alone.0 as u64 >= before[0], "{} of {before:?}", alone.0);
+        }
+        assert!((not_alone.0 as u64) < before[0], "{} of {before:?}", not_alone.0);
+    }
 
     #[test]
     fn a_number_that_was_given_away_is_not_closed() {

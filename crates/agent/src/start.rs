@@ -166,7 +166,8 @@ fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
         Err((reason, Errno(errno))) => return send(&socket, Message::Refused { reason: reason as u64, errno }, None),
     };
     note_bypass(&made.session, why);
-    let fd = made.fd.move_up(kernel::soft_limit(kernel::OPEN_FILES) as usize);
+    // A JVM may be made beside other threads.
+    let fd = made.fd.put_away(why != Why::Jvm);
     // Before the offer, which lets the collector look for it. (Closing any descriptor of the file would undo it.)
     kernel::lock(&fd);
     let offered = send(&socket, Message::Offer { bytes: made.bytes }, Some(&fd));
