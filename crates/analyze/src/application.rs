@@ -7,9 +7,9 @@
 use crate::frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
 
 /// Packages of the JDK, of JVM languages and of frameworks whose frames say where memory is allocated from, hardly
-/// ever why. Libraries that own native memory themselves (RocksDB, Chronicle) are listed too: the reader's line is
-/// the one that called them. Configuring `app.packages` overrides the guess.
-pub const FRAMEWORK_PACKAGES: [&str; 52] = [
+/// ever why. Libraries that own native memory themselves (RocksDB, LevelDB, Chronicle) are listed too: the reader's
+/// line is the one that called them. Configuring `app.packages` overrides the guess.
+pub const FRAMEWORK_PACKAGES: [&str; 74] = [
     "java.",
     "javax.",
     "jdk.",
@@ -20,16 +20,21 @@ pub const FRAMEWORK_PACKAGES: [&str; 52] = [
     "scala.",
     "groovy.",
     "clojure.",
-    "jakarta.",
+    "ai.djl.",
+    "ai.onnxruntime.",
     "akka.",
     "ch.qos.logback.",
+    "com.aayushatharva.brotli4j.",
     "com.fasterxml.",
     "com.github.luben.zstd.",
     "com.google.common.",
     "com.google.protobuf.",
+    "com.intel.qat.",
+    "com.kenai.jffi.",
     "com.mysql.",
     "com.ning.compress.",
     "com.zaxxer.hikari.",
+    "io.aeron.",
     "io.grpc.",
     "io.micrometer.",
     "io.micronaut.",
@@ -37,11 +42,14 @@ pub const FRAMEWORK_PACKAGES: [&str; 52] = [
     "io.quarkus.",
     "io.undertow.",
     "io.vertx.",
+    "jakarta.",
+    "jnr.",
     "net.bytebuddy.",
     "net.jpountz.",
     "net.openhft.",
     "okhttp3.",
     "okio.",
+    "org.agrona.",
     "org.apache.arrow.",
     "org.apache.catalina.",
     "org.apache.commons.",
@@ -54,13 +62,27 @@ pub const FRAMEWORK_PACKAGES: [&str; 52] = [
     "org.apache.lucene.",
     "org.apache.spark.",
     "org.apache.tomcat.",
+    "org.bytedeco.",
+    "org.caffinitas.ohc.",
+    "org.conscrypt.",
+    "org.duckdb.",
     "org.eclipse.jetty.",
+    "org.fusesource.",
     "org.hibernate.",
+    "org.iq80.leveldb.",
+    "org.lmdbjava.",
     "org.lwjgl.",
+    "org.mapdb.",
+    "org.nd4j.",
+    "org.opencv.",
     "org.postgresql.",
+    "org.pytorch.",
     "org.rocksdb.",
     "org.slf4j.",
     "org.springframework.",
+    "org.sqlite.",
+    "org.tensorflow.",
+    "org.xerial.",
     "reactor.",
 ];
 
@@ -295,6 +317,30 @@ mod tests {
         assert_eq!(own.frame(&table, &by_others), Some(0));
         let packages = ["com.acme.".to_owned()];
         assert_eq!(Application { packages: &packages }.frame(&table, &called), Some(1));
+    }
+
+    #[test]
+    fn libraries_with_native_memory_are_nobodys_own() {
+        for library in [
+            "org.fusesource.leveldbjni.internal.NativeDB.iterator",
+            "org.iq80.leveldb.impl.Iq80DBFactory.open",
+            "org.lmdbjava.Env.open",
+            "org.bytedeco.javacpp.Pointer.malloc",
+            "ai.onnxruntime.OrtSession.run",
+            "org.tensorflow.Session.run",
+            "org.xerial.snappy.Snappy.compress",
+            "org.sqlite.core.NativeDB.prepare",
+            "com.sun.jna.Memory.malloc",
+            "jnr.ffi.Memory.allocate",
+            "io.aeron.Aeron.connect",
+        ] {
+            let mut table = FrameTable::default();
+            let frames = stack(
+                &mut table,
+                &[(Native, "operator new", "libx.so"), (Java, library, ""), (Java, "com.acme.Scan.all", "")],
+            );
+            assert_eq!(Application::default().frame(&table, &frames), Some(2), "{library}");
+        }
     }
 
     #[test]
