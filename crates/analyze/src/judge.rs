@@ -97,6 +97,7 @@ fn with_window(analysis: &mut Analysis, courses: Courses, timeline: &Timeline, w
         window,
         happenings: &happenings,
         rss_bytes,
+        malloc_bytes: analysis.rss.as_ref().and_then(|table| table.malloc_bytes()),
         live_bytes: courses.courses.iter().map(|course| course.now.bytes).sum(),
     };
     analysis.rows = rows::row_trends(timeline, window);

@@ -135,9 +135,11 @@ pub enum Reason {
     Holds {
         /// Live bytes.
         live: Estimate,
-        /// As a part of resident memory, 0 to 1, where that is known.
+        /// As a part of resident memory, 0 to 1, where that is known and all of it is resident.
         of_resident: Option<f64>,
     },
+    /// More of it is live than the allocator has resident: a part was never touched.
+    NeverTouched,
     /// It grows in steps.
     Steps(Steps),
     /// It has been flat since.

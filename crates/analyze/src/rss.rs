@@ -144,6 +144,13 @@ pub struct RssChange {
 }
 
 impl RssTable {
+    /// What the allocator has resident: live, kept, or not told apart. `None` where no row says so.
+    pub(crate) fn malloc_bytes(&self) -> Option<f64> {
+        let is_malloc = |what| matches!(what, RssWhat::MallocLive | RssWhat::MallocKept | RssWhat::Malloc);
+        let rows = self.rows.iter().filter(|row| is_malloc(row.what));
+        rows.map(|row| row.now.estimate).reduce(|sum, bytes| sum + bytes)
+    }
+
     /// Every row of either table, in the order of [`RssWhat`].
     pub fn changes(&self, after: &RssTable) -> Vec<RssChange> {
         let mut whats: Vec<RssWhat> = self.rows.iter().chain(&after.rows).map(|row| row.what).collect();

@@ -39,6 +39,9 @@ const MOST_GC_INTERVALS: f64 = 0.5;
 /// A cache is worth a word from this part of what is live on.
 const WORTH_A_WORD: f64 = 0.1;
 const WORTH_BYTES: f64 = 1024.0 * 1024.0;
+/// A place that surely holds so many times what the allocator has resident was not touched as a whole. The two are
+/// measured some seconds apart.
+const CLEARLY_MORE: f64 = 1.25;
 
 /// What the rules look at besides the place.
 pub(crate) struct Context<'a> {
@@ -47,6 +50,8 @@ pub(crate) struct Context<'a> {
     pub window: &'a Window,
     pub happenings: &'a Happenings,
     pub rss_bytes: u64,
+    /// Of it, the allocator's, where that is known.
+    pub malloc_bytes: Option<f64>,
     /// Everything that is live at the end of the window.
     pub live_bytes: f64,
 }
@@ -111,6 +116,9 @@ impl Case<'_> {
             && let Some(trend) = self.growth.trend
         {
             reasons.insert(0, Reason::Grows { rate: trend.rate, snapshots: trend.points });
+        }
+        if self.is_partly_untouched() {
+            reasons.push(Reason::NeverTouched);
         }
         let is_over = matches!(id, VerdictId::Bounded | VerdictId::Startup);
         let grows = self.growth.is_growing || id == VerdictId::Staircase;
@@ -246,7 +254,14 @@ impl Case<'_> {
     fn holds(&self) -> Reason {
         let live = self.course.now.bytes_estimate(ERROR_RATE);
         let rss = self.context.rss_bytes as f64;
-        Reason::Holds { live, of_resident: (rss > 0.0).then(|| (live.estimate / rss).min(1.0)) }
+        let is_known = rss > 0.0 && !self.is_partly_untouched();
+        Reason::Holds { live, of_resident: is_known.then(|| (live.estimate / rss).min(1.0)) }
+    }
+
+    fn is_partly_untouched(&self) -> bool {
+        let least = self.course.now.bytes_estimate(ERROR_RATE).low;
+        let resident = self.context.malloc_bytes.filter(|_| self.course.place.kind == Kind::Malloc);
+        resident.is_some_and(|resident| least > CLEARLY_MORE * resident)
     }
 
     /// It grew, and has stopped; said only of what is a good part of everything.

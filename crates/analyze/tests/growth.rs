@@ -4,6 +4,7 @@
 mod simulated;
 
 use leakscope_analyze::{Reason, Shape, VerdictId};
+use leakscope_profile::timeline::{Class, Part, Point, Resident, Timeline};
 use leakscope_sampling::Interval;
 use simulated::{Law, Place, Recording, alarms, clean_run, leak_run, suspect};
 
@@ -91,6 +92,25 @@ fn what_the_collector_frees_is_bound_to_it() {
         |reason: &Reason| matches!(reason, Reason::FreedBy { gc_share, frees } if *gc_share == 1.0 && *frees > 1000);
     assert!(bound.verdicts[0].reasons.iter().any(freed_by), "{:?}", bound.verdicts[0].reasons);
     assert_eq!(alarms(&sawtooth(false)), [], "the program's own frees");
+}
+
+#[test]
+fn what_was_never_touched_is_no_part_of_what_is_resident() {
+    // 3000 blocks of 4 KiB: all of them may be resident, or cannot be.
+    let reasons = |resident_mib: u64| {
+        let parts =
+            vec![Part { class: Class::Allocator, pss_bytes: resident_mib << 20, rss_bytes: resident_mib << 20 }];
+        let resident = Resident { rss_bytes: 40 << 20, ..Resident::default() };
+        let point = Point { uptime_ms: 60_000, resident, parts: Some(parts), ..Point::default() };
+        let timeline = Timeline { points: vec![point], ..Timeline::default() };
+        let cache = recording(Law::Cache { capacity: 3000, blocks: 9000.0 }, 4096, 60);
+        cache.analyse_with(&timeline, 2).verdicts.swap_remove(0).reasons
+    };
+    let has_part = |reason: &Reason| matches!(reason, Reason::Holds { of_resident: Some(_), .. });
+    let touched = reasons(12);
+    assert!(touched.iter().any(has_part) && !touched.contains(&Reason::NeverTouched), "{touched:?}");
+    let untouched = reasons(3);
+    assert!(!untouched.iter().any(has_part) && untouched.contains(&Reason::NeverTouched), "{untouched:?}");
 }
 
 #[test]

@@ -191,6 +191,7 @@ fn reason(reason: &Reason) -> Value {
         Reason::FreedBy { .. } => "freed-by",
         Reason::FallsOnlyAtGc { .. } => "falls-only-at-gc",
         Reason::Holds { .. } => "holds",
+        Reason::NeverTouched => "never-touched",
         Reason::Steps(_) => "steps",
         Reason::FlatSince { .. } => "flat-since",
         Reason::MoreThreads { .. } => "more-threads",

@@ -226,6 +226,7 @@ pub(crate) fn reason(reason: &Reason, glyphs: &Glyphs) -> String {
             let part = of_resident.map(|part| format!(", {} of what is resident", percent(part))).unwrap_or_default();
             format!("holds {}{part}", bytes_estimate(live, glyphs))
         }
+        Reason::NeverTouched => "more is allocated than is resident: part of it was never touched".to_owned(),
         Reason::Steps(steps) => {
             format!("steps: {}, {} of its growth", steps_phrase(steps, glyphs), percent(steps.share))
         }

@@ -74,13 +74,18 @@ struct Running {
 impl Recording {
     /// Runs it, and analyses its snapshots.
     pub fn analyse(&self, seed: u64) -> Analysis {
+        self.analyse_with(&Timeline::default(), seed)
+    }
+
+    /// As [`Self::analyse`], beside a timeline.
+    pub fn analyse_with(&self, timeline: &Timeline, seed: u64) -> Analysis {
         let mut series = SeriesBuilder::default();
         let mut newest = None;
         self.run(seed, |profile| {
             assert!(series.add(&profile));
             newest = Some(profile);
         });
-        judge(series, newest.as_ref(), &Timeline::default(), &AnalysisOptions::default())
+        judge(series, newest.as_ref(), timeline, &AnalysisOptions::default())
     }
 
     fn run(&self, seed: u64, mut take: impl FnMut(Profile)) {
