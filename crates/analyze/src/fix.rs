@@ -39,6 +39,20 @@ const REMEDIES: [(&str, Remedy); 26] = [
     ("org.xerial.snappy.", Remedy::Close),
 ];
 
+/// Superclasses whose methods stand on the stack for the object of another class: `FilterOutputStream.write` calls the
+/// method of whatever stream it is.
+const SUPERCLASSES: [&str; 9] = [
+    "java.io.FilterInputStream",
+    "java.io.FilterOutputStream",
+    "java.io.FilterReader",
+    "java.io.FilterWriter",
+    "java.io.InputStream",
+    "java.io.OutputStream",
+    "java.io.Reader",
+    "java.io.Writer",
+    "java.lang.Object",
+];
+
 /// What to do about what is allocated here.
 pub(crate) fn fix(table: &FrameTable, place: &Place) -> Option<Fix> {
     let own = place.application?;
@@ -68,7 +82,7 @@ pub(crate) fn fix(table: &FrameTable, place: &Place) -> Option<Fix> {
     };
     let what = match remedy {
         Remedy::TrackJvm | Remedy::DeleteGlobalRef => None,
-        _ if own > java => Some(class(&stack[own - 1].function).to_owned()),
+        _ if own > java => held(&stack[java..own]).map(str::to_owned),
         // The native method is the reader's own.
         _ => Some(stack[java].function.clone()),
     };
@@ -77,6 +91,14 @@ pub(crate) fn fix(table: &FrameTable, place: &Place) -> Option<Fix> {
 
 fn remedy(function: &str) -> Option<Remedy> {
     REMEDIES.iter().find(|(start, _)| function.starts_with(start)).map(|(_, remedy)| *remedy)
+}
+
+/// The class of what the reader's frame called; of these frames it called the last. `None` where only superclasses are
+/// to be seen.
+fn held<'a>(called: &[&'a SiteFrame]) -> Option<&'a str> {
+    let mut classes =
+        called.iter().rev().filter(|frame| frame.kind == FrameKind::Java).map(|frame| class(&frame.function));
+    classes.find(|class| !SUPERCLASSES.contains(class))
 }
 
 /// `java.util.zip.GZIPOutputStream` of `java.util.zip.GZIPOutputStream.<init>`.
@@ -141,6 +163,21 @@ mod tests {
             (Java, "com.acme.Index.build"),
         ];
         assert_eq!(of(&buffer), Some((Remedy::DirectBuffer, Some("java.nio.ByteBuffer".to_owned()), 4)));
+    }
+
+    #[test]
+    fn a_superclass_is_not_what_the_reader_holds() {
+        let native = (Native, "ZSTD_compressStream2");
+        let own = (Java, "com.acme.Zstd.stream");
+        let filter = (Java, "java.io.FilterOutputStream.write");
+        let zstd = (Java, "com.github.luben.zstd.ZstdOutputStreamNoFinalizer.write");
+        let outer = (Java, "com.github.luben.zstd.ZstdOutputStream.write");
+        let class = |name: &str| Some(format!("com.github.luben.zstd.{name}"));
+        let stream = [native, zstd, outer, filter, own];
+        assert_eq!(of(&stream), Some((Remedy::Close, class("ZstdOutputStream"), 5)));
+        let without_outer = [native, zstd, filter, own];
+        assert_eq!(of(&without_outer), Some((Remedy::Close, class("ZstdOutputStreamNoFinalizer"), 4)));
+        assert_eq!(of(&[native, filter, own]), Some((Remedy::FreeNative, None, 3)), "nothing tells which it is");
     }
 
     #[test]

@@ -298,6 +298,9 @@ pub(crate) fn fix(fix: &Fix) -> String {
         }
         Remedy::CloseOffHeap => format!("Close what {short} gave{at}: it holds memory outside the heap until close()."),
         Remedy::CloseArena => format!("Close the Arena{at}; Arena.ofAuto() waits for the garbage collector."),
+        Remedy::FreeNative if what.is_empty() => {
+            format!("What is allocated{at} is never given back: call the library's own close or free.")
+        }
         Remedy::FreeNative => {
             format!("What {what} allocates{at} is never given back: call the library's own close or free.")
         }
@@ -348,5 +351,18 @@ pub(crate) fn freed_word(suspect: &Suspect) -> String {
         (_, share) if share >= 0.995 => "GC".to_owned(),
         (_, share) if share >= 0.1 => format!("GC {:.0} %", 100.0 * share),
         _ => "app".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_not_named() {
+        let mut free = Fix { remedy: Remedy::FreeNative, what: None, at: None };
+        assert_eq!(super::fix(&free), "What is allocated is never given back: call the library's own close or free.");
+        free.what = Some("org.x.Codec".to_owned());
+        assert!(super::fix(&free).starts_with("What org.x.Codec allocates is never given back"));
     }
 }
