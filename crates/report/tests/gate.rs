@@ -8,7 +8,8 @@ mod sample;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use leakscope_analyze::gate::{Gate, GateOptions, Harm, Outcome, Per, Reason};
+use leakscope_analyze::gate::{Finding, Gate, GateOptions, Harm, Outcome, Per, Reason};
+use leakscope_analyze::suppression::Ruling;
 use leakscope_report::{
     GateView, TextOptions, gate_github, gate_json, gate_junit, gate_junit_error, gate_markdown, gate_sarif, gate_text,
 };
@@ -69,6 +70,26 @@ fn text() {
     check("gate-all-color.txt", &gate_text(&view(&gate, &options), &everything));
     let ascii = TextOptions { ascii: true, ..TextOptions::default() };
     assert!(gate_text(&view(&gate, &options), &ascii).is_ascii());
+}
+
+#[test]
+fn built_in_suppressions_are_told_from_the_readers() {
+    let mut gate = rounds::passing();
+    let lines = |gate: &Gate, options: &GateOptions| -> Vec<String> {
+        let text = gate_text(&view(gate, options), &TextOptions::default());
+        text.lines().filter(|line| line.contains("that changed under")).map(|line| line.trim().to_owned()).collect()
+    };
+    let own = rounds::options();
+    assert_eq!(lines(&gate, &own), ["supp  1 site that changed under suppressions"]);
+    let mut built_in = own.clone();
+    built_in.suppressions[0].line = None;
+    assert_eq!(lines(&gate, &built_in), ["supp  1 site that changed under built-in suppressions"]);
+    let hidden =
+        gate.findings.iter().find(|finding| finding.ruling == Ruling::Hidden(0)).expect("one is hidden").clone();
+    gate.findings.extend([0, 1].map(|at| Finding { ruling: Ruling::Hidden(at), ..hidden.clone() }));
+    let both =
+        ["supp  1 site that changed under suppressions", "supp  2 sites that changed under built-in suppressions"];
+    assert_eq!(lines(&gate, &built_in), both);
 }
 
 #[test]

@@ -131,13 +131,15 @@ fn set_aside(view: &GateView<'_>, options: &TextOptions) -> String {
 
 fn suppressions(view: &GateView<'_>, options: &TextOptions) -> String {
     let gate = view.gate;
-    let hidden = words::how_many(gate, Status::Suppressed);
     let own = words::how_many(gate, Status::JvmsOwn);
     let mut text = String::new();
-    if hidden > 0 {
-        let said =
-            format!("{} under suppressions", words::plural(hidden as f64, "site that changed", "sites that changed"));
-        text.push_str(&line("supp", Ink::Dim, &said, options));
+    for (hidden, by) in
+        words::hidden(gate, view.suppressions).into_iter().zip(["suppressions", "built-in suppressions"])
+    {
+        if hidden > 0 {
+            let sites = words::plural(hidden as f64, "site that changed", "sites that changed");
+            text.push_str(&line("supp", Ink::Dim, &format!("{sites} under {by}"), options));
+        }
     }
     if own > 0 {
         let said = format!("{} of the JVM's own threads, not judged", words::plural(own as f64, "site", "sites"));

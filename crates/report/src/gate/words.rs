@@ -237,6 +237,17 @@ pub(super) fn leak(judged: &Judged, gate: &Gate, glyphs: &Glyphs) -> String {
     )
 }
 
+/// How many findings are hidden by the reader's own suppressions, and by built-in ones.
+pub(super) fn hidden(gate: &Gate, suppressions: &[Suppression]) -> [usize; 2] {
+    let is_built_in = |ruling| match ruling {
+        Ruling::Hidden(at) => suppressions.get(at).is_some_and(|one| one.line.is_none()),
+        _ => false,
+    };
+    let built_in =
+        gate.findings.iter().filter(|f| f.judged.status == Status::Suppressed && is_built_in(f.ruling)).count();
+    [how_many(gate, Status::Suppressed) - built_in, built_in]
+}
+
 /// How many findings have a status.
 pub(super) fn how_many(gate: &Gate, status: Status) -> usize {
     gate.findings.iter().filter(|finding| finding.judged.status == status).count()
