@@ -28,6 +28,7 @@ mod defines;
 mod demangle;
 mod dwarf;
 mod elf;
+mod file_note;
 mod identity;
 mod image;
 mod library;

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use leakscope_profile::model::{Code, Frame, FrameId, Function, FunctionId, Module, ModuleId, Profile};
 
 use crate::address::LookupAddress;
+use crate::file_note::FileNote;
 use crate::library::unsymbolized_name;
 use crate::symbolizer::{ObjectRef, Symbol, Symbolizer};
 
@@ -36,23 +37,23 @@ pub fn refine(profile: &mut Profile, symbolizer: &mut Symbolizer) {
 /// Looks up all addresses, object by object.
 fn look_up(profile: &Profile, symbolizer: &mut Symbolizer) -> Found {
     // A file is mapped in several places; one look-up serves them all.
-    let mut objects: BTreeMap<(&str, &str), Vec<(ModuleId, u64)>> = BTreeMap::new();
+    let mut objects: BTreeMap<(&str, &str), Vec<Place<'_>>> = BTreeMap::new();
     for frame in &profile.frames {
         if let Code::Native { module: Some(id), address } = frame.code
             && let Some(module) = profile.modules.get(id.0 as usize)
             && module.path.starts_with('/')
         {
             let key = (module.build_id.as_str(), module.path.as_str());
-            objects.entry(key).or_default().push((id, address));
+            objects.entry(key).or_default().push(Place { module: id, address, frame });
         }
     }
     let mut found = Found::new();
     for ((build_id, path), places) in objects {
         let addresses: Vec<LookupAddress> = places
             .iter()
-            .map(|(id, address)| {
-                let Module { bias, .. } = profile.modules[id.0 as usize];
-                LookupAddress::of_return(*address, bias)
+            .map(|place| {
+                let Module { bias, .. } = profile.modules[place.module.0 as usize];
+                LookupAddress::of_return(place.address, bias)
             })
             .collect();
         let object = ObjectRef {
@@ -60,10 +61,34 @@ fn look_up(profile: &Profile, symbolizer: &mut Symbolizer) -> Found {
             build_id: (!build_id.is_empty()).then(|| build_id.to_owned()),
             file: None,
         };
-        found.extend(places.into_iter().zip(symbolizer.symbolize(&object, &addresses)));
+        let (chains, note) = symbolizer.look_up(&object, &addresses);
+        let is_news =
+            |note: &FileNote| places.iter().zip(&chains).any(|(place, chain)| matters(*note, place, chain, profile));
+        symbolizer.warn(&object, note.filter(is_news));
+        found.extend(places.iter().map(|place| (place.module, place.address)).zip(chains));
     }
     found.retain(|_, symbols| !symbols.is_empty());
     found
+}
+
+/// A frame of an object.
+struct Place<'a> {
+    module: ModuleId,
+    address: u64,
+    frame: &'a Frame,
+}
+
+/// Whether it makes a difference to a frame what is said of its object's file: it has no name, and the file is gone; or
+/// it gets one, or a line, from a file that may be another.
+fn matters(note: FileNote, place: &Place<'_>, chain: &[Symbol], profile: &Profile) -> bool {
+    let name = profile.functions.get(place.frame.function.0 as usize).map_or("", |function| &*function.name);
+    match note {
+        FileNote::Gone => name.is_empty() || name.contains("+0x"),
+        FileNote::Doubtful => {
+            !chain.is_empty() && !chain.iter().any(|symbol| symbol.name == name && symbol.line == place.frame.line)
+        }
+        FileNote::OtherBuild => true,
+    }
 }
 
 /// Functions and frames of the new profile.

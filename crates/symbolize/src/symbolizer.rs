@@ -14,6 +14,7 @@ use crate::debug_file::{self, DebugFile, Wanted, below, open_regular};
 use crate::demangle::{demangle, is_mangled};
 use crate::dwarf::{self, DebugSections, DwarfFrame};
 use crate::elf::Elf;
+use crate::file_note::FileNote;
 use crate::identity::build_id;
 use crate::image::ReadAt;
 use crate::names::names;
@@ -127,18 +128,36 @@ impl Symbolizer {
     /// function that holds the code. Empty where nothing is known. Nothing of the object stays in memory, so look up
     /// many addresses in one call.
     pub fn symbolize(&mut self, object: &ObjectRef, addresses: &[LookupAddress]) -> Vec<Vec<Symbol>> {
+        let (found, note) = self.look_up(object, addresses);
+        self.warn(object, note);
+        found
+    }
+
+    /// [`Self::symbolize`], but what is to be said of the object's file is left to the caller.
+    pub(crate) fn look_up(
+        &mut self,
+        object: &ObjectRef,
+        addresses: &[LookupAddress],
+    ) -> (Vec<Vec<Symbol>>, Option<FileNote>) {
+        if addresses.is_empty() {
+            return (Vec::new(), None);
+        }
         let wanted: BTreeSet<u64> = addresses.iter().map(|address| address.svma()).collect();
-        let table = self.table(object, wanted.into_iter().collect());
+        let (opened, note) = self.open(object);
+        let table = self.table(object, opened, wanted.into_iter().collect());
         let chain = |address: &LookupAddress| table.get(&address.svma()).cloned();
-        addresses.iter().map(|address| chain(address).unwrap_or_default()).collect()
+        (addresses.iter().map(|address| chain(address).unwrap_or_default()).collect(), note)
+    }
+
+    /// Says what is to be said of an object's file.
+    pub(crate) fn warn(&mut self, object: &ObjectRef, note: Option<FileNote>) {
+        if let Some(note) = note {
+            self.warnings.add(note.sentence(object));
+        }
     }
 
     /// Symbols for sorted, distinct addresses, from the cache as far as possible.
-    fn table(&mut self, object: &ObjectRef, addresses: Vec<u64>) -> Table {
-        if addresses.is_empty() {
-            return Table::new();
-        }
-        let opened = self.open(object);
+    fn table(&mut self, object: &ObjectRef, opened: Option<Opened>, addresses: Vec<u64>) -> Table {
         let own_id = opened.as_ref().and_then(|opened| build_id(&opened.file));
         let id = own_id.or_else(|| object.build_id.clone());
         let debug = self.debug_file(object, opened.as_ref(), id.as_deref());
@@ -162,8 +181,7 @@ impl Symbolizer {
     }
 
     /// Opens the object, if there is a file that can be believed to be it.
-    fn open(&mut self, object: &ObjectRef) -> Option<Opened> {
-        let shown = object.path.display();
+    fn open(&self, object: &ObjectRef) -> (Option<Opened>, Option<FileNote>) {
         let given = object.file.as_ref().and_then(|file| file.try_clone().ok());
         let mut candidates: Vec<(File, PathBuf)> = Vec::new();
         candidates.extend(given.map(|file| (file, object.path.clone())));
@@ -174,26 +192,20 @@ impl Symbolizer {
             .filter(|path| path.is_absolute());
         candidates.extend(paths.filter_map(|path| Some((open_regular(&path)?, path))));
         if candidates.is_empty() && !object.path.is_absolute() {
-            return None; // `[vdso]` and its like were never files
+            return (None, None); // `[vdso]` and its like were never files
         }
         if candidates.is_empty() {
-            self.warnings.add(format!("{shown}: is not there any more"));
-            return None;
+            return (None, Some(FileNote::Gone));
         }
         let Some(recorded) = &object.build_id else {
-            self.warnings.add(format!(
-                "{shown}: was recorded without a build id, so nobody can tell whether it is still the same file"
-            ));
             let (file, path) = candidates.swap_remove(0);
-            return Some(Opened { file, path });
+            return (Some(Opened { file, path }), Some(FileNote::Doubtful));
         };
         let same = candidates.into_iter().find(|(file, _)| build_id(file).as_ref() == Some(recorded));
-        if same.is_none() {
-            self.warnings.add(format!(
-                "{shown}: is another build than the one that was recorded ({recorded}); its symbols are not used"
-            ));
+        match same {
+            Some((file, path)) => (Some(Opened { file, path }), None),
+            None => (None, Some(FileNote::OtherBuild)),
         }
-        same.map(|(file, path)| Opened { file, path })
     }
 
     /// The separate debug file, where the depth asks for one and the object has no debug information itself.

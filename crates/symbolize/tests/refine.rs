@@ -147,6 +147,32 @@ fn twice_is_the_same_as_once() {
 }
 
 #[test]
+fn a_file_is_told_of_where_it_makes_a_difference() {
+    let fixture = Fixture::new();
+    let warnings = |profile: &mut Profile| {
+        let mut symbolizer = Symbolizer::new(bare());
+        refine(profile, &mut symbolizer);
+        symbolizer.warnings().to_vec()
+    };
+    // Without names, and with them.
+    let mut profile = fixture.profile();
+    let gone = warnings(&mut profile);
+    assert!(gone.len() == 1 && gone[0].contains("is not there any more"), "{gone:?}");
+    let mut profile = fixture.profile();
+    profile.functions[3].name = "encode".to_owned();
+    profile.functions[4].name = "grow".to_owned();
+    assert_eq!(warnings(&mut profile.clone()), [""; 0], "nothing is missing");
+    // Lines from a file that may be another, and nothing that was not known before.
+    profile.modules[0].build_id.clear();
+    let doubtful = warnings(&mut profile);
+    assert!(doubtful.len() == 1 && doubtful[0].contains("without a build id"), "{doubtful:?}");
+    assert_eq!(warnings(&mut profile), [""; 0]);
+    // Another build is told of: its lines would be there.
+    profile.modules[0].build_id = "00112233".to_owned();
+    assert_eq!(warnings(&mut profile).len(), 1);
+}
+
+#[test]
 fn indices_that_lead_nowhere_are_dropped() {
     let mut profile = Profile {
         frames: vec![Frame {
