@@ -7,7 +7,7 @@
 //! Going over a profile twice gives the same as going over it once: frames that were inlined share code with the
 //! physical frame after them and are replaced together with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use leakscope_profile::model::{Code, Frame, FrameId, Function, FunctionId, Module, ModuleId, Profile};
@@ -38,13 +38,14 @@ pub fn refine(profile: &mut Profile, symbolizer: &mut Symbolizer) {
 fn look_up(profile: &Profile, symbolizer: &mut Symbolizer) -> Found {
     // A file is mapped in several places; one look-up serves them all.
     let mut objects: BTreeMap<(&str, &str), Vec<Place<'_>>> = BTreeMap::new();
-    for frame in &profile.frames {
+    let held = held(profile);
+    for (at, frame) in profile.frames.iter().enumerate() {
         if let Code::Native { module: Some(id), address } = frame.code
             && let Some(module) = profile.modules.get(id.0 as usize)
             && module.path.starts_with('/')
         {
             let key = (module.build_id.as_str(), module.path.as_str());
-            objects.entry(key).or_default().push(Place { module: id, address, frame });
+            objects.entry(key).or_default().push(Place { module: id, address, frame, is_held: held.contains(&at) });
         }
     }
     let mut found = Found::new();
@@ -76,14 +77,22 @@ struct Place<'a> {
     module: ModuleId,
     address: u64,
     frame: &'a Frame,
+    /// Whether memory is held by a stack with it: others are not shown.
+    is_held: bool,
 }
 
-/// Whether it makes a difference to a frame what is said of its object's file: it has no name, and the file is gone; or
+/// Indices of the frames of stacks that hold memory.
+fn held(profile: &Profile) -> HashSet<usize> {
+    let stacks = profile.rows.iter().filter_map(|row| profile.stacks.get(row.stack.0 as usize));
+    stacks.flat_map(|stack| stack.frames.iter().map(|id| id.0 as usize)).collect()
+}
+
+/// Whether it makes a difference to a frame what is said of its object's file: it is shown without a name, and the file is gone; or
 /// it gets one, or a line, from a file that may be another.
 fn matters(note: FileNote, place: &Place<'_>, chain: &[Symbol], profile: &Profile) -> bool {
     let name = profile.functions.get(place.frame.function.0 as usize).map_or("", |function| &*function.name);
     match note {
-        FileNote::Gone => name.is_empty() || name.contains("+0x"),
+        FileNote::Gone => place.is_held && (name.is_empty() || name.contains("+0x")),
         FileNote::Doubtful => {
             !chain.is_empty() && !chain.iter().any(|symbol| symbol.name == name && symbol.line == place.frame.line)
         }

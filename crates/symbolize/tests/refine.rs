@@ -158,6 +158,8 @@ fn a_file_is_told_of_where_it_makes_a_difference() {
     let mut profile = fixture.profile();
     let gone = warnings(&mut profile);
     assert!(gone.len() == 1 && gone[0].contains("is not there any more"), "{gone:?}");
+    let mut profile = Profile { rows: vec![row(0)], ..fixture.profile() };
+    assert_eq!(warnings(&mut profile), [""; 0], "no stack of it is shown");
     let mut profile = fixture.profile();
     profile.functions[3].name = "encode".to_owned();
     profile.functions[4].name = "grow".to_owned();
