@@ -18,7 +18,7 @@ use addr2line::gimli::{
     self, AttributeValue, EndianSlice, LittleEndian, Reader as _, Section as _, UnitHeader, UnitRef,
 };
 
-use crate::dwarf::{Slice, damaged};
+use crate::dwarf::{Slice, check_time, damaged, threads};
 
 /// Deepest nesting of inlined functions; the reader recurses once for each. Real code reaches about 50.
 const MAX_INLINED_DEPTH: usize = 256;
@@ -27,8 +27,6 @@ const PROPORTION: u64 = 8;
 const FREE_BYTES: u64 = 32 << 20;
 /// Bytes that a thread draws at once from what all may spend.
 const DRAWN: u64 = 16 << 10;
-/// Most threads that count.
-const MOST_THREADS: usize = 4;
 /// Rough size of a range in memory.
 const RANGE_LEN: u64 = 24;
 /// Rough size of an entry of a line program's file or directory table in memory.
@@ -60,10 +58,9 @@ pub(crate) fn check<'a, 'u: 'a>(
     }
     // Threads take units in turn; what they spend comes out of one purse.
     let units = Mutex::new(units);
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     thread::scope(|scope| {
         let count = || Census::new(&purse, deadline).units(dwarf, &units);
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
+        let running: Vec<_> = (0..threads()).map(|_| scope.spawn(count)).collect();
         let results: Vec<_> = running.into_iter().map(thread::ScopedJoinHandle::join).collect();
         results.into_iter().try_for_each(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
     })
@@ -101,10 +98,7 @@ impl<'p> Census<'p> {
     }
 
     pub(crate) fn check_time(&self) -> Result<(), String> {
-        if Instant::now() >= self.deadline {
-            return Err("reading its debug information took too long; given up".to_owned());
-        }
-        Ok(())
+        check_time(self.deadline)
     }
 
     fn abbreviation_tables(&mut self, dwarf: &gimli::Dwarf<Slice<'_>>) -> Result<(), String> {

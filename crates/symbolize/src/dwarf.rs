@@ -5,6 +5,7 @@
 //! other, all are held in memory ([`crate::whole`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 use std::time::Instant;
 
 use addr2line::gimli::{self, EndianSlice, LittleEndian, SectionId};
@@ -21,7 +22,19 @@ const MAX_TEXT: usize = 16 << 10;
 
 /// What is said of a file on which the reader fails, and of one that takes too long.
 pub(crate) const PANICKED: &str = "its debug information made the DWARF reader panic";
-pub(crate) const TOO_LONG: &str = "reading its debug information took too long; given up";
+const TOO_LONG: &str = "reading its debug information took too long; given up";
+/// Most threads that read one file.
+const MOST_THREADS: usize = 4;
+
+/// How many threads read one file.
+pub(crate) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
+}
+
+/// An error once it is too late.
+pub(crate) fn check_time(deadline: Instant) -> Result<(), String> {
+    if Instant::now() >= deadline { Err(TOO_LONG.to_owned()) } else { Ok(()) }
+}
 
 /// What is said of a file that contradicts itself.
 pub(crate) fn damaged(error: gimli::Error) -> String {

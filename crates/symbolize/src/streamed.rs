@@ -12,12 +12,10 @@ use addr2line::Context;
 use addr2line::gimli::{self, Range, UnitType};
 
 use crate::census::{Census, Purse, header_of};
-use crate::dwarf::{DebugSections, DwarfFrame, PANICKED, Slice, TOO_LONG, damaged, frames};
+use crate::dwarf::{DebugSections, DwarfFrame, PANICKED, Slice, check_time, damaged, frames, threads};
 use crate::image::{u32_at, u64_at};
 use crate::packed::{Packed, is_at_end};
 
-/// Most threads that look at units.
-const MOST_THREADS: usize = 4;
 /// Units that have been unpacked and wait.
 const WAITING: usize = 16;
 
@@ -44,13 +42,12 @@ pub(crate) fn fill(
     chains: &mut [Vec<DwarfFrame>],
 ) -> Result<bool, String> {
     let purse = Purse::of((info.size() as u64).saturating_add(others.len()));
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let (sender, units) = sync_channel(WAITING);
     let (giver, used) = channel();
     let (is_whole, results) = thread::scope(|scope| {
         let reading = scope.spawn(move || read_units(info, &sender, &used).is_some());
         let units = Arc::new(Mutex::new(units));
-        let looking: Vec<_> = (0..threads)
+        let looking: Vec<_> = (0..threads())
             .map(|_| {
                 let (units, giver) = (Arc::clone(&units), giver.clone());
                 let look = Look::new(others, addresses, deadline);
@@ -150,8 +147,8 @@ impl<'a> Look<'a> {
         let mut problem = None;
         let next = || units.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
         while let Some((number, bytes)) = next() {
-            if Instant::now() >= self.deadline {
-                problem.get_or_insert_with(|| (number, TOO_LONG.to_owned()));
+            if let Err(said) = check_time(self.deadline) {
+                problem.get_or_insert((number, said));
                 break;
             }
             if let Err(said) = self.at(&mut census, number, &bytes) {
@@ -234,7 +231,7 @@ impl<'a> Look<'a> {
             }
             *end = range.end.min(*end);
         }
-        if Instant::now() >= self.deadline { Err(TOO_LONG.to_owned()) } else { Ok(()) }
+        check_time(self.deadline)
     }
 }
 

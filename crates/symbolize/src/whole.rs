@@ -8,12 +8,11 @@ use addr2line::Context;
 use addr2line::gimli::{self, AbbreviationsCacheStrategy, SectionId};
 
 use crate::census;
-use crate::dwarf::{DebugSections, DwarfFrame, PANICKED, Slice, TOO_LONG, damaged, frames};
+use crate::dwarf::{DebugSections, DwarfFrame, PANICKED, Slice, check_time, damaged, frames, threads};
 use crate::image::{u32_at, u64_at};
 use crate::packed::{Packed, is_at_end};
 
-/// Most threads that look up, and addresses that are worth one.
-const MOST_THREADS: usize = 4;
+/// Addresses that are worth a thread.
 const FEWEST_ADDRESSES: usize = 512;
 
 /// Fills `chains`; `false` if `.debug_info` cannot be unpacked.
@@ -83,8 +82,7 @@ fn look_up<'d>(
     chains: &mut [Vec<DwarfFrame>],
 ) -> Result<(), String> {
     // Addresses are sorted, so that each thread reads other units of the file.
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let part = addresses.len().div_ceil(threads).max(FEWEST_ADDRESSES);
+    let part = addresses.len().div_ceil(threads()).max(FEWEST_ADDRESSES);
     thread::scope(|scope| {
         let parts = addresses.chunks(part).zip(chains.chunks_mut(part));
         let running: Vec<_> = parts
@@ -104,9 +102,7 @@ fn look_up_part(
     dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
     let context = Context::from_dwarf(dwarf).map_err(damaged)?;
     for (&address, chain) in addresses.iter().zip(chains) {
-        if Instant::now() >= deadline {
-            return Err(TOO_LONG.to_owned());
-        }
+        check_time(deadline)?;
         *chain = frames(&context, address);
     }
     Ok(())
