@@ -112,7 +112,7 @@ fn rest(view: &GateView<'_>, options: &TextOptions) -> String {
 /// What was taken for no leak: single steps, and what filled.
 fn set_aside(view: &GateView<'_>, options: &TextOptions) -> String {
     let ok = || view.gate.findings.iter().map(|f| &f.judged).filter(|judged| judged.status == Status::Ok);
-    let stepped = ok().filter(|j| !j.has_settled && j.steps.iter().sum::<f64>() >= words::LEAST_STEP);
+    let stepped = ok().filter(|j| words::has_stepped(j));
     let (stepped, steps) = stepped.fold((0, 0.0), |(n, sum), j| (n + 1, sum + j.steps.iter().sum::<f64>()));
     let (filled, grew) = ok().filter(|j| j.has_settled).fold((0, 0.0), |(n, sum), j| {
         let [before, after] = j.live_bytes;

@@ -197,13 +197,18 @@ pub(super) fn odd(one: &SuppressionUse, suppressions: &[Suppression]) -> Vec<Str
 const LAST_DAYS: i64 = 14;
 
 /// Steps from which on they are worth a word, bytes.
-pub(super) const LEAST_STEP: f64 = 64.0 * 1024.0;
+const LEAST_STEP: f64 = 64.0 * 1024.0;
+
+/// Whether it was let off with a step.
+pub(super) fn has_stepped(judged: &Judged) -> bool {
+    !judged.has_settled && judged.steps.iter().sum::<f64>() >= LEAST_STEP
+}
 
 /// What growth would have been seen, and at how many sites it would not: those that were let off with a step, or as filled.
 pub(super) fn detectable(gate: &Gate) -> String {
     let what = if gate.baseline_runs.is_some() { "growth" } else { "a leak" };
     let ok = gate.findings.iter().map(|finding| &finding.judged).filter(|judged| judged.status == Status::Ok);
-    let excused = ok.filter(|judged| judged.has_settled || judged.steps.iter().sum::<f64>() >= LEAST_STEP).count();
+    let excused = ok.filter(|judged| judged.has_settled || has_stepped(judged)).count();
     let but = match excused {
         0 => String::new(),
         n => format!(", but for {} that grew in a step or ever less", plural(n as f64, "site", "sites")),
