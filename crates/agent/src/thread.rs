@@ -39,7 +39,7 @@ pub struct ThreadBlock {
     tid: Cell<u32>,
     class: Cell<u8>,
     class_looks: Cell<u8>,
-    /// Counts the calls of which only some are measured.
+    /// Calls until the next that is measured, itself included; 0 before the first.
     measured: Cell<u8>,
     bounds: Cell<CachedBounds>,
 }
