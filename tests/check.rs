@@ -69,6 +69,14 @@ fn who_goes_on_is_asked_to_end_and_then_made_to() {
     looping(&sandbox, &options, "stubborn", "0").finish().expect_code(0);
 }
 
+/// It is not waited for until --timeout, though there was no time for the checkpoints.
+#[test]
+fn who_ran_past_the_checkpoints_and_says_no_more_is_inconclusive() {
+    let sandbox = Sandbox::new();
+    let hasty = looping(&sandbox, &["--iterations", "60", "--timeout", "60s"], "hasty", "60").finish().expect_code(3);
+    assert!(hasty.out().contains("only 1 checkpoint"), "{}", hasty.everything());
+}
+
 #[test]
 fn a_command_that_fails_is_no_pass() {
     let sandbox = Sandbox::new();
@@ -93,20 +101,25 @@ fn who_is_interrupted_is_no_pass() {
     answer.expect_code(5);
 }
 
-/// The answer goes to a pipe that nobody reads, so that it is on its way until the signal comes.
+/// The answer goes to a pipe that nobody reads, so that it is on its way until the signal comes. What is to be removed is a
+/// lot, so that the recording goes away while it is read.
 #[test]
 fn who_is_interrupted_after_the_last_round_leaves_nothing_behind() {
+    const LITTER: &str =
+        "cd \"$TMPDIR\"/leakscope-check-*/recording/*/ && seq 5000 | xargs touch; exec \"$0\" clean 60";
     let sandbox = Sandbox::new();
     let folder = sandbox.path().join("temporary");
     fs::create_dir(&folder).expect("a folder");
     let pipe = sandbox.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo starts").success());
-    let options = ["--iterations", "60", "--junit", "pipe"];
-    let running = looping(&sandbox, &options, "clean", "60").env("TMPDIR", &folder).start();
+    let check = sandbox.command("check").args(&["--iterations", "60", "--junit", "pipe"]).env("TMPDIR", &folder);
+    let running = check.targets(&["sh", "-c", LITTER]).target(programs::c("looping")).start();
     running.hear("round 1 of 1");
     assert!(fs::read_dir(&folder).expect("a folder").next().is_some(), "the recording is there");
     running.signal(libc::SIGINT);
-    running.ended().expect_code(130);
+    let answer = running.ended();
+    assert!(!answer.err().contains("does not exist"), "{}", answer.everything());
+    answer.expect_code(130);
     let left: Vec<_> = fs::read_dir(&folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -9,7 +9,8 @@
      endless  as clean, and goes on until it is told to end
      stubborn as endless, and does not listen when it is told to
      steady   takes 16 KiB a millisecond for ever, and never says a word
-     stalls   stops half way, for ever */
+     stalls   stops half way, for ever
+     hasty    says all of its iterations at once, and stays for ever */
 #include "program.h"
 
 #include <fcntl.h>
@@ -51,6 +52,12 @@ int main(int count, char **arguments) {
         puts("begins");
         fflush(stdout);
     }
+    if (is("hasty")) {
+        fprintf(lines, "iteration %ld\n", iterations);
+        fflush(lines);
+    }
+    while (is("hasty"))
+        pause();
     for (; is("steady"); usleep(1000))
         keep(malloc(16 << 10));
     int is_endless = is("endless") || is("stubborn");

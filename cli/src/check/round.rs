@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 const CHECKPOINT: &str = "checkpoint";
 /// How long the start of recording, and of Java stacks, is waited for before the first checkpoint.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
-/// After its last iteration a target may end by itself, unless it begins another one.
+/// After its last iteration a target may end by itself, unless it begins another one. Who has done all that were asked for
+/// and says nothing for as long goes on no further.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks whether somebody has ended.
 const LOOK: Duration = Duration::from_millis(10);
@@ -200,11 +201,13 @@ impl<'s> Round<'s> {
             }
         }
         let is_awaited = self.taken.is_empty() && self.due_since.is_some();
-        let is_silent = self.heard_at.elapsed() > self.settings.timeout && !is_awaited;
-        self.seen.fell_silent = is_silent && matches!(self.settings.limits, Limits::Iterations { .. });
+        let is_counted = matches!(self.settings.limits, Limits::Iterations { .. });
+        let is_done = self.schedule.is_done(progress);
+        let is_silent = |patience| is_counted && !is_awaited && self.heard_at.elapsed() > patience;
+        self.seen.fell_silent = !is_done && is_silent(self.settings.timeout);
         if self.schedule.is_over(progress) && !is_awaited {
             self.phase = Phase::Over { end_at: Instant::now() + END_PATIENCE };
-        } else if self.seen.fell_silent || self.seen.not_recorded.is_some() {
+        } else if self.seen.fell_silent || is_done && is_silent(END_PATIENCE) || self.seen.not_recorded.is_some() {
             self.phase = Phase::Over { end_at: Instant::now() };
         }
     }

@@ -3,9 +3,11 @@
 //! Not quite evenly: what comes and goes with a period near the step (a batch that is flushed every 19 iterations, looked at
 //! every 20) would seem to grow slowly. Steps that differ make noise of it.
 //!
-//! Where the end is known, [`INTERVALS`] steps lead there. Where it is not, the steps begin small; once there are more
-//! than [`MOST_KEPT`] checkpoints, every second is left out and the steps double, so that at any moment 8 to 16 of them
-//! are spread over what has passed.
+//! Where the end is known, [`INTERVALS`] steps lead there. A target that does not wait may run past many of them while nobody
+//! looks: then the end is put off, a step at a time, until half of the checkpoints were taken.
+//!
+//! Where it is not, the steps begin small; once there are more than [`MOST_KEPT`] checkpoints, every second is left out and
+//! the steps double, so that at any moment 8 to 16 of them are spread over what has passed.
 
 /// Steps from the end of the warm-up to an end that is known.
 pub const INTERVALS: u64 = 10;
@@ -20,6 +22,8 @@ const OFFSETS: [i64; INTERVALS as usize + 1] = [0, 17, -21, 8, -12, 23, -5, 14, 
 pub struct Schedule {
     warmup: u64,
     total: Option<u64>,
+    /// The end: `total`, or later.
+    end: Option<u64>,
     step: u64,
     next: u64,
     taken: u64,
@@ -29,7 +33,7 @@ pub struct Schedule {
 impl Schedule {
     /// After `warmup`, to `total` or for ever. `least_step` is the first step where the end is not known.
     pub fn new(warmup: u64, total: Option<u64>, least_step: u64) -> Self {
-        Self { warmup, total, step: least_step.max(1), next: warmup, taken: 0, kept: Vec::new() }
+        Self { warmup, total, end: total, step: least_step.max(1), next: warmup, taken: 0, kept: Vec::new() }
     }
 
     /// Whether one is due.
@@ -37,9 +41,14 @@ impl Schedule {
         progress >= self.next
     }
 
-    /// Whether the end that is known has been reached.
-    pub fn is_over(&self, progress: u64) -> bool {
+    /// Whether as much has been done as was asked for.
+    pub fn is_done(&self, progress: u64) -> bool {
         self.total.is_some_and(|total| progress >= total)
+    }
+
+    /// Whether the end has been reached.
+    pub fn is_over(&self, progress: u64) -> bool {
+        self.end.is_some_and(|end| progress >= end)
     }
 
     /// Notes that one was taken.
@@ -47,7 +56,15 @@ impl Schedule {
         self.kept.push(self.taken);
         self.taken += 1;
         match self.total {
-            Some(total) => self.next = self.planned(total).find(|at| *at > progress).unwrap_or(u64::MAX),
+            Some(total) => match self.planned(total).find(|at| *at > progress) {
+                Some(next) => self.next = next,
+                None if self.taken < self.least(total) => {
+                    let step = (total.saturating_sub(self.warmup) / INTERVALS).max(1);
+                    self.next = progress.saturating_add(step);
+                    self.end = Some(self.next);
+                }
+                None => self.next = u64::MAX,
+            },
             None => {
                 if self.kept.len() > MOST_KEPT {
                     let mut is_kept = false;
@@ -67,6 +84,11 @@ impl Schedule {
     /// Those that count, by their number from 0, the first among them.
     pub fn kept(&self) -> &[u64] {
         &self.kept
+    }
+
+    /// Checkpoints without which it is not over: half of those that there is room for.
+    fn least(&self, total: u64) -> u64 {
+        INTERVALS.min(total.saturating_sub(self.warmup)) / 2 + 1
     }
 
     fn planned(&self, total: u64) -> impl Iterator<Item = u64> + use<> {
@@ -101,6 +123,17 @@ mod tests {
         assert_eq!(at, [2, 3, 4, 5, 6, 7], "no two at one iteration");
         let (at, _) = taken(Schedule::new(20, Some(220), 1), 230, 30);
         assert_eq!(at, [30, 60, 90, 120, 150, 180, 210], "what was missed is not made up for");
+    }
+
+    #[test]
+    fn a_target_that_runs_past_them_goes_on_until_there_are_enough() {
+        let (at, schedule) = taken(Schedule::new(40, Some(200), 1), 1000, 130);
+        assert_eq!(at, [130, 260, 390, 520, 650, 780]);
+        assert!(schedule.is_over(780) && !schedule.is_due(2000));
+        let (at, schedule) = taken(Schedule::new(40, Some(200), 1), 700, 130);
+        assert!(at.len() == 5 && schedule.is_done(650) && !schedule.is_over(650), "one is missing: {at:?}");
+        let (at, schedule) = taken(Schedule::new(1, Some(3), 1), 10, 1);
+        assert!(at == [1, 2, 3] && schedule.is_over(3), "there is no room for more");
     }
 
     #[test]
