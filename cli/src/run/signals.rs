@@ -38,6 +38,11 @@ impl Recipient {
         *self.0.lock() = State::Us(temporary.map(Path::to_owned));
     }
 
+    /// Waits until the signal that is being dealt with has been: for ever, if it ends leakscope.
+    pub fn wait(&self) {
+        drop(self.0.lock());
+    }
+
     /// Passes a signal on, unless the process got it already.
     fn send(&self, signal: i32, from_terminal: bool) {
         // Held while sending: the process cannot be reaped meanwhile.

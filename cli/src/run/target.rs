@@ -80,6 +80,14 @@ impl Signals {
     }
 }
 
+impl Drop for Signals {
+    /// Whoever is about to say why it failed may have failed because a signal is taking its files away: it waits here for
+    /// the end.
+    fn drop(&mut self) {
+        self.recipient.wait();
+    }
+}
+
 /// How a target is started.
 pub struct Start<'a> {
     /// The command and its arguments.
