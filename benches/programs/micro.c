@@ -62,9 +62,13 @@ static __attribute__((noinline)) void realloc_loop(long n) {
 }
 
 static __attribute__((noinline)) long deep_loop(int depth, long n) {
-    if (depth > 0) return deep_loop(depth - 1, n) + 1; /* + 1: no tail call */
-    pair_loop(n, 64);
-    return 0;
+    if (depth == 0) {
+        pair_loop(n, 64);
+        return 0;
+    }
+    long below = deep_loop(depth - 1, n);
+    __asm__ volatile("" : "+r"(below)); /* or the compiler makes a loop of it */
+    return below + 1;
 }
 
 static long resident_kib(void) {

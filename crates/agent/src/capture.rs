@@ -14,13 +14,14 @@ use crate::module_list;
 use crate::modules;
 use crate::recorder::{Published, Recorder, count_losses};
 use crate::thread::ThreadBlock;
+use crate::trails::Lent;
 use core::mem::MaybeUninit;
 use leakscope_hotspot::{Capture, JavaFrame};
 use leakscope_session::frame::{FrameWord, Marker};
 use leakscope_session::header::{JvmState, Word};
 use leakscope_session::losses::Loss;
 use leakscope_session::view::Session;
-use leakscope_unwind::{End, Frames, StackBounds, walk};
+use leakscope_unwind::{End, Frames, StackBounds, walk, walk_along};
 
 /// Most native frames of a stack, whatever is asked for.
 pub const MOST_NATIVE: usize = 128;
@@ -106,6 +107,18 @@ impl Frames for NativeFrames<'_> {
         slot.write(FrameWord::native(pc as u64).0);
         *self.len = self.len.wrapping_add(1);
         true
+    }
+
+    #[inline(always)]
+    fn extend(&mut self, pcs: impl Iterator<Item = usize>) -> usize {
+        let room = self.words.get_mut(*self.len..).unwrap_or(&mut []);
+        let mut taken = 0_usize;
+        for (slot, pc) in room.iter_mut().zip(pcs) {
+            slot.write(FrameWord::native(pc as u64).0);
+            taken = taken.wrapping_add(1);
+        }
+        *self.len = self.len.wrapping_add(taken);
+        taken
     }
 }
 
@@ -211,7 +224,7 @@ impl Recorder {
         let mut stack = None;
         let mut is_whole = true;
         first.with_buffer(&mut |frames| {
-            let captured = self.capture(&published.session, first, bounds, caller, frames);
+            let captured = self.capture(published, thread, first, bounds, caller, frames);
             is_whole = first == room || !captured.truncated;
             if is_whole {
                 stack = self.intern(published, &captured, frames.as_slice());
@@ -219,7 +232,7 @@ impl Recorder {
         });
         if !is_whole {
             room.with_buffer(&mut |frames| {
-                let captured = self.capture(&published.session, room, bounds, caller, frames);
+                let captured = self.capture(published, thread, room, bounds, caller, frames);
                 stack = self.intern(published, &captured, frames.as_slice());
             });
         }
@@ -241,7 +254,8 @@ impl Recorder {
 
     fn capture(
         &self,
-        session: &Session<'_>,
+        published: &Published,
+        thread: &ThreadBlock,
         room: Room,
         bounds: StackBounds,
         caller: Caller,
@@ -252,15 +266,22 @@ impl Recorder {
             frames.push(FrameWord::marker(Marker::Truncated));
             return Captured { truncated: true, ..Captured::default() };
         }
+        let session = &published.session;
         let native_depth = (session.header.get(Word::NativeDepth) as usize).clamp(1, MOST_NATIVE);
         let has_jvm = has_jvm(session);
-        let mut walked = walk(caller.registers(), bounds, self.rules, &mut frames.native(native_depth));
+        let (registers, rules) = (caller.registers(), self.rules);
+        let mut walked = if published.ladder.first().is_exact() {
+            let trail = || Lent::to_thread(thread.tid());
+            walk_along(trail, registers, bounds, rules, &mut frames.native(native_depth))
+        } else {
+            walk(registers, bounds, rules, &mut frames.native(native_depth))
+        };
         // Without a JVM there is hardly ever code outside of all modules.
         if !has_jvm
             && matches!(walked.end, End::LeftModules)
             && module_list::look_again(bounds.room_below(stack_pointer()))
         {
-            walked = walk(caller.registers(), bounds, self.rules, &mut frames.native(native_depth));
+            walked = walk(registers, bounds, rules, &mut frames.native(native_depth));
         }
         let mut captured = Captured { truncated: walked.end.is_truncated(), ..Captured::default() };
         if has_jvm {

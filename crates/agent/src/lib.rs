@@ -41,6 +41,7 @@ pub mod start;
 mod stopwatch;
 pub mod thread;
 pub mod thread_wrap;
+mod trails;
 pub mod wrap;
 
 pub use leakscope_session::filter::Filter;

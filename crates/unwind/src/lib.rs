@@ -13,6 +13,8 @@
 //! 4. On a miss `learn` finds the module's tables (`elf`), searches them (`eh_frame`), runs the call frame
 //!    program (`cfa`) and reduces the row to a rule.
 //! 5. The rule is applied to the registers; reads of the stack go through [`StackBounds`].
+//! 6. Where every call is walked, `trail` remembers the last walk of the thread: callers that recur are compared, not
+//!    looked up.
 //!
 //! Tracked are the canonical frame address, the return address and rbp: enough for what compilers emit at call
 //! sites. Deliberately absent: other registers, a DWARF expression machine (three shapes are recognised instead),
@@ -41,6 +43,7 @@ pub mod reader;
 pub mod rule;
 mod snapshot;
 mod stack;
+mod trail;
 mod walk;
 mod x86_64;
 
@@ -50,4 +53,5 @@ pub use maps::{Mapping, for_each as for_each_mapping};
 pub use module::{LoadedModule, ModuleSource, find_module, refresh_modules};
 pub use snapshot::Refresh;
 pub use stack::{CachedBounds, StackBounds, note_main_stack};
-pub use walk::{End, Frames, Registers, Walk, walk, walk_with};
+pub use trail::Trail;
+pub use walk::{End, Frames, Registers, TRAIL_FROM, Walk, walk, walk_along, walk_with};

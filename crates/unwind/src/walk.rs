@@ -8,7 +8,11 @@ use crate::learn;
 use crate::module::{LoadedModule, ModuleSource, Span};
 use crate::rule::{Base, Bp, PlainFrame, Rule};
 use crate::stack::StackBounds;
+use crate::trail::{Follower, SavedBp, Trail};
 use crate::x86_64::{UCONTEXT_BP, UCONTEXT_PC, UCONTEXT_SP};
+
+/// Frames that are walked without the trail: stacks that are no deeper gain nothing, and the leaf's differ most.
+pub const TRAIL_FROM: usize = 8;
 
 /// The three registers a walk tracks, as they are in the caller right after the hook returns to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,6 +71,12 @@ impl Walk {
 pub trait Frames {
     /// Takes the next return address, leaf first; false if there is no room for it.
     fn push(&mut self, pc: usize) -> bool;
+
+    /// Takes several; how many there was room for.
+    #[inline(always)]
+    fn extend(&mut self, pcs: impl Iterator<Item = usize>) -> usize {
+        pcs.take_while(|pc| self.push(*pc)).count()
+    }
 }
 
 /// Writes to the front of the slice, which becomes what is left of it.
@@ -79,6 +89,14 @@ impl Frames for &mut [usize] {
         *self = rest;
         true
     }
+
+    #[inline(always)]
+    fn extend(&mut self, pcs: impl Iterator<Item = usize>) -> usize {
+        let room = core::mem::take(self);
+        let taken = room.iter_mut().zip(pcs).map(|(next, pc)| *next = pc).count();
+        *self = room.get_mut(taken..).unwrap_or(&mut []);
+        taken
+    }
 }
 
 /// Walks the stack of the running thread: `out` gets `start.pc` and then return addresses, leaf first.
@@ -88,22 +106,60 @@ impl Frames for &mut [usize] {
 /// 3 KiB of stack. Excepted from "no system call": leaving a handler that ran on a sigaltstack (two), and a pc seen for
 /// the first time while the modules come from the snapshot (one).
 pub fn walk(start: Registers, stack: StackBounds, cache: &RuleCache, out: &mut impl Frames) -> Walk {
-    walk_with(ModuleSource::current(), start, stack, cache, out)
+    walk_with(ModuleSource::current(), start, stack, cache, || None::<&mut Trail>, out)
 }
 
-/// [`walk`] with a given source of modules.
-pub fn walk_with(
-    source: ModuleSource,
+/// [`walk`], along the trail of the thread's last one: quicker where deep stacks are walked so frequently that the trail is
+/// in the caches. `trail` is asked for it once the walk has come to [`TRAIL_FROM`] frames.
+pub fn walk_along<T: AsMut<Trail>>(
+    trail: impl FnOnce() -> Option<T>,
     start: Registers,
     stack: StackBounds,
     cache: &RuleCache,
     out: &mut impl Frames,
 ) -> Walk {
+    walk_with(ModuleSource::current(), start, stack, cache, trail, out)
+}
+
+/// [`walk`] or [`walk_along`] with a given source of modules.
+#[inline]
+pub fn walk_with<T: AsMut<Trail>>(
+    source: ModuleSource,
+    start: Registers,
+    stack: StackBounds,
+    cache: &RuleCache,
+    trail: impl FnOnce() -> Option<T>,
+    out: &mut impl Frames,
+) -> Walk {
+    let (mut trail, mut follower) = (Some(trail), None);
     let mut modules = RecentModules::new(source);
     let mut at = Position { registers: start, stack, behind: 1, left_signal_stack: false, guessed: false };
     let mut module = Span::NONE;
     let mut frames = 0_usize;
     let end = loop {
+        if frames == TRAIL_FROM
+            && let Some(trail) = trail.take()
+        {
+            follower = trail().map(Follower::new);
+        }
+        if let Some(follower) = &mut follower
+            && at.behind == 1
+            && follower.is_upon(at.registers)
+        {
+            let (left_behind, come_to) = follower.go_on(at.stack, &mut |pc, identity| {
+                let within = pc.wrapping_sub(1);
+                if !module.contains(within) {
+                    module = modules.find(within).unwrap_or(Span::NONE);
+                }
+                module.identity == identity
+            });
+            let there = frames.wrapping_add(left_behind.len());
+            frames = frames.wrapping_add(out.extend(left_behind));
+            if frames != there {
+                break End::DepthLimit;
+            }
+            at.registers = come_to;
+        }
         let Registers { pc, sp, bp } = at.registers;
         let within = pc.wrapping_sub(at.behind);
         if !module.contains(within) {
@@ -116,6 +172,9 @@ pub fn walk_with(
         frames = frames.wrapping_add(1);
         let word = cache.get(within, module.identity);
         let Some(rule) = PlainFrame::unpack(word) else {
+            if let Some(follower) = &mut follower {
+                follower.note(at.registers, module.identity, SavedBp::NO_PLAIN_STEP);
+            }
             match at.take_slow_step(word, cache, &modules) {
                 Ok(next) => at = next,
                 Err(end) => break end,
@@ -128,9 +187,16 @@ pub fn walk_with(
             break End::BadCfa;
         }
         let Some(caller) = at.stack.word(cfa.wrapping_sub(8)) else { break End::BadCfa };
+        let mut saved_bp = SavedBp::SAME;
         if let Some(offset) = rule.bp_offset() {
-            let Some(saved) = at.stack.word(cfa.wrapping_add_signed(offset)) else { break End::BadCfa };
+            let address = cfa.wrapping_add_signed(offset);
+            let Some(saved) = at.stack.word(address) else { break End::BadCfa };
             at.registers.bp = saved;
+            saved_bp = SavedBp::at(address);
+        }
+        if let Some(follower) = &mut follower {
+            let how = if at.behind == 1 { saved_bp } else { SavedBp::NO_PLAIN_STEP };
+            follower.note(Registers { pc, sp, bp }, module.identity, how);
         }
         at.registers.sp = cfa;
         at.registers.pc = caller;
@@ -139,6 +205,9 @@ pub fn walk_with(
             break End::Outermost;
         }
     };
+    if let Some(follower) = follower {
+        follower.end();
+    }
     Walk { frames, end, guessed: at.guessed }
 }
 

@@ -6,11 +6,15 @@
 use std::ffi::{CString, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
-use leakscope_unwind::{CachedBounds, End, ModuleSource, Registers, RuleCache, StackBounds, Walk, walk_with};
+use leakscope_unwind::{CachedBounds, End, ModuleSource, Registers, RuleCache, StackBounds, Trail, Walk, walk_with};
 
 /// Shared by all tests of a program, as all threads of a target share it.
 pub static CACHE: RuleCache = RuleCache::new();
+
+/// Of the last walk of any test.
+static TRAIL: Mutex<Trail> = Mutex::new(Trail::new());
 
 std::arch::global_asm!(
     // void with_registers(void (*callback)(const Registers *, void *), void *argument)
@@ -100,12 +104,20 @@ extern "C" fn on_registers(registers: &Registers, argument: *mut c_void) {
     let mut cached = CachedBounds::new();
     let stack = StackBounds::locate(registers.sp, &mut cached);
     let mut frames = vec![0; request.limit];
-    let walk = walk_with(request.source, *registers, stack, &CACHE, &mut frames.as_mut_slice());
+    let walk = walk_with(request.source, *registers, stack, &CACHE, || None::<&mut Trail>, &mut frames.as_mut_slice());
     // Warm, and with bounds from the cache, it must come to the same.
     let mut again = vec![0; request.limit];
     let stack = StackBounds::locate(registers.sp, &mut cached);
-    let second = walk_with(request.source, *registers, stack, &CACHE, &mut again.as_mut_slice());
+    let second = walk_with(request.source, *registers, stack, &CACHE, || None::<&mut Trail>, &mut again.as_mut_slice());
     assert_eq!((second, &again), (walk, &frames), "cold and warm walks differ");
+    // So must walks along the trail of another one, and along their own.
+    let mut trail = TRAIL.try_lock().ok();
+    for _ in 0..2 {
+        let mut along = vec![0; request.limit];
+        let trail = trail.as_deref_mut();
+        let third = walk_with(request.source, *registers, stack, &CACHE, || trail, &mut along.as_mut_slice());
+        assert_eq!((third, hex(&along)), (walk, hex(&frames)), "walks along a trail differ");
+    }
     frames.truncate(walk.frames);
     request.result = Some(Capture { walk, frames, oracle: oracle(registers.pc) });
 }
