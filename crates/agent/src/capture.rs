@@ -213,7 +213,7 @@ impl Recorder {
     /// The id of the calling thread's stack from `caller` on; `None` in a child that was forked under our feet, and where
     /// there is no room on the stack to take it.
     pub(crate) fn stack_of(&self, published: &Published, thread: &ThreadBlock, caller: Caller) -> Option<u32> {
-        let bounds = thread.with_bounds(|cached| StackBounds::locate(caller.registers().sp, cached));
+        let bounds = thread.stack_from(caller.registers().sp);
         let bytes = bounds.room_below(stack_pointer());
         if bytes < LEAST_BYTES {
             published.session.losses.add(Loss::NoStackRoom, 1);
@@ -224,7 +224,7 @@ impl Recorder {
         let mut stack = None;
         let mut is_whole = true;
         first.with_buffer(&mut |frames| {
-            let captured = self.capture(published, thread, first, bounds, caller, frames);
+            let captured = self.capture(published, thread, first, &bounds, caller, frames);
             is_whole = first == room || !captured.truncated;
             if is_whole {
                 stack = self.intern(published, &captured, frames.as_slice());
@@ -232,7 +232,7 @@ impl Recorder {
         });
         if !is_whole {
             room.with_buffer(&mut |frames| {
-                let captured = self.capture(published, thread, room, bounds, caller, frames);
+                let captured = self.capture(published, thread, room, &bounds, caller, frames);
                 stack = self.intern(published, &captured, frames.as_slice());
             });
         }
@@ -257,7 +257,7 @@ impl Recorder {
         published: &Published,
         thread: &ThreadBlock,
         room: Room,
-        bounds: StackBounds,
+        bounds: &StackBounds,
         caller: Caller,
         frames: &mut FrameBuffer<'_>,
     ) -> Captured {
@@ -272,16 +272,16 @@ impl Recorder {
         let (registers, rules) = (caller.registers(), self.rules);
         let mut walked = if published.ladder.first().is_exact() {
             let trail = || Lent::to_thread(thread.tid());
-            walk_along(trail, registers, bounds, rules, &mut frames.native(native_depth))
+            walk_along(trail, registers, *bounds, rules, &mut frames.native(native_depth))
         } else {
-            walk(registers, bounds, rules, &mut frames.native(native_depth))
+            walk(registers, *bounds, rules, &mut frames.native(native_depth))
         };
         // Without a JVM there is hardly ever code outside of all modules.
         if !has_jvm
             && matches!(walked.end, End::LeftModules)
             && module_list::look_again(bounds.room_below(stack_pointer()))
         {
-            walked = walk(registers, bounds, rules, &mut frames.native(native_depth));
+            walked = walk(registers, *bounds, rules, &mut frames.native(native_depth));
         }
         let mut captured = Captured { truncated: walked.end.is_truncated(), ..Captured::default() };
         if has_jvm {

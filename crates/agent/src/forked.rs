@@ -23,7 +23,6 @@ use crate::recorder::{Published, RECORDER, Recorder};
 use crate::start;
 use crate::thread::ThreadBlock;
 use crate::thread_wrap;
-use leakscope_unwind::StackBounds;
 
 /// Bytes of stack without which a child does not ask: it waits until it is on a larger stack.
 const LEAST_ROOM: usize = 16 << 10;
@@ -47,7 +46,7 @@ impl Recorder {
     pub(crate) fn after_fork(&self, thread: &'static ThreadBlock) -> Option<&Published> {
         let inherited = self.place.inherited()?;
         let sp = stack_pointer();
-        let bounds = thread.with_bounds(|cached| StackBounds::locate(sp, cached));
+        let bounds = thread.stack_from(sp);
         if bounds.room_below(sp) < LEAST_ROOM {
             return None;
         }

@@ -13,7 +13,7 @@ use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 use leakscope_sampling::{Interval, Rng, Sampler};
 use leakscope_session::losses::{Loss, Losses};
-use leakscope_unwind::CachedBounds;
+use leakscope_unwind::{CachedBounds, StackBounds};
 
 /// Bytes that a thread allocates between two looks at whether recording has begun.
 pub const IDLE_GAP_BYTES: i64 = 1 << 20;
@@ -183,6 +183,24 @@ impl ThreadBlock {
         self.bounds.set(CachedBounds::of_main_thread());
     }
 
+    /// The stack from `sp` up.
+    #[inline]
+    pub(crate) fn stack_from(&self, sp: usize) -> StackBounds {
+        let known = self.bounds.get().known(sp);
+        known.unwrap_or_else(|| self.with_bounds(|cached| StackBounds::locate(sp, cached)))
+    }
+
+    /// A copy of the sampler: counter, interval and random numbers one by one. The entry has just written the counter, and a
+    /// read of two words at once waits for that.
+    #[inline]
+    pub(crate) fn sampler(&self) -> Sampler {
+        let sampler = self.sampler.as_ptr();
+        // SAFETY: the thread's own; no reference to it is held.
+        let (counter, interval, rng) = unsafe { (&raw const (*sampler).counter, (*sampler).interval, (*sampler).rng) };
+        // SAFETY: as above; volatile, so that it is not joined with its neighbour.
+        Sampler { counter: unsafe { counter.read_volatile() }, interval, rng }
+    }
+
     /// Uses the thread's cached stack bounds.
     pub fn with_bounds<R>(&self, use_them: impl FnOnce(&mut CachedBounds) -> R) -> R {
         let mut bounds = self.bounds.get();
@@ -238,7 +256,6 @@ fn class_of(name: &[u8; 16]) -> Class {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leakscope_unwind::StackBounds;
 
     /// A call whose return address lies in this word.
     fn call_at(slot: &usize) -> Caller {

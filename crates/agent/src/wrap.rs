@@ -181,7 +181,7 @@ impl Recorder {
     /// The sampler's verdict on an allocation whose charge brought the counter below 1.
     fn choose(&self, published: &Published, thread: &ThreadBlock, size: usize) -> Option<Interval> {
         let current = published.interval();
-        let mut sampler = thread.sampler.get();
+        let mut sampler = thread.sampler();
         let chosen = if sampler.is_started() {
             Some(sampler.after_crossing(current))
         } else {

@@ -96,17 +96,19 @@ impl<'a> Segment<'a> {
     }
 
     #[inline]
-    fn bucket(&self, start: usize) -> &'a [AtomicU64] {
-        self.keys.get(start..start.wrapping_add(BUCKET)).unwrap_or(&[])
+    fn bucket(&self, start: usize) -> Option<&'a [AtomicU64; BUCKET]> {
+        self.keys.get(start..)?.first_chunk()
     }
 
+    #[inline]
     fn find(&self, address: u64) -> Option<(usize, u64)> {
         for start in self.candidates(address) {
-            for (i, key) in self.bucket(start).iter().enumerate() {
+            for (i, key) in self.bucket(start)?.iter().enumerate() {
                 // Acquire: pairs with the Release store that published the entry.
                 let word = key.load(Ordering::Acquire);
-                if word & (ADDRESS | FLAGS) == address {
-                    return Some((start + i, word));
+                // All but the generation.
+                if (word ^ address) << (u64::BITS - GENERATION_SHIFT) == 0 {
+                    return Some((start.wrapping_add(i), word));
                 }
             }
         }
@@ -288,6 +290,7 @@ impl<'a> LiveTable<'a> {
         self.segments.get(index)?.as_ref()
     }
 
+    #[inline]
     fn find(&self, address: usize) -> Option<(usize, &Segment<'a>, usize, u64)> {
         // Null would match an empty slot, an odd address the flags of another block's key.
         if !Self::fits(address) {
@@ -305,6 +308,7 @@ impl<'a> LiveTable<'a> {
     }
 
     /// Wins the entry of `address` by reserving its slot, and reads it.
+    #[inline]
     fn claim(&self, address: usize) -> Option<(&Segment<'a>, usize, Entry)> {
         let (_, segment, slot, key) = self.find(address)?;
         segment.keys.get(slot)?.compare_exchange(key, key | RESERVED, Ordering::AcqRel, Ordering::Relaxed).ok()?;
@@ -319,9 +323,11 @@ impl<'a> LiveTable<'a> {
 
     fn insert_into(&self, segment: &Segment<'a>, address: u64, entry: &Entry) -> bool {
         let [a, b] = segment.candidates(address);
-        let order = if vacancies(segment.bucket(a)) >= vacancies(segment.bucket(b)) { [a, b] } else { [b, a] };
-        for start in order {
-            for (i, key) in segment.bucket(start).iter().enumerate() {
+        let (Some(first), Some(second)) = (segment.bucket(a), segment.bucket(b)) else { return false };
+        let order =
+            if occupied(first) <= occupied(second) { [(a, first), (b, second)] } else { [(b, second), (a, first)] };
+        for (start, bucket) in order {
+            for (i, key) in bucket.iter().enumerate() {
                 let empty = key.load(Ordering::Relaxed);
                 // Acquire: pairs with the Release in `clear`: the last owner has finished reading the value.
                 if is_empty(empty)
@@ -373,8 +379,9 @@ fn is_empty(key: u64) -> bool {
     key & !GENERATION == 0
 }
 
-fn vacancies(bucket: &[AtomicU64]) -> usize {
-    bucket.iter().filter(|key| is_empty(key.load(Ordering::Relaxed))).count()
+/// How many slots are occupied before the first that is not: all of them, as a rule, for the first is what is taken.
+fn occupied(bucket: &[AtomicU64; BUCKET]) -> usize {
+    bucket.iter().position(|key| is_empty(key.load(Ordering::Relaxed))).unwrap_or(BUCKET)
 }
 
 fn read_stable(segment: &Segment<'_>, slot: usize) -> Option<(u64, Entry)> {

@@ -73,6 +73,13 @@ impl CachedBounds {
         CachedBounds { own: Range { low: lowest.min(high), high }, own_floor: lowest, ..CachedBounds::new() }
     }
 
+    /// The thread's own stack from `sp` up, if `sp` lies on what is known of it.
+    #[inline]
+    pub fn known(&self, sp: usize) -> Option<StackBounds> {
+        let floor = self.own_floor.max(FLOOR_FAR);
+        self.own.contains(sp).then(|| StackBounds { range: self.own.above(sp), floor })
+    }
+
     /// Whether an address lies on the thread's own stack, as far as that is known.
     pub fn is_on_own_stack(&self, address: usize) -> bool {
         self.own.contains(address)
@@ -128,10 +135,7 @@ impl StackBounds {
     /// this file says.
     #[inline]
     pub fn locate(sp: usize, cached: &mut CachedBounds) -> StackBounds {
-        if cached.own.contains(sp) {
-            return StackBounds { range: cached.own.above(sp), floor: cached.own_floor.max(FLOOR_FAR) };
-        }
-        StackBounds::locate_anew(sp, cached)
+        cached.known(sp).unwrap_or_else(|| StackBounds::locate_anew(sp, cached))
     }
 
     /// Bytes of the stack below `sp`: exactly where that is known, of a fiber's stack as many as nearly all have.
@@ -149,6 +153,14 @@ impl StackBounds {
     /// `low..high` is mapped and readable as long as walks use these bounds.
     pub const unsafe fn known(low: usize, high: usize) -> StackBounds {
         StackBounds { range: Range { low, high }, floor: FLOOR_UNKNOWN }
+    }
+
+    /// Of words that stay where they are while these bounds are used.
+    #[cfg(test)]
+    pub(crate) fn of_words(words: &[usize]) -> StackBounds {
+        let range = words.as_ptr_range();
+        // SAFETY: the caller holds the words.
+        unsafe { StackBounds::known(range.start.expose_provenance(), range.end.expose_provenance()) }
     }
 
     /// First address that may be read.

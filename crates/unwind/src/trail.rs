@@ -205,3 +205,111 @@ fn steps_that_hold(places: &[Place], stack: StackBounds, is_loaded: &mut dyn FnM
     };
     places.windows(2).rev().take_while(holds).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAVED: usize = 4;
+    /// Bytes from one frame to the next.
+    const FRAME: usize = 64;
+
+    /// A stack of frames with these pcs, each with its caller's rbp saved in the word `SAVED` of it.
+    struct Stack {
+        memory: Vec<usize>,
+        places: Vec<Place>,
+    }
+
+    impl Stack {
+        fn of(frames: &[(usize, usize)]) -> Stack {
+            Stack { memory: vec![0; 8 * 80], places: vec![] }.filled(frames)
+        }
+
+        /// The same memory, with frames of these pcs and rbps, leaf first.
+        fn filled(mut self, frames: &[(usize, usize)]) -> Stack {
+            let low = self.memory.as_ptr().addr();
+            let place = |(index, (pc, bp)): (usize, &(usize, usize))| {
+                let sp = low + index * FRAME;
+                let saved_bp = SavedBp::at(sp + 8 * SAVED);
+                Place { registers: Registers { pc: *pc, sp, bp: *bp }, identity: 7, saved_bp }
+            };
+            self.places = frames.iter().enumerate().map(place).collect();
+            for (index, place) in self.places.iter().enumerate().skip(1) {
+                let words = index * FRAME / 8;
+                self.memory[words - 1] = place.registers.pc;
+                self.memory[words - 8 + SAVED] = place.registers.bp;
+            }
+            self
+        }
+
+        /// Walks it along the trail; how many places were looked up.
+        fn walk(&self, trail: &mut Trail, loaded: u64) -> usize {
+            let bounds = StackBounds::of_words(&self.memory);
+            let mut follower = Follower::new(trail);
+            let (mut index, mut looked_up) = (0, 0);
+            while let Some(place) = self.places.get(index) {
+                if follower.is_upon(place.registers) {
+                    let (pcs, come_to) = follower.go_on(bounds, &mut |_, identity| identity == loaded);
+                    for pc in pcs {
+                        assert_eq!(pc, self.places[index].registers.pc);
+                        index += 1;
+                    }
+                    assert_eq!(come_to, self.places[index].registers);
+                }
+                follower.note(self.places[index].registers, loaded, self.places[index].saved_bp);
+                looked_up += 1;
+                index += 1;
+            }
+            follower.end();
+            looked_up
+        }
+    }
+
+    fn frames() -> Vec<(usize, usize)> {
+        (1..=10).map(|n| (n * 0x100, n)).collect()
+    }
+
+    #[test]
+    fn what_recurs_is_followed_to_the_root() {
+        let (stack, mut trail) = (Stack::of(&frames()), Trail::new());
+        assert_eq!([(); 3].map(|()| stack.walk(&mut trail, 7)), [10, 1, 1], "the root has no caller to compare with");
+    }
+
+    #[test]
+    fn what_differs_is_looked_up_until_the_stacks_join() {
+        let mut trail = Trail::new();
+        let mut stack = Stack::of(&frames());
+        // Place, its pc and rbp, and what has to be looked up: the place before, whose caller it is, the place, and the root.
+        for (at, pc, bp, expected) in [(5, 0x9000, 6, 3), (5, 0x600, 60, 3), (0, 0x9000, 1, 2), (9, 0x9000, 10, 2)] {
+            stack = stack.filled(&frames());
+            stack.walk(&mut trail, 7);
+            let mut frames = frames();
+            frames[at] = (pc, bp);
+            stack = stack.filled(&frames);
+            assert_eq!(stack.walk(&mut trail, 7), expected, "{at} {pc:#x} {bp}");
+            assert_eq!(stack.walk(&mut trail, 7), 1, "the same again");
+        }
+    }
+
+    #[test]
+    fn a_step_by_no_plain_rule_is_looked_up_each_time() {
+        let (mut stack, mut trail) = (Stack::of(&frames()), Trail::new());
+        stack.places[4].saved_bp = SavedBp::NO_PLAIN_STEP;
+        assert_eq!([(); 3].map(|()| stack.walk(&mut trail, 7)), [10, 2, 2]);
+    }
+
+    #[test]
+    fn what_is_loaded_no_more_is_not_followed() {
+        let (stack, mut trail) = (Stack::of(&frames()), Trail::new());
+        stack.walk(&mut trail, 7);
+        assert_eq!([(); 2].map(|()| stack.walk(&mut trail, 8)), [10, 1], "another library in its place");
+    }
+
+    #[test]
+    fn of_a_stack_that_is_too_deep_the_leaf_is_looked_up() {
+        let deep: Vec<_> = (1..=80).map(|n| (n * 0x100, n)).collect();
+        let (stack, mut trail) = (Stack::of(&deep), Trail::new());
+        // Of the first walk the places near the root found no room.
+        assert_eq!([(); 3].map(|()| stack.walk(&mut trail, 7)), [80, 17, 17]);
+    }
+}

@@ -148,10 +148,7 @@ pub fn walk_with<T: AsMut<Trail>>(
         {
             let (left_behind, come_to) = follower.go_on(at.stack, &mut |pc, identity| {
                 let within = pc.wrapping_sub(1);
-                if !module.contains(within) {
-                    module = modules.find(within).unwrap_or(Span::NONE);
-                }
-                module.identity == identity
+                (module.contains(within) || modules.find(within, &mut module)) && module.identity == identity
             });
             let there = frames.wrapping_add(left_behind.len());
             frames = frames.wrapping_add(out.extend(left_behind));
@@ -162,9 +159,8 @@ pub fn walk_with<T: AsMut<Trail>>(
         }
         let Registers { pc, sp, bp } = at.registers;
         let within = pc.wrapping_sub(at.behind);
-        if !module.contains(within) {
-            let Some(found) = modules.find(within) else { break End::LeftModules };
-            module = found;
+        if !module.contains(within) && !modules.find(within, &mut module) {
+            break End::LeftModules;
         }
         if !out.push(pc) {
             break End::DepthLimit;
@@ -310,22 +306,27 @@ impl RecentModules {
         RecentModules { source, seen: [Span::NONE; 4], oldest: 0 }
     }
 
-    #[inline]
-    fn find(&mut self, address: usize) -> Option<Span> {
+    /// Finds the module that contains `address`; false, and `module` is as it was, if none does. In place: a span that is
+    /// handed back is copied in one piece, which waits for the words to be written.
+    #[inline(never)]
+    fn find(&mut self, address: usize, module: &mut Span) -> bool {
         if self.source == ModuleSource::Loader
             && let Some(first) = first::find(address)
         {
-            return Some(first);
+            *module = first;
+            return true;
         }
         if let Some(known) = self.seen.iter().find(|span| span.contains(address)) {
-            return Some(*known);
+            *module = *known;
+            return true;
         }
-        let span = self.source.find(address)?.span();
+        let Some(found) = self.source.find(address) else { return false };
+        *module = found.span();
         if let Some(slot) = self.seen.get_mut(self.oldest) {
-            *slot = span;
+            *slot = *module;
         }
         self.oldest = self.oldest.wrapping_add(1) & 3;
-        Some(span)
+        true
     }
 
     /// The whole of what is known of a module, for the slow step.
