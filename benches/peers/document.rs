@@ -14,23 +14,31 @@ pub fn introduction(tools: &[Tool]) -> String {
     format!("Measured on {}.\n\n{}", machine(), lines.collect::<String>())
 }
 
-pub fn heading(group: &str, tools: &[Tool]) -> String {
+/// The rows, group by group.
+pub fn tables(rows: &[Row], tools: &[Tool]) -> String {
+    let (mut text, mut group) = (String::new(), "");
+    for row in rows {
+        if row.group != group {
+            group = row.group;
+            text.push_str(&heading(group, tools));
+            text.push('\n');
+        }
+        text.push_str(&line(row, tools));
+        text.push('\n');
+    }
+    text
+}
+
+fn heading(group: &str, tools: &[Tool]) -> String {
     let names: Vec<&str> = tools.iter().map(|tool| tool.name).collect();
     format!("\n## {}\n\n| | {} |\n|---|{}", capital(group), names.join(" | "), "---|".repeat(tools.len()))
 }
 
 pub fn line(row: &Row, tools: &[Tool]) -> String {
-    let baseline = row.cells[0].as_ref().map(Cell::median);
-    let cells = row.cells.iter().map(|cell| match (cell, baseline) {
+    let cells = row.cells.iter().map(|cell| match (cell, &row.cells[0]) {
         (Some(cell), Some(plain)) => {
-            let (low, high) = cell.spread();
-            format!(
-                "{} **{:.2}** ({:.2}–{:.2})",
-                figure(cell.median()),
-                cell.median() / plain,
-                low / plain,
-                high / plain
-            )
+            let (ratio, low, high) = cell.ratio(plain);
+            format!("{} **{ratio:.2}** ({low:.2}–{high:.2})", figure(cell.median()))
         }
         _ => "–".to_owned(),
     });
@@ -59,17 +67,7 @@ pub fn besides(rows: &[Row], tools: &[Tool]) -> String {
 
 /// Writes docs/benchmarks.md below its introduction, benchmarks.json and benchmarks.svg.
 pub fn write(docs: &Path, rows: &[Row], tools: &[Tool], instructions: &str) {
-    let mut text = introduction(tools);
-    let mut group = "";
-    for row in rows {
-        if row.group != group {
-            group = row.group;
-            text.push_str(&heading(group, tools));
-            text.push('\n');
-        }
-        text.push_str(&line(row, tools));
-        text.push('\n');
-    }
+    let mut text = introduction(tools) + &tables(rows, tools);
     text.push_str(&besides(rows, tools));
     text.push_str(instructions);
     let path = docs.join("benchmarks.md");
@@ -84,7 +82,7 @@ pub fn write(docs: &Path, rows: &[Row], tools: &[Tool], instructions: &str) {
 fn as_json(rows: &[Row], tools: &[Tool]) -> Value {
     let cell = |(at, cell): (usize, &Option<Cell>)| {
         cell.as_ref().map(|cell| {
-            json!({ "tool": tools[at].name, "figures": cell.figures, "resident_kib": cell.resident_kib,
+            json!({ "tool": tools[at].name, "figures": cell.figures, "series": cell.series, "resident_kib": cell.resident_kib,
                     "written_bytes": cell.written_bytes })
         })
     };
@@ -108,7 +106,7 @@ const COLORS: [RGBColor; 8] = [
 
 /// Ratios to plain, one group of bars for each row, on a logarithmic axis.
 fn chart(path: &Path, rows: &[Row], tools: &[Tool]) {
-    let shown: Vec<(&Row, f64)> = rows.iter().filter_map(|row| Some((row, row.cells[0].as_ref()?.median()))).collect();
+    let shown: Vec<(&Row, &Cell)> = rows.iter().filter_map(|row| Some((row, row.cells[0].as_ref()?))).collect();
     let bar = 9;
     let band = bar * tools.len() as i32 + 8;
     let height = 90 + band * shown.len() as i32;
@@ -117,10 +115,10 @@ fn chart(path: &Path, rows: &[Row], tools: &[Tool]) {
     let draw = || -> Result<(), Box<dyn std::error::Error>> {
         area.fill(&WHITE)?;
         let text = |size: i32| ("sans-serif", size).into_font().color(&RGBColor(40, 40, 40));
-        let ratio = |cell: &Cell, plain: f64| cell.median() / plain;
+        let ratio = |cell: &Cell, plain: &Cell| cell.ratio(plain).0;
         let most = shown
             .iter()
-            .flat_map(|(row, plain)| row.cells.iter().flatten().map(|cell| ratio(cell, *plain)))
+            .flat_map(|(row, plain)| row.cells.iter().flatten().map(|cell| ratio(cell, plain)))
             .fold(2.0, f64::max);
         let x = |ratio: f64| {
             left + ((ratio.max(0.5) / 0.5).ln() / (most / 0.5).ln() * f64::from(900 - left - right)) as i32
@@ -143,7 +141,7 @@ fn chart(path: &Path, rows: &[Row], tools: &[Tool]) {
             for (at, cell) in row.cells.iter().enumerate() {
                 let Some(cell) = cell else { continue };
                 let y = top + bar * at as i32;
-                let rectangle = [(x(0.5), y), (x(ratio(cell, *plain)), y + bar - 1)];
+                let rectangle = [(x(0.5), y), (x(ratio(cell, plain)), y + bar - 1)];
                 area.draw(&Rectangle::new(rectangle, COLORS[at % COLORS.len()].filled()))?;
             }
         }

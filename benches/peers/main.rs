@@ -1,12 +1,15 @@
 //! leakscope beside no profiler and beside its peers: what each costs the program that it watches.
 //!
-//! Runs alternate between the tools, so that a noisy moment hits all of them; a figure is the median of its runs, with the
-//! middle half of them as spread, and ratios are those of medians within one series. Nothing passes or fails here.
+//! Runs alternate between the tools, so that a noisy moment hits all of them; a figure is the median of its runs, and ratios
+//! are those of medians within one series. The whole may be repeated: then the ratio is the median of those of the series,
+//! and the spread is from the lowest to the highest; of one series it is the middle half of the runs. Nothing passes or fails
+//! here.
 //!
 //! ```text
-//! scripts/bench [quick] [--only TEXT] [--runs N] [--write]
+//! scripts/bench [quick] [--only TEXT] [--runs N] [--repeat N] [--write]
 //! ```
-//! `quick`: fewer and shorter runs. `--only`: rows whose name contains TEXT. `--write`: docs/benchmarks.md, its chart and
+//! `quick`: fewer and shorter runs. `--only`: rows whose name contains TEXT. `--runs`: of each row in a series. `--repeat`: so
+//! many series of the whole table. `--write`: docs/benchmarks.md, its chart and
 //! its figures as JSON anew. `ASYNC_PROFILER=…/libasyncProfiler.so` and `BYTEHOUND=…/libbytehound.so` add those two, which
 //! are in no package.
 
@@ -16,14 +19,15 @@ mod series;
 mod tools;
 mod workloads;
 
-use series::Row;
 use std::path::Path;
+use workloads::Workload;
 
 /// What was asked for.
 pub struct Asked {
     quick: bool,
     only: Option<String>,
     runs: Option<usize>,
+    series: usize,
     write: bool,
 }
 
@@ -36,6 +40,7 @@ impl Asked {
             quick: has("quick"),
             only: value("--only"),
             runs: value("--runs").and_then(|text| text.parse().ok()),
+            series: value("--repeat").and_then(|text| text.parse().ok()).unwrap_or(1),
             write: has("--write"),
         }
     }
@@ -51,18 +56,21 @@ fn main() {
     let tools = tools::found(scratch.path());
     let workloads = workloads::all(scratch.path(), asked.quick);
     println!("{}", document::introduction(&tools));
-    let mut rows: Vec<Row> = Vec::new();
-    let mut group = "";
-    for workload in workloads.iter().filter(|workload| asked.wants(&workload.name)) {
-        if workload.group != group {
-            group = workload.group;
-            println!("{}", document::heading(group, &tools));
+    let series = |number| {
+        if asked.series > 1 {
+            println!("\nSeries {number} of {}:", asked.series);
         }
-        let runs = asked.runs.unwrap_or(if asked.quick { 3 } else { workload.runs });
-        let row = series::alternate(workload, &tools, runs, scratch.path());
-        println!("{}", document::line(&row, &tools));
-        rows.push(row);
-    }
+        let wanted: Vec<_> = workloads.iter().filter(|workload| asked.wants(&workload.name)).collect();
+        let measured = |workload: &&Workload| {
+            let runs = asked.runs.unwrap_or(if asked.quick { 3 } else { workload.runs });
+            let row = series::alternate(workload, &tools, runs, scratch.path());
+            println!("{}", document::line(&row, &tools));
+            row
+        };
+        wanted.iter().map(measured).collect()
+    };
+    let rows = series::joined((1..=asked.series.max(1)).map(series).collect());
+    println!("{}", document::tables(&rows, &tools));
     let instructions = if asked.wants("instructions") { instructions::table(scratch.path()) } else { String::new() };
     println!("{}\n{instructions}", document::besides(&rows, &tools));
     if asked.write {

@@ -17,9 +17,11 @@ pub struct Row {
 pub struct Cell {
     /// The figure of each run, sorted.
     pub figures: Vec<f64>,
-    /// Resident at most, KiB; the median.
+    /// The median of each series.
+    pub series: Vec<f64>,
+    /// Resident at most, KiB; the median, of several series the mean of theirs.
     pub resident_kib: f64,
-    /// Bytes that the tool wrote; the median.
+    /// Bytes that the tool wrote; likewise.
     pub written_bytes: Option<f64>,
 }
 
@@ -28,9 +30,44 @@ impl Cell {
         quantile(&self.figures, 0.5)
     }
 
-    /// The middle half.
-    pub fn spread(&self) -> (f64, f64) {
-        (quantile(&self.figures, 0.25), quantile(&self.figures, 0.75))
+    /// How many times as much as `plain`, and in between which figures: of the series each of which is compared with its
+    /// own, or, where there is one, of the middle half of its runs.
+    pub fn ratio(&self, plain: &Cell) -> (f64, f64, f64) {
+        let mut ratios: Vec<f64> = self.series.iter().zip(&plain.series).map(|(own, plain)| own / plain).collect();
+        ratios.sort_by(f64::total_cmp);
+        let middle = quantile(&ratios, 0.5);
+        match ratios.as_slice() {
+            [lowest, .., highest] => (middle, *lowest, *highest),
+            _ => {
+                let of = |share| quantile(&self.figures, share) / plain.median();
+                (middle, of(0.25), of(0.75))
+            }
+        }
+    }
+}
+
+/// Series of the same programs as one.
+pub fn joined(tables: Vec<Vec<Row>>) -> Vec<Row> {
+    let mut tables = tables.into_iter();
+    let mut rows = tables.next().unwrap_or_default();
+    for (row, further) in tables.flat_map(|table| table.into_iter().enumerate()) {
+        for (cell, further) in rows[row].cells.iter_mut().zip(further.cells) {
+            *cell = cell.take().zip(further).map(|(cell, further)| cell.and(further));
+        }
+    }
+    rows
+}
+
+impl Cell {
+    fn and(mut self, further: Cell) -> Cell {
+        let before = self.series.len() as f64;
+        let mean = |own: f64, further: f64| (own * before + further) / (before + 1.0);
+        self.figures.extend(further.figures);
+        self.figures.sort_by(f64::total_cmp);
+        self.series.extend(further.series);
+        self.resident_kib = mean(self.resident_kib, further.resident_kib);
+        self.written_bytes = self.written_bytes.zip(further.written_bytes).map(|(own, further)| mean(own, further));
+        self
     }
 }
 
@@ -77,6 +114,7 @@ fn cell(runs: Vec<Run>) -> Cell {
     figures.sort_by(f64::total_cmp);
     let written: Vec<f64> = runs.iter().filter_map(|run| run.written).collect();
     Cell {
+        series: vec![quantile(&figures, 0.5)],
         figures,
         resident_kib: median(runs.iter().map(|run| run.resident_kib).collect()),
         written_bytes: (!written.is_empty()).then(|| median(written)),

@@ -84,9 +84,9 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
             all.push(workload(CALLS, &format!("{depth} Java frames, interpreted"), Kind::Java, 1_000_000, &after));
         }
         for (name, what, turns) in [
-            ("Java: Deflaters, 4 KiB each", "deflater", 10_000),
-            ("Java: direct buffers", "direct", 20_000),
-            ("Java: pooled buffers", "pooled", 200_000),
+            ("Java: Deflaters, 4 KiB each", "deflater", 20_000),
+            ("Java: direct buffers", "direct", 80_000),
+            ("Java: pooled buffers", "pooled", 400_000),
         ] {
             let java = ["java", "-Xmx256m", "-XX:MaxDirectMemorySize=256m", "-cp", &classes, "Churn", what, "TURNS"];
             all.push(workload(MACRO, name, Kind::Java, turns, &java));
@@ -112,7 +112,7 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
             MACRO,
             "python: JSON, all through malloc",
             Kind::Native,
-            400,
+            1_500,
             &[&python, &source("churn.py"), "TURNS"],
         );
         row.environment.push(("PYTHONMALLOC", "malloc".to_owned()));

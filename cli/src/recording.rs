@@ -107,7 +107,7 @@ pub fn processes(directory: &Path) -> Result<Vec<Process>> {
     Ok(processes)
 }
 
-/// The process that a directory means: of the newest recording in it the main one; and what should be said about the
+/// The process that a directory means: of the newest recording in it the JVM, or the one with most live bytes; and what should be said about the
 /// choice.
 ///
 /// # Errors
@@ -130,12 +130,8 @@ pub fn choose_process(directory: &Path) -> Result<(Process, Vec<String>)> {
         let session = &process.session;
         // A folder without a snapshot comes last, whatever it is; then a program that executed another one.
         let still_counts = (!session.snapshots.is_empty(), !session.was_replaced());
-        (still_counts, session.jvm, session.root, live(process))
-    };
-    // Several JVMs compare by what is live in them, not by which was started first.
-    let rank = |process: &Process| match rank(process) {
-        (any, true, _, live) => (any, true, false, live),
-        other => other,
+        // What leaks is hardly the shell that started it: of several the one with most live bytes.
+        (still_counts, session.jvm, live(process), session.root)
     };
     // The first of equals, so that the choice is the same each time.
     let mut best = 0;
@@ -291,6 +287,8 @@ mod tests {
         describe(&root.path().join("b.2"), false, false, 900);
         assert_eq!(chosen(), ("b.2".into(), Vec::new()));
         describe(&root.path().join("sh.1"), false, true, 1);
+        assert_eq!(chosen().0, "b.2");
+        describe(&root.path().join("sh.1"), false, true, 900);
         assert_eq!(chosen().0, "sh.1");
         describe(&root.path().join("java.3"), true, false, 5);
         describe(&root.path().join("java.4"), true, false, 6);
