@@ -3,6 +3,7 @@
 use crate::experiments::many;
 use crate::support::truth::expect_exact;
 use crate::support::{Recording, Sandbox, programs};
+use leakscope_profile::FrameId;
 use std::path::PathBuf;
 
 fn record_exactly(sandbox: &Sandbox, program: PathBuf, arguments: &[&str]) -> Recording {
@@ -81,4 +82,28 @@ fn blocks_handed_between_threads_under_jemalloc() {
         assert!(err.contains("jemalloc"), "jemalloc does not serve this program\n{err}");
         expect_exact(&recording, &recording.last(), &sandbox.report_of(&recording));
     }
+}
+
+/// Of 96 threads, more than there are trails of walks to lend.
+#[test]
+fn no_thread_has_callers_of_another() {
+    const THREADS: u64 = 96;
+    const ROUNDS: u64 = 20_000;
+    let sandbox = Sandbox::new();
+    let recording = sandbox.run().args(&["--sample", "1"]).target(programs::c("chains")).finish().expect_code(0);
+    let profile = recording.last();
+    assert_eq!(profile.losses.get("stack_truncated"), None, "{:?}", profile.losses);
+    let mut calls = [0, 0];
+    for stack in &profile.stacks {
+        let name = |id: &FrameId| &profile.functions[profile.frames[id.0 as usize].function.0 as usize].name;
+        let depth = |function: &str| stack.frames.iter().filter(|id| name(id) == function).count();
+        let depths = [depth("first"), depth("second")];
+        match depths {
+            [0, 0] => {}
+            [21..=27, 0] => calls[0] += stack.totals.samples,
+            [0, 21..=27] => calls[1] += stack.totals.samples,
+            _ => panic!("{depths:?}: {:?}", stack.frames.iter().map(name).collect::<Vec<_>>()),
+        }
+    }
+    assert_eq!(calls, [THREADS / 2 * ROUNDS; 2]);
 }

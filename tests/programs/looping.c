@@ -10,7 +10,7 @@
      stubborn as endless, and does not listen when it is told to
      steady   takes 16 KiB a millisecond for ever, and never says a word
      stalls   stops half way, for ever
-     hasty    says all of its iterations at once, and stays for ever */
+     hasty    says all of its iterations at once, and stays for ever, with a mark each 100 ms */
 #include "program.h"
 
 #include <fcntl.h>
@@ -56,8 +56,10 @@ int main(int count, char **arguments) {
         fprintf(lines, "iteration %ld\n", iterations);
         fflush(lines);
     }
-    while (is("hasty"))
-        pause();
+    for (; is("hasty"); usleep(100000)) {
+        fputs("mark tick\n", lines);
+        fflush(lines);
+    }
     for (; is("steady"); usleep(1000))
         keep(malloc(16 << 10));
     int is_endless = is("endless") || is("stubborn");

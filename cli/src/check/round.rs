@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 const CHECKPOINT: &str = "checkpoint";
 /// How long the start of recording, and of Java stacks, is waited for before the first checkpoint.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
-/// After its last iteration a target may end by itself, unless it begins another one. Who has done all that were asked for
-/// and says nothing for as long goes on no further.
+/// After its last iteration a target may end by itself, unless it begins another one.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks whether somebody has ended.
 const LOOK: Duration = Duration::from_millis(10);
@@ -85,6 +84,8 @@ pub struct Round<'s> {
     due_since: Option<Instant>,
     heard_at: Instant,
     began: Instant,
+    /// How long all that was asked for took, and when it was done.
+    done: Option<(Duration, Instant)>,
     /// Who was asked to end.
     signalled: Vec<Liveness>,
     seen: Observed,
@@ -105,6 +106,7 @@ impl<'s> Round<'s> {
             due_since: None,
             heard_at: now,
             began: now,
+            done: None,
             signalled: Vec::new(),
             seen: Observed::default(),
         }
@@ -202,12 +204,17 @@ impl<'s> Round<'s> {
         }
         let is_awaited = self.taken.is_empty() && self.due_since.is_some();
         let is_counted = matches!(self.settings.limits, Limits::Iterations { .. });
-        let is_done = self.schedule.is_done(progress);
+        if self.done.is_none() && self.schedule.is_done(progress) && !is_awaited {
+            self.done = Some((self.began.elapsed(), Instant::now()));
+        }
+        // As long again, for what further checkpoints take.
+        let is_long_done = self.done.is_some_and(|(took, at)| at.elapsed() > took.max(END_PATIENCE));
         let is_silent = |patience| is_counted && !is_awaited && self.heard_at.elapsed() > patience;
-        self.seen.fell_silent = !is_done && is_silent(self.settings.timeout);
-        if self.schedule.is_over(progress) && !is_awaited {
+        self.seen.fell_silent = self.done.is_none() && is_silent(self.settings.timeout);
+        let is_over = if is_counted { self.schedule.is_over(progress) } else { self.done.is_some() };
+        if is_over && !is_awaited {
             self.phase = Phase::Over { end_at: Instant::now() + END_PATIENCE };
-        } else if self.seen.fell_silent || is_done && is_silent(END_PATIENCE) || self.seen.not_recorded.is_some() {
+        } else if self.seen.fell_silent || is_long_done || self.seen.not_recorded.is_some() {
             self.phase = Phase::Over { end_at: Instant::now() };
         }
     }

@@ -21,7 +21,7 @@ use leakscope_session::frame::{FrameWord, Marker};
 use leakscope_session::header::{JvmState, Word};
 use leakscope_session::losses::Loss;
 use leakscope_session::view::Session;
-use leakscope_unwind::{End, Frames, StackBounds, walk, walk_along};
+use leakscope_unwind::{End, Frames, StackBounds, walk_along};
 
 /// Most native frames of a stack, whatever is asked for.
 pub const MOST_NATIVE: usize = 128;
@@ -270,18 +270,15 @@ impl Recorder {
         let native_depth = (session.header.get(Word::NativeDepth) as usize).clamp(1, MOST_NATIVE);
         let has_jvm = has_jvm(session);
         let (registers, rules) = (caller.registers(), self.rules);
-        let mut walked = if published.ladder.first().is_exact() {
-            let trail = || Lent::to_thread(thread.tid());
-            walk_along(trail, registers, *bounds, rules, &mut frames.native(native_depth))
-        } else {
-            walk(registers, *bounds, rules, &mut frames.native(native_depth))
-        };
+        let is_exact = published.ladder.first().is_exact();
+        let trail = || if is_exact { Lent::to_thread(thread.tid()) } else { None };
+        let mut walked = walk_along(trail, registers, *bounds, rules, &mut frames.native(native_depth));
         // Without a JVM there is hardly ever code outside of all modules.
         if !has_jvm
             && matches!(walked.end, End::LeftModules)
             && module_list::look_again(bounds.room_below(stack_pointer()))
         {
-            walked = walk(registers, *bounds, rules, &mut frames.native(native_depth));
+            walked = walk_along(trail, registers, *bounds, rules, &mut frames.native(native_depth));
         }
         let mut captured = Captured { truncated: walked.end.is_truncated(), ..Captured::default() };
         if has_jvm {

@@ -36,7 +36,8 @@ impl Lent {
     pub fn to_thread(tid: u32) -> Option<Lent> {
         let slot = TRAILS.get(tid as usize % SLOTS)?;
         // Acquire: pairs with the Release in `drop`, in the thread that had it before.
-        (!slot.is_lent.swap(true, Ordering::Acquire)).then_some(Lent(slot))
+        // One that is made is given back when it is dropped: none may be made where the flag was another's.
+        (!slot.is_lent.swap(true, Ordering::Acquire)).then(|| Lent(slot))
     }
 }
 
@@ -62,7 +63,8 @@ mod tests {
     #[test]
     fn a_trail_is_lent_to_one_at_a_time() {
         let outer = Lent::to_thread(7);
-        assert!(outer.is_some() && Lent::to_thread(7 + SLOTS as u32).is_none() && Lent::to_thread(8).is_some());
+        let refused = [(); 3].map(|()| Lent::to_thread(7 + SLOTS as u32).is_none());
+        assert!(outer.is_some() && refused == [true; 3] && Lent::to_thread(8).is_some());
         drop(outer);
         assert!(Lent::to_thread(7).is_some());
     }
