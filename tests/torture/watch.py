@@ -27,6 +27,7 @@ def run(case, mode, place, options):
     shutil.rmtree(place, ignore_errors=True)
     work = place / "work"
     work.mkdir(parents=True)
+    work = work.resolve()  # compilers write down where they are
     recording = place / "recording"
     environment = dict(os.environ)
     environment.pop("LD_PRELOAD", None)
