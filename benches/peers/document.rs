@@ -2,7 +2,7 @@
 
 use crate::series::{Cell, Row};
 use crate::tools::Tool;
-use crate::workloads::MACRO;
+use crate::workloads::{GROUPS, MACRO};
 use plotters::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -63,6 +63,29 @@ pub fn besides(rows: &[Row], tools: &[Tool]) -> String {
     table("MiB added to the target's resident memory at its highest", &|cell, plain| {
         Some((cell.resident_kib - plain.resident_kib) / 1024.0)
     }) + &table("MB written by such a run", &|cell, _| cell.written_bytes.map(|bytes| bytes / 1e6))
+}
+
+/// The rows, and those of docs/benchmarks.json that were not measured now, in the order of `names`.
+pub fn with_the_others(docs: &Path, measured: Vec<Row>, names: &[&str], tools: &[Tool]) -> Vec<Row> {
+    let text = std::fs::read_to_string(docs.join("benchmarks.json")).expect("docs/benchmarks.json");
+    let old: Value = serde_json::from_str(&text).expect("JSON");
+    let list = |value: &Value| value.as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+    let cell = |value: &Value| {
+        let resident_kib = value["resident_kib"].as_f64()?;
+        let written_bytes = value["written_bytes"].as_f64();
+        Some(Cell { figures: list(&value["figures"]), series: list(&value["series"]), resident_kib, written_bytes })
+    };
+    let row = |value: &Value| {
+        let group = GROUPS.into_iter().find(|group| value["group"] == *group)?;
+        let of = |tool: &Tool| value["tools"].as_array()?.iter().find(|cell| cell["tool"] == tool.name).and_then(cell);
+        Some(Row { group, name: value["name"].as_str()?.to_owned(), cells: tools.iter().map(of).collect() })
+    };
+    let kept = old["rows"].as_array().into_iter().flatten().filter_map(row);
+    let kept = kept.filter(|row| measured.iter().all(|other| other.name != row.name));
+    let mut rows: Vec<Row> = kept.collect();
+    rows.extend(measured);
+    rows.sort_by_key(|row| names.iter().position(|name| *name == row.name));
+    rows
 }
 
 /// Writes docs/benchmarks.md below its introduction, benchmarks.json and benchmarks.svg.

@@ -10,7 +10,7 @@
 //! ```
 //! `quick`: fewer and shorter runs. `--only`: rows whose name contains TEXT. `--runs`: of each row in a series. `--repeat`: so
 //! many series of the whole table. `--write`: docs/benchmarks.md, its chart and
-//! its figures as JSON anew. `ASYNC_PROFILER=…/libasyncProfiler.so` and `BYTEHOUND=…/libbytehound.so` add those two, which
+//! its figures as JSON anew; with `--only` the rows that were not measured stay as they are there. `ASYNC_PROFILER=…/libasyncProfiler.so` and `BYTEHOUND=…/libbytehound.so` add those two, which
 //! are in no package.
 
 mod document;
@@ -71,10 +71,13 @@ fn main() {
     };
     let rows = series::joined((1..=asked.series.max(1)).map(series).collect());
     println!("{}", document::tables(&rows, &tools));
-    let instructions = if asked.wants("instructions") { instructions::table(scratch.path()) } else { String::new() };
+    let instructions =
+        if asked.write || asked.wants("instructions") { instructions::table(scratch.path()) } else { String::new() };
     println!("{}\n{instructions}", document::besides(&rows, &tools));
     if asked.write {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let names: Vec<_> = workloads.iter().map(|workload| workload.name.as_str()).collect();
+        let rows = if asked.only.is_some() { document::with_the_others(&docs, rows, &names, &tools) } else { rows };
         document::write(&docs, &rows, &tools, &instructions);
     }
 }

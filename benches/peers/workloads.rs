@@ -30,6 +30,8 @@ pub struct Workload {
 pub const MICRO: &str = "ns per malloc and free";
 pub const CALLS: &str = "ns per allocation below Java frames";
 pub const MACRO: &str = "programs";
+/// All of them.
+pub const GROUPS: [&str; 3] = [MICRO, CALLS, MACRO];
 
 impl Workload {
     /// The command under a tool.
@@ -85,8 +87,8 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
         }
         for (name, what, turns) in [
             ("Java: Deflaters, 4 KiB each", "deflater", 20_000),
-            ("Java: direct buffers", "direct", 80_000),
-            ("Java: pooled buffers", "pooled", 400_000),
+            ("Java: direct buffers", "direct", 400_000),
+            ("Java: pooled buffers", "pooled", 1_000_000),
         ] {
             let java = ["java", "-Xmx256m", "-XX:MaxDirectMemorySize=256m", "-cp", &classes, "Churn", what, "TURNS"];
             all.push(workload(MACRO, name, Kind::Java, turns, &java));
@@ -112,7 +114,7 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
             MACRO,
             "python: JSON, all through malloc",
             Kind::Native,
-            1_500,
+            4_000,
             &[&python, &source("churn.py"), "TURNS"],
         );
         row.environment.push(("PYTHONMALLOC", "malloc".to_owned()));
