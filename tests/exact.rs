@@ -1,9 +1,9 @@
 //! Exact mode (`--sample 1`): every byte and object of programs that know the truth, and nothing that was freed.
 
 use crate::experiments::many;
+use crate::support::profiles::functions_of;
 use crate::support::truth::expect_exact;
 use crate::support::{Recording, Sandbox, programs};
-use leakscope_profile::FrameId;
 use std::path::PathBuf;
 
 fn record_exactly(sandbox: &Sandbox, program: PathBuf, arguments: &[&str]) -> Recording {
@@ -95,14 +95,13 @@ fn no_thread_has_callers_of_another() {
     assert_eq!(profile.losses.get("stack_truncated"), None, "{:?}", profile.losses);
     let mut calls = [0, 0];
     for stack in &profile.stacks {
-        let name = |id: &FrameId| &profile.functions[profile.frames[id.0 as usize].function.0 as usize].name;
-        let depth = |function: &str| stack.frames.iter().filter(|id| name(id) == function).count();
+        let depth = |function| functions_of(&profile, stack).filter(|name| *name == function).count();
         let depths = [depth("first"), depth("second")];
         match depths {
             [0, 0] => {}
             [21..=27, 0] => calls[0] += stack.totals.samples,
             [0, 21..=27] => calls[1] += stack.totals.samples,
-            _ => panic!("{depths:?}: {:?}", stack.frames.iter().map(name).collect::<Vec<_>>()),
+            _ => panic!("{depths:?}: {:?}", functions_of(&profile, stack).collect::<Vec<_>>()),
         }
     }
     assert_eq!(calls, [THREADS / 2 * ROUNDS; 2]);

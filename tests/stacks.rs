@@ -2,7 +2,7 @@
 //! that allocate and jump. The program runs as ever; what is recorded is exact, and what had no room is counted.
 
 use crate::support::json::sites_with;
-use crate::support::profiles::{functions, observed};
+use crate::support::profiles::{functions, functions_of, observed};
 use crate::support::truth::{expect_exact, truths};
 use crate::support::{Recording, Sandbox, machine, programs};
 use leakscope_profile::Profile;
@@ -30,13 +30,8 @@ fn lost(profile: &Profile, name: &str) -> u64 {
 
 /// Allocations that were recorded of a function since the start, freed ones included.
 fn allocated(profile: &Profile, function: &str) -> u64 {
-    let frames = |stack: &leakscope_profile::Stack| {
-        let name = |id: &leakscope_profile::FrameId| {
-            &profile.functions[profile.frames[id.0 as usize].function.0 as usize].name
-        };
-        stack.frames.iter().any(|id| name(id) == function)
-    };
-    profile.stacks.iter().filter(|stack| frames(stack)).map(|stack| stack.totals.samples).sum()
+    let of_it = profile.stacks.iter().filter(|stack| functions_of(profile, stack).any(|name| name == function));
+    of_it.map(|stack| stack.totals.samples).sum()
 }
 
 /// The number that a program said behind a word.

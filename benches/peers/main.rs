@@ -9,9 +9,9 @@
 //! scripts/bench [quick] [--only TEXT] [--runs N] [--repeat N] [--write]
 //! ```
 //! `quick`: fewer and shorter runs. `--only`: rows whose name contains TEXT. `--runs`: of each row in a series. `--repeat`: so
-//! many series of the whole table. `--write`: docs/benchmarks.md, its chart and
-//! its figures as JSON anew; with `--only` the rows that were not measured stay as they are there. `ASYNC_PROFILER=…/libasyncProfiler.so` and `BYTEHOUND=…/libbytehound.so` add those two, which
-//! are in no package.
+//! many series of the whole table. `--write`: docs/benchmarks.md, its chart and its figures as JSON anew; with `--only` the
+//! rows that were not measured stay as they are there. `ASYNC_PROFILER=…/libasyncProfiler.so` and
+//! `BYTEHOUND=…/libbytehound.so` add those two, which are in no package.
 
 mod document;
 mod instructions;
@@ -56,11 +56,11 @@ fn main() {
     let tools = tools::found(scratch.path());
     let workloads = workloads::all(scratch.path(), asked.quick);
     println!("{}", document::introduction(&tools));
+    let wanted: Vec<_> = workloads.iter().filter(|workload| asked.wants(&workload.name)).collect();
     let series = |number| {
         if asked.series > 1 {
             println!("\nSeries {number} of {}:", asked.series);
         }
-        let wanted: Vec<_> = workloads.iter().filter(|workload| asked.wants(&workload.name)).collect();
         let measured = |workload: &&Workload| {
             let runs = asked.runs.unwrap_or(if asked.quick { 3 } else { workload.runs });
             let row = series::alternate(workload, &tools, runs, scratch.path());

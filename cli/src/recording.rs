@@ -107,8 +107,8 @@ pub fn processes(directory: &Path) -> Result<Vec<Process>> {
     Ok(processes)
 }
 
-/// The process that a directory means: of the newest recording in it the JVM, or the one with most live bytes; and what should be said about the
-/// choice.
+/// The process that a directory means: of the newest recording in it the JVM, or the one with most live bytes; and what
+/// should be said about the choice.
 ///
 /// # Errors
 /// As [`processes`].

@@ -1,7 +1,7 @@
 //! Profiles of a recording. Each that is read has passed [`Profile::check`].
 
 use super::Recording;
-use leakscope_profile::{Code, Profile, Row};
+use leakscope_profile::{Code, Profile, Row, Stack};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,11 @@ pub fn profiles_in(folder: &Path) -> Vec<Profile> {
 
 /// Names of the functions of a row's stack, leaf first.
 pub fn functions<'p>(profile: &'p Profile, row: &Row) -> impl Iterator<Item = &'p str> {
-    let stack = &profile.stacks[row.stack.0 as usize];
+    functions_of(profile, &profile.stacks[row.stack.0 as usize])
+}
+
+/// Names of a stack's functions, leaf first.
+pub fn functions_of<'p>(profile: &'p Profile, stack: &'p Stack) -> impl Iterator<Item = &'p str> {
     stack.frames.iter().map(|id| profile.functions[profile.frames[id.0 as usize].function.0 as usize].name.as_str())
 }
 

@@ -84,8 +84,8 @@ pub struct Round<'s> {
     due_since: Option<Instant>,
     heard_at: Instant,
     began: Instant,
-    /// How long all that was asked for took, and when it was done.
-    done: Option<(Duration, Instant)>,
+    /// Once all that was asked for is done: until when checkpoints that are missing are waited for, as long again as it took.
+    done_until: Option<Instant>,
     /// Who was asked to end.
     signalled: Vec<Liveness>,
     seen: Observed,
@@ -106,7 +106,7 @@ impl<'s> Round<'s> {
             due_since: None,
             heard_at: now,
             began: now,
-            done: None,
+            done_until: None,
             signalled: Vec::new(),
             seen: Observed::default(),
         }
@@ -204,14 +204,13 @@ impl<'s> Round<'s> {
         }
         let is_awaited = self.taken.is_empty() && self.due_since.is_some();
         let is_counted = matches!(self.settings.limits, Limits::Iterations { .. });
-        if self.done.is_none() && self.schedule.is_done(progress) && !is_awaited {
-            self.done = Some((self.began.elapsed(), Instant::now()));
+        if self.done_until.is_none() && self.schedule.is_done(progress) && !is_awaited {
+            self.done_until = Some(Instant::now() + self.began.elapsed().max(END_PATIENCE));
         }
-        // As long again, for what further checkpoints take.
-        let is_long_done = self.done.is_some_and(|(took, at)| at.elapsed() > took.max(END_PATIENCE));
-        let is_silent = |patience| is_counted && !is_awaited && self.heard_at.elapsed() > patience;
-        self.seen.fell_silent = self.done.is_none() && is_silent(self.settings.timeout);
-        let is_over = if is_counted { self.schedule.is_over(progress) } else { self.done.is_some() };
+        let is_silent = self.heard_at.elapsed() > self.settings.timeout && !is_awaited;
+        self.seen.fell_silent = is_silent && is_counted && self.done_until.is_none();
+        let is_long_done = self.done_until.is_some_and(|end| Instant::now() > end);
+        let is_over = if is_counted { self.schedule.is_over(progress) } else { self.done_until.is_some() };
         if is_over && !is_awaited {
             self.phase = Phase::Over { end_at: Instant::now() + END_PATIENCE };
         } else if self.seen.fell_silent || is_long_done || self.seen.not_recorded.is_some() {

@@ -89,14 +89,6 @@ impl Frames for &mut [usize] {
         *self = rest;
         true
     }
-
-    #[inline(always)]
-    fn extend(&mut self, pcs: impl Iterator<Item = usize>) -> usize {
-        let room = core::mem::take(self);
-        let taken = room.iter_mut().zip(pcs).map(|(next, pc)| *next = pc).count();
-        *self = room.get_mut(taken..).unwrap_or(&mut []);
-        taken
-    }
 }
 
 /// Walks the stack of the running thread: `out` gets `start.pc` and then return addresses, leaf first.

@@ -9,7 +9,7 @@ use support::{Library, Request, capture, compile, hex};
 
 mod support;
 
-/// The walk of a limited depth, and how many there were of which depth.
+/// Walks of at most `limit` frames: how many there were, and how many went beyond what a trail holds.
 struct Wanderer {
     request: Request,
     limit: usize,

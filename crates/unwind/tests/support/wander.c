@@ -49,7 +49,7 @@ __attribute__((noinline)) static void step(int depth) {
     }
 }
 
-/* Calls back from depths up to `most`, of so many frames twice, and not from before half of it where `far` is set. */
+/* Calls back `calls` times, at most `most` shapes deep; where `far` is set, not from less than half of that. */
 void wander(int seed, int most, int far, int calls, callback_t back, void *of) {
     state = (unsigned)seed;
     calls_left = calls;
