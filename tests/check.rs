@@ -2,7 +2,9 @@
 
 use crate::experiments::gate;
 use crate::support::leakscope::{Leakscope, Recording};
+use crate::support::profiles::functions;
 use crate::support::{Sandbox, machine, programs};
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
@@ -226,6 +228,24 @@ fn class_loaders_that_stay_are_a_leak() {
 #[test]
 fn class_loaders_that_go_are_none() {
     loaders("fixed", 0);
+}
+
+/// A checkpoint comes a moment after the line ran for the first time, and has its name.
+#[test]
+fn lines_that_ran_just_now_have_their_names() {
+    let sandbox = Sandbox::new();
+    let options = ["--iterations", "10", "--warmup", "1", "--no-gc", "-o", "kept"];
+    let check = sandbox.command("check").args(&options).target(machine::java(17)).target("-cp");
+    let recording = check.target(programs::gate()).target("Fresh").finish();
+    let recording = recording.in_directory(sandbox.path().join("kept"));
+    let checkpoints = recording.profiles();
+    assert_eq!(checkpoints.len(), 11, "10 and the end: {}", recording.everything());
+    for (number, profile) in checkpoints.iter().enumerate() {
+        let functions = || profile.rows.iter().flat_map(|row| functions(profile, row));
+        let lines: BTreeSet<&str> = functions().filter(|name| name.starts_with("Fresh.lambda$static$")).collect();
+        assert_eq!(lines.len(), (number + 1).min(10), "checkpoint {number}: {lines:?}");
+        assert!(functions().all(|name| name != "[unresolved java method]"), "checkpoint {number}");
+    }
 }
 
 /// The series in small: false alarms are to be fewer than 1 in 200, so that none is expected here.

@@ -156,7 +156,8 @@ fn java_in(folder: &Path) -> PathBuf {
 
 /// Classes of the programs that gates judge, with the helper that users copy.
 pub fn gate() -> PathBuf {
-    let ours = ["Loop", "Served", "Loaders"].map(|name| repository().join("tests/gate").join(format!("{name}.java")));
+    let ours =
+        ["Loop", "Served", "Loaders", "Fresh"].map(|name| repository().join("tests/gate").join(format!("{name}.java")));
     let helper = ["Leakscope", "LeakTest"].map(|name| example_source("ci", name));
     javac(&[ours.as_slice(), helper.as_slice()].concat())
 }

@@ -27,11 +27,16 @@ use leakscope_session::frame::{Decoded, FrameWord, Marker};
 use leakscope_session::header::{JvmState, Word};
 use leakscope_session::losses::Loss;
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 /// Addresses asked about at once: the answers take some hundred bytes each.
 const MOST_ASKED: usize = 4096;
 /// Frames added before it is seen whether pages of their names are to be given back.
 const FRAMES_CHUNK: usize = 64;
+/// How long a snapshot waits for the lines of frames that were new: some ticks of the helper, which a collection may hold up.
+const NAMES_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks whether they are there.
+const NAMES_LOOK: Duration = Duration::from_millis(5);
 /// Depths beyond this are not believed.
 const MOST_DEPTH: u64 = 1024;
 
@@ -153,7 +158,7 @@ impl Collector {
         let ids = kept.ids(&self.shared, |id| live.get(id as usize).copied().unwrap_or(false));
         let mut stacks = Stacks::read(&self.shared, &ids);
         self.notice_modules(facts, names);
-        self.java.update(&self.shared.session().java);
+        self.read_java_names(&stacks.words);
         self.shared.release();
         self.name_native_frames(&stacks, facts, names);
 
@@ -226,6 +231,28 @@ impl Collector {
             version: occasion.version.clone(),
             changes: interval::changes(&header),
         }
+    }
+
+    /// Reads the names of Java frames; waits for the helper where some of these frames are too new for it.
+    fn read_java_names(&mut self, words: &[FrameWord]) {
+        let nodes = u64::from(self.shared.session().depot.node_ids());
+        let end = Instant::now() + NAMES_PATIENCE;
+        loop {
+            // Asked before they are read: what it did last is not missed.
+            let is_naming = self.is_naming(nodes) && Instant::now() < end;
+            self.java.update(&self.shared.session().java);
+            if !is_naming || self.java.know_all(words) {
+                return;
+            }
+            std::thread::sleep(NAMES_LOOK);
+            self.drain(false);
+        }
+    }
+
+    /// Whether the helper is still to name frames among so many nodes.
+    fn is_naming(&self, nodes: u64) -> bool {
+        let named = self.shared.session().header.get(Word::ResolvedNodes);
+        named < nodes && self.jvm_state() == JvmState::Ready && self.shared.is_held()
     }
 
     /// Asks for the names of native frames that are new, one module at a time.

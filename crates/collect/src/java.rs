@@ -46,6 +46,18 @@ impl JavaNames {
         }
     }
 
+    /// Whether the lines of all Java frames among these have been read.
+    pub(crate) fn know_all(&self, words: &[FrameWord]) -> bool {
+        words.iter().all(|word| !word.is_java() || self.lines.contains_key(&word.0))
+    }
+
+    /// Line and method index of a frame word.
+    fn find(&self, word: FrameWord) -> Option<(u32, u32)> {
+        let Decoded::Java { method, .. } = word.decode() else { return None };
+        let by_line = self.lines.get(&word.0).copied();
+        by_line.or_else(|| Some((0, *self.methods.get(&method)?)))
+    }
+
     /// Starts looking frames up.
     pub(crate) fn resolver<'a>(&'a self, table: JavaTable<'a>) -> Resolver<'a> {
         Resolver { names: self, table, functions: HashMap::new(), text_left: MOST_TEXT, unnamed: 0 }
@@ -66,7 +78,7 @@ pub(crate) struct Resolver<'a> {
 impl Resolver<'_> {
     /// Adds the frame of a Java frame word.
     pub(crate) fn add(&mut self, builder: &mut ProfileBuilder, word: FrameWord) -> FrameId {
-        let (function, line) = match self.find(word) {
+        let (function, line) = match self.names.find(word) {
             Some((line, index)) => (self.function_at(builder, index), line),
             None => (None, 0),
         };
@@ -74,13 +86,6 @@ impl Resolver<'_> {
             Some(function) => builder.frame_in(Code::Java, function, line, false),
             None => builder.java_frame(Function { name: UNRESOLVED.to_owned(), ..Function::default() }, 0),
         }
-    }
-
-    /// Line and method index of a frame word.
-    fn find(&self, word: FrameWord) -> Option<(u32, u32)> {
-        let Decoded::Java { method, .. } = word.decode() else { return None };
-        let by_line = self.names.lines.get(&word.0).copied();
-        by_line.or_else(|| Some((0, *self.names.methods.get(&method)?)))
     }
 
     fn function_at(&mut self, builder: &mut ProfileBuilder, index: u32) -> Option<FunctionId> {
