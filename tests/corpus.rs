@@ -45,6 +45,7 @@ programs! {
     handles = "Handles" on 25;
     surge = "Surge" on 17;
     server = "Server" on 21;
+    switched = "Switched" on 17;
     arenas = "arenas" on 17;
     cache = "cache" on 17;
     startup = "startup" on 17;
@@ -56,5 +57,5 @@ programs! {
 
 #[test]
 fn every_case_has_its_test() {
-    assert_eq!(CASES.len(), 2 * 13);
+    assert_eq!(CASES.len(), 2 * 14);
 }

@@ -60,7 +60,7 @@ pub struct Outcome {
 const DEFAULT: &str = "512k";
 
 /// Every case.
-pub const CASES: [Case; 26] = {
+pub const CASES: [Case; 28] = {
     use Expected::{Clean, Harmless, Line, Word};
     use Form::{Fixed, Leak};
     use Language::{C, Cpp, Java, Jni};
@@ -84,6 +84,8 @@ pub const CASES: [Case; 26] = {
         case("Handles", Jni, DEFAULT, Fixed, Clean),
         case("Surge", Java, DEFAULT, Leak, Line("THREADS")),
         case("Surge", Java, DEFAULT, Fixed, Clean),
+        case("Switched", Java, DEFAULT, Leak, Line("LEAK")),
+        case("Switched", Java, DEFAULT, Fixed, Clean),
         case("arenas", C, DEFAULT, Leak, Word("ALLOCATOR")),
         case("arenas", C, DEFAULT, Fixed, Clean),
         case("cache", C, DEFAULT, Leak, Line("LEAK")),

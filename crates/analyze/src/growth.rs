@@ -49,6 +49,8 @@ pub(crate) struct Assessment {
     pub shape: Shape,
     /// It grows beyond chance, by as much as matters, and goes on.
     pub is_growing: bool,
+    /// When it began, where it was flat for long before (`late.rs`).
+    pub began_ms: Option<u64>,
 }
 
 /// The snapshots that trends are taken from; `None` if there are too few.
@@ -71,12 +73,13 @@ pub(crate) fn least_growth(rss_bytes: u64) -> f64 {
     LEAST_GROWTH_BYTES.max(LEAST_GROWTH_OF_RSS * rss_bytes as f64)
 }
 
-/// Growth of every place.
+/// Growth of every place. Of those called growing, at most the part `false_discoveries` is not.
 pub(crate) fn assess(
     courses: &[Course],
     snapshots: &[SnapshotFacts],
     window: &Window,
     least_bytes: f64,
+    false_discoveries: f64,
 ) -> Vec<Assessment> {
     let changes: Vec<Change> = courses.iter().map(|course| course.change_since(window.first, snapshots)).collect();
     let mut all: Vec<Assessment> = courses
@@ -84,8 +87,8 @@ pub(crate) fn assess(
         .zip(&changes)
         .map(|(course, change)| Assessment { trend: trend(course, change, snapshots, window), ..Assessment::default() })
         .collect();
-    let up = discoveries(&changes, FALSE_DISCOVERIES, 0.0);
-    let clearest = clear(&all, &changes);
+    let up = discoveries(&changes, false_discoveries, 0.0);
+    let clearest = clear(&all, &changes, false_discoveries);
     for (at, assessment) in all.iter_mut().enumerate() {
         let is_clear = up[at] == Some(Direction::Up) && clearest[at];
         let grew = changes[at].new.bytes - changes[at].gone.bytes;
@@ -101,12 +104,12 @@ pub(crate) fn assess(
 }
 
 /// Whether each place's trend is beyond the noise of its increments, all that changed considered.
-fn clear(all: &[Assessment], changes: &[Change]) -> Vec<bool> {
+fn clear(all: &[Assessment], changes: &[Change], false_discoveries: f64) -> Vec<bool> {
     let chances: Vec<f64> = all.iter().map(|a| a.trend.map_or(1.0, |trend| trend.chance)).collect();
     let mut tested: Vec<f64> = (0..all.len()).filter(|at| changes[*at].is_testable()).map(|at| chances[at]).collect();
     tested.sort_by(f64::total_cmp);
     let count = tested.len().max(1) as f64;
-    let passes = |(rank, chance): &(usize, &f64)| **chance <= FALSE_DISCOVERIES * (*rank as f64 + 1.0) / count;
+    let passes = |(rank, chance): &(usize, &f64)| **chance <= false_discoveries * (*rank as f64 + 1.0) / count;
     let cut = tested.iter().enumerate().rev().find(passes).map(|(_, chance)| *chance);
     (0..all.len()).map(|at| changes[at].is_testable() && cut.is_some_and(|cut| chances[at] <= cut)).collect()
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! Profile* > SeriesBuilder > Courses          series.rs, course.rs       what is live over time, by culprit
 //! Course > Assessment, Steps, Verdict*        growth, steps, verdict.rs  does it grow, how, which words hold
+//! Courses > Late                              late.rs                    from where something began to grow
 //! Timeline > RowTrend*, Forecast              rows.rs                    the rows of resident memory, the limit
 //! ```
 
@@ -12,10 +13,11 @@ use leakscope_profile::timeline::{Class, Timeline};
 use crate::analysis::{Ages, Analysis, FreedShare, Shape, Steps, Suspect, Trend, Window};
 use crate::course::{Course, Courses};
 use crate::estimate::{ERROR_RATE, Sums};
-use crate::growth::{Assessment, assess, hours, least_growth, window};
+use crate::growth::{self, Assessment, assess, hours, least_growth, window};
 use crate::happenings::Happenings;
 use crate::judge_rows::Rows;
 use crate::judgement::{Confidence, Reason, Verdict, VerdictId};
+use crate::late::{self, Late};
 use crate::rows;
 use crate::rss::rss_table;
 use crate::series::SeriesBuilder;
@@ -52,22 +54,40 @@ pub fn judge(
     let grouping = Grouping { packages: options.packages.clone(), ..Grouping::default() };
     let window = window(&series.snapshots);
     let courses = Courses::new(series, newest, &grouping, window.as_ref());
-    let mut analysis = Analysis {
+    let mut analysis = match &window {
+        Some(window) => over_the_part_that_tells_most(&courses, timeline, window),
+        None => without_window(&courses, timeline),
+    };
+    analysis.frames = courses.table;
+    analysis
+}
+
+/// Over the whole window, or over a late part of it where what began late grows by more.
+fn over_the_part_that_tells_most(courses: &Courses, timeline: &Timeline, window: &Window) -> Analysis {
+    let (whole, growths) = over(courses, timeline, window, None);
+    let least = least_growth(whole.forecast.map_or(0, |forecast| forecast.rss_bytes));
+    let known = whole.verdicts.iter().map(|verdict| verdict.unreclaimable).fold(0.0, f64::max);
+    let Some(part) = Late::part(&courses.courses, &courses.snapshots, window, least, known) else { return whole };
+    let since = over(courses, timeline, &part.window, Some((&part, &growths))).0;
+    let reasons = since.verdicts.first().map(|verdict| verdict.reasons.as_slice()).unwrap_or_default();
+    let has_begun = reasons.iter().any(|reason| matches!(reason, Reason::BeganLate { .. }));
+    if has_begun { since } else { whole }
+}
+
+/// Without words and rates.
+fn plain(courses: &Courses, timeline: &Timeline, window: Option<Window>) -> Analysis {
+    Analysis {
         instants: courses.snapshots.iter().map(|facts| facts.instant).collect(),
         forecast: rows::forecast(timeline, &courses.snapshots, window.as_ref()),
         rss: courses.snapshots.last().and_then(|last| rss_table(timeline, window, last.instant.uptime_ms)),
         window,
         ..Analysis::default()
-    };
-    match window {
-        Some(window) => with_window(&mut analysis, courses, timeline, &window),
-        None => without_window(&mut analysis, courses),
     }
-    analysis
 }
 
 /// Too few snapshots: what is live, and nothing about growth.
-fn without_window(analysis: &mut Analysis, courses: Courses) {
+fn without_window(courses: &Courses, timeline: &Timeline) -> Analysis {
+    let mut analysis = plain(courses, timeline, None);
     let end_ms = analysis.instants.last().map_or(0, |instant| instant.uptime_ms);
     let none = Assessment::default();
     analysis.suspects =
@@ -83,14 +103,25 @@ fn without_window(analysis: &mut Analysis, courses: Courses) {
         reasons: vec![Reason::TooFewSnapshots { have: analysis.instants.len(), need: FEWEST_POINTS }],
         fix: None,
     });
-    analysis.frames = courses.table;
+    analysis
 }
 
-fn with_window(analysis: &mut Analysis, courses: Courses, timeline: &Timeline, window: &Window) {
+/// Over one window, with the growth of every course; over a late part beside what grew over the whole.
+fn over(
+    courses: &Courses,
+    timeline: &Timeline,
+    window: &Window,
+    late: Option<(&Late, &[Assessment])>,
+) -> (Analysis, Vec<Assessment>) {
+    let mut analysis = plain(courses, timeline, Some(*window));
     let rss_bytes = analysis.forecast.map_or(0, |forecast| forecast.rss_bytes);
     let least = least_growth(rss_bytes);
-    let happenings = Happenings::of(&courses, timeline);
-    let growths = assess(&courses.courses, &courses.snapshots, window, least);
+    let happenings = Happenings::of(courses, timeline);
+    let false_discoveries = if late.is_some() { late::FALSE_DISCOVERIES } else { growth::FALSE_DISCOVERIES };
+    let mut growths = assess(&courses.courses, &courses.snapshots, window, least, false_discoveries);
+    if let Some((part, whole)) = late {
+        part.restrict(&mut growths, whole);
+    }
     let context = Context {
         table: &courses.table,
         snapshots: &courses.snapshots,
@@ -102,8 +133,8 @@ fn with_window(analysis: &mut Analysis, courses: Courses, timeline: &Timeline, w
     };
     analysis.rows = rows::row_trends(timeline, window);
     analysis.resident = rows::resident(timeline, &courses.snapshots, window);
-    analysis.tracked = tracked(&courses, window);
-    let surge = surge(&courses, timeline, window);
+    analysis.tracked = tracked(courses, window);
+    let surge = surge(courses, timeline, window);
     let mut judged: Vec<(Suspect, Vec<Verdict>)> = courses
         .courses
         .iter()
@@ -133,7 +164,7 @@ fn with_window(analysis: &mut Analysis, courses: Courses, timeline: &Timeline, w
         analysis.suspects.push(suspect);
     }
     let is_jvm = courses.snapshots[window.last].is_jvm;
-    if let Some(rows) = Rows::of(analysis, timeline, window, is_jvm) {
+    if let Some(rows) = Rows::of(&analysis, timeline, window, is_jvm) {
         let verdicts = rows.verdicts();
         analysis.verdicts.extend(verdicts);
     }
@@ -143,7 +174,7 @@ fn with_window(analysis: &mut Analysis, courses: Courses, timeline: &Timeline, w
         let by_rate = b.unreclaimable.total_cmp(&a.unreclaimable);
         by_rate.then(rank(a.id).cmp(&rank(b.id))).then(live(b).total_cmp(&live(a)))
     });
-    analysis.frames = courses.table;
+    (analysis, growths)
 }
 
 /// Those with a word first, then by growth, then by size.

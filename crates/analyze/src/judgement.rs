@@ -105,6 +105,11 @@ pub enum Reason {
         /// Snapshots that it was taken from.
         snapshots: usize,
     },
+    /// It was flat for a good part of the recording, and grows since.
+    BeganLate {
+        /// Uptime.
+        at_ms: u64,
+    },
     /// Blocks born before full collections outlived them.
     SurvivesFullGcs {
         /// How many there were in the window.

@@ -35,6 +35,7 @@ mod housekeeping;
 mod judge;
 mod judge_rows;
 mod judgement;
+mod late;
 mod names;
 mod parallel;
 mod raw_stacks;

@@ -112,6 +112,9 @@ impl Case<'_> {
     }
 
     fn verdict(&self, id: VerdictId, confidence: Confidence, mut reasons: Vec<Reason>) -> Verdict {
+        if let Some(at_ms) = self.growth.began_ms {
+            reasons.insert(0, Reason::BeganLate { at_ms });
+        }
         if self.growth.is_growing
             && let Some(trend) = self.growth.trend
         {

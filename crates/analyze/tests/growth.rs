@@ -6,7 +6,7 @@ mod simulated;
 use leakscope_analyze::{Reason, Shape, VerdictId};
 use leakscope_profile::timeline::{Class, Part, Point, Resident, Timeline};
 use leakscope_sampling::Interval;
-use simulated::{Law, Place, Recording, alarms, clean_run, leak_run, suspect};
+use simulated::{Law, Place, Recording, alarms, began_ms, clean_run, leak_run, suspect};
 
 #[test]
 fn the_interval_covers_the_true_rate_in_at_least_93_percent() {
@@ -123,6 +123,42 @@ fn one_block_in_a_hundred_is_a_leak() {
     assert_eq!(analysis.verdicts[0].id, VerdictId::Leak, "{:?}", analysis.verdicts);
     let clean = Recording { places: places[..1].to_vec(), ..exact };
     assert_eq!(alarms(&clean.analyse_together(5)), []);
+}
+
+/// Beside places that are as old as the recording, one of which fluctuates.
+#[test]
+fn a_leak_that_begins_late_is_one_since_then() {
+    let runs = 60;
+    let (mut found, mut covered) = (0, 0);
+    for seed in 0..runs {
+        let begins = [0.45, 0.5, 0.6, 0.7, 0.8][seed as usize % 5];
+        let late = Law::Late { blocks: 4000.0, from: begins, until: 1.0 };
+        let others = [Law::Startup { blocks: 3000.0, until: 0.05 }, Law::Churn { live: 1000.0, lifetime: 0.01 }];
+        let places = [late, others[0], others[1]].map(|law| Place { law, size: 16 << 10 }).to_vec();
+        let interval = Interval::from_bytes(512 << 10);
+        let recording = Recording { places, snapshots: 60, between_ms: 60_000, interval };
+        let analysis = recording.analyse(seed);
+        assert!(alarms(&analysis).len() <= 1, "{seed}: {:?}", analysis.verdicts);
+        let Some(leak) = analysis.verdicts.first().filter(|verdict| verdict.id == VerdictId::Leak) else { continue };
+        let began = began_ms(&analysis).map(|at_ms| at_ms as f64 / 3_600_000.0);
+        assert!(began.is_some_and(|at| (at - begins).abs() < 0.1), "{seed}: {begins}, {began:?}");
+        let truth = 4000.0 * f64::from(16 << 10) / (1.0 - begins);
+        found += 1;
+        covered += u64::from(leak.rate.is_some_and(|rate| rate.low <= truth && truth <= rate.high));
+    }
+    println!("late: {found} of {runs} found, {covered} intervals hold the rate");
+    assert!(found * 10 >= runs * 9 && covered * 100 >= found * 93, "{found} found, {covered} covered");
+}
+
+/// Waves that rise at the end, and what fills late and is full again, are no leaks.
+#[test]
+fn a_wave_that_rises_at_the_end_is_no_late_leak() {
+    for seed in 0..20 {
+        let wave = recording(Law::Sawtooth { most: 4000.0, period: 0.4, by_gc: false }, 16 << 10, 60);
+        assert_eq!(alarms(&wave.analyse(seed)), [], "{seed}");
+        let filled = recording(Law::Late { blocks: 4000.0, from: 0.45, until: 0.75 }, 16 << 10, 60);
+        assert_eq!(alarms(&filled.analyse(seed)), [], "{seed}");
+    }
 }
 
 #[test]

@@ -185,6 +185,7 @@ fn coincidence(coincidence: &Coincidence) -> Value {
 fn reason(reason: &Reason) -> Value {
     let id = match reason {
         Reason::Grows { .. } => "grows",
+        Reason::BeganLate { .. } => "began-late",
         Reason::SurvivesFullGcs { .. } => "survives-full-gcs",
         Reason::NoFullGc => "no-full-gc",
         Reason::NeverFreed { .. } => "never-freed",

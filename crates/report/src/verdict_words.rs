@@ -49,11 +49,11 @@ pub(crate) fn sentence(analysis: &Analysis, verdict: &Verdict, glyphs: &Glyphs) 
     let rate = verdict.rate.map(|rate| format!("{}/h", bytes_change(&rate, glyphs))).unwrap_or_default();
     let unseen = "not a leak in your code that leakscope can see";
     match (verdict.id, suspect) {
-        (VerdictId::Leak, _) => format!("{place} grows {rate}{}", leak_tail(verdict)),
+        (VerdictId::Leak, _) => format!("{place} grows {rate}{}{}", since(verdict), leak_tail(verdict)),
         (VerdictId::GcBound, Some(suspect)) => {
             let what = resource(&analysis.frames, &suspect.place);
             let grows = if suspect.shape == Shape::Growing {
-                format!(", {rate}")
+                format!(", {rate}{}", since(verdict))
             } else {
                 format!(", {} live", bytes_estimate(&suspect.live_bytes, glyphs))
             };
@@ -107,6 +107,15 @@ fn unknown(verdict: &Verdict, rate: &str, unseen: &str, glyphs: &Glyphs) -> Stri
             None => format!("{unseen}: resident memory grows {rate}, and nothing that is measured explains it"),
         },
     }
+}
+
+/// ` since 40 m after the start`, where it began late.
+fn since(verdict: &Verdict) -> String {
+    let began = verdict.reasons.iter().find_map(|reason| match reason {
+        Reason::BeganLate { at_ms } => Some(*at_ms),
+        _ => None,
+    });
+    began.map(|at_ms| format!(" since {} after the start", duration(at_ms))).unwrap_or_default()
 }
 
 fn leak_tail(verdict: &Verdict) -> &'static str {
@@ -209,6 +218,7 @@ pub(crate) fn reason(reason: &Reason, glyphs: &Glyphs) -> String {
         Reason::Grows { rate, snapshots } => {
             format!("grows {}/h, seen over {snapshots} snapshots", bytes_change(rate, glyphs))
         }
+        Reason::BeganLate { at_ms } => format!("began {} after the start: flat before", duration(*at_ms)),
         Reason::SurvivesFullGcs { full_gcs: 1 } => "survives: a full collection did not release it".to_owned(),
         Reason::SurvivesFullGcs { full_gcs } => format!("survives: {full_gcs} full collections did not release it"),
         Reason::NoFullGc => {

@@ -9,7 +9,7 @@ mod program;
 
 pub mod gate;
 
-use leakscope_analyze::{Analysis, AnalysisOptions, SeriesBuilder, Suspect, VerdictId, judge};
+use leakscope_analyze::{Analysis, AnalysisOptions, Reason, SeriesBuilder, Suspect, VerdictId, judge};
 use leakscope_profile::model::{Memory, Profile, Row, Settings, Snapshot, StackId, Totals};
 use leakscope_profile::timeline::Timeline;
 use leakscope_sampling::{Interval, Rng, Scaled, inclusion_probability};
@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 pub enum Law {
     /// Blocks that stay: so many, at random moments or evenly.
     Leak { blocks: f64, evenly: bool },
+    /// Blocks that stay, at random moments of this part.
+    Late { blocks: f64, from: f64, until: f64 },
     /// Blocks that live for a while: in balance from the start, so many at a time.
     Churn { live: f64, lifetime: f64 },
     /// A cache that takes so many blocks, and then replaces a random one for each that comes.
@@ -191,6 +193,11 @@ impl Running {
                 let count = if evenly { self.whole(blocks * length) } else { poisson(blocks * length, rng) };
                 (0..count).for_each(|_| self.allocate(moment(rng), epoch, f64::INFINITY, false, recording, rng));
             }
+            Law::Late { blocks, from: begins, until } => {
+                let part = (to.min(until) - from.max(begins)).max(0.0) / (until - begins);
+                (0..poisson(blocks * part, rng))
+                    .for_each(|_| self.allocate(moment(rng), epoch, f64::INFINITY, false, recording, rng));
+            }
             Law::Churn { live, lifetime } => {
                 for _ in 0..poisson(live * length / lifetime, rng) {
                     let at = moment(rng);
@@ -260,6 +267,15 @@ pub fn suspect(analysis: &Analysis, place: usize) -> Option<&Suspect> {
     analysis.suspects.iter().find(|s| analysis.frames.resolve(&s.place.frames).any(|f| f.function == name))
 }
 
+/// When what the primary verdict accuses began, if that was late.
+pub fn began_ms(analysis: &Analysis) -> Option<u64> {
+    let reasons = analysis.verdicts.first().map(|verdict| verdict.reasons.as_slice()).unwrap_or_default();
+    reasons.iter().find_map(|reason| match reason {
+        Reason::BeganLate { at_ms } => Some(*at_ms),
+        _ => None,
+    })
+}
+
 /// What must not be said of a program that is clean.
 pub fn alarms(analysis: &Analysis) -> Vec<VerdictId> {
     let is_alarm = |id: &VerdictId| matches!(id, VerdictId::Leak | VerdictId::GcBound | VerdictId::Staircase);
@@ -297,6 +313,8 @@ pub struct LeakRun {
     pub covered: bool,
     /// LEAK, GC-BOUND or STAIRCASE was said of it.
     pub found: bool,
+    /// It was said to have begun late.
+    pub began_late: bool,
     /// Samples expected of it in the recording.
     pub samples: f64,
     pub snapshots: usize,
@@ -331,6 +349,7 @@ pub fn leak_run(seed: u64) -> LeakRun {
         truth,
         covered: suspect.trend.is_some() && rate.low <= truth && truth <= rate.high,
         found: !alarms(&analysis).is_empty(),
+        began_late: began_ms(&analysis).is_some(),
         samples,
         snapshots,
         width: rate.half_width() / truth,
