@@ -1,8 +1,8 @@
 //! Which frame of a stack is the reader's own code: the one that a report names first.
 //!
 //! In order: the first frame from the leaf that matches the configured packages; the first Java frame whose class
-//! belongs to neither the JDK nor a known framework; the first Java frame; the first native frame that is neither
-//! an allocator wrapper nor of the C or C++ run-time; the leaf.
+//! belongs to neither the JDK nor a known framework; the first that is at least not the JDK's; the first Java frame; the
+//! first native frame that is neither an allocator wrapper nor of the C or C++ run-time; the leaf.
 
 use crate::frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
 
@@ -86,6 +86,16 @@ pub const FRAMEWORK_PACKAGES: [&str; 74] = [
     "reactor.",
 ];
 
+/// The JDK's own packages: the first of [`FRAMEWORK_PACKAGES`].
+const JDK_PACKAGES: usize = 5;
+
+/// Java functions in which a pool takes its next chunk. Whoever happens to need one is charged for it, and others use it.
+const POOLS: [&str; 3] = [
+    "netty.buffer.PoolArena$DirectArena.newChunk",
+    "netty.buffer.PoolArena$HeapArena.newChunk",
+    "netty.buffer.AdaptivePoolingAllocator$",
+];
+
 /// Libraries that allocate on somebody else's behalf.
 const RUNTIME_LIBRARIES: [&str; 10] = [
     "libc.so",
@@ -157,6 +167,7 @@ impl Application<'_> {
         first(&|f| self.is_configured(f))
             .map(|at| caller_of_native(table, stack, at, &|f| self.is_configured(f)))
             .or_else(|| first(&is_own).map(|at| caller_of_native(table, stack, at, &is_own)))
+            .or_else(|| first(&|f| f.kind == FrameKind::Java && !is_jdk(&f.function)))
             .or_else(|| first(&|f| f.kind == FrameKind::Java))
             .or_else(|| first(&|f| f.kind == FrameKind::Native && !is_runtime(f)))
             .or_else(|| first(&|f| f.kind != FrameKind::Marker))
@@ -195,6 +206,16 @@ pub(crate) fn library_frame(table: &FrameTable, stack: &[SiteFrameId]) -> Option
         .iter()
         .position(|id| owns(table.get(*id)))
         .or_else(|| stack.iter().position(|id| !table.get(*id).library.is_empty()))
+}
+
+/// Index of the frame in which a pool takes its next chunk, if it is one.
+pub(crate) fn pool_frame(table: &FrameTable, stack: &[SiteFrameId]) -> Option<usize> {
+    let is_pool = |f: &SiteFrame| f.kind == FrameKind::Java && POOLS.iter().any(|pool| f.function.contains(pool));
+    stack.iter().position(|id| is_pool(table.get(*id)))
+}
+
+fn is_jdk(function: &str) -> bool {
+    FRAMEWORK_PACKAGES[..JDK_PACKAGES].iter().any(|package| function.starts_with(package))
 }
 
 fn is_framework(function: &str) -> bool {

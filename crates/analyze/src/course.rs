@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! Java       kind, and the frames from the first Java one to the application's
+//! a pool     kind, and the frames from the first Java one to that in which the pool takes a chunk, for whomever
 //! native     kind, and the application's frame with its caller
 //! ```
 
@@ -14,6 +15,7 @@ use std::collections::HashMap;
 use leakscope_profile::model::{Kind, Profile, Totals};
 
 use crate::analysis::Window;
+use crate::application::pool_frame;
 use crate::change::Change;
 use crate::estimate::{Missable, Sums};
 use crate::frames::{FrameKind, FrameTable, SiteFrameId};
@@ -139,9 +141,10 @@ fn culprit(table: &FrameTable, place: &Place, name: Name) -> u64 {
     let frames = &place.frames;
     let own = place.application.unwrap_or(0);
     let java = frames.iter().position(|id| table.get(*id).kind == FrameKind::Java);
-    let (from, to) = match java {
-        Some(java) => (java.min(own), own.max(java)),
-        None => (own, own + 1),
+    let (from, to) = match (java, pool_frame(table, frames)) {
+        (Some(java), Some(pool)) => (java.min(pool), pool),
+        (Some(java), None) => (java.min(own), own.max(java)),
+        (None, _) => (own, own + 1),
     };
     let mut hash = Fnv::new();
     hash.text(place.kind.as_str()).number(u64::from(place.is_jvms_own));

@@ -4,6 +4,7 @@
 //! is given back. The *result* is what the reader's own frame called (`java.util.zip.GZIPOutputStream.<init>`): that is
 //! what the reader has in hand. Both are read off the stack; nothing here knows a program.
 
+use crate::application::pool_frame;
 use crate::frames::{FrameKind, FrameTable, SiteFrame};
 use crate::judgement::{Fix, Remedy};
 use crate::site::Place;
@@ -39,6 +40,28 @@ const REMEDIES: [(&str, Remedy); 26] = [
     ("org.xerial.snappy.", Remedy::Close),
 ];
 
+/// Methods of RocksDB that make nothing which could be closed: what they allocate is kept by the database.
+const ROCKS_USES: [&str; 18] = [
+    "compactRange",
+    "delete",
+    "deleteRange",
+    "flush",
+    "get",
+    "ingestExternalFile",
+    "keyMayExist",
+    "merge",
+    "multiGet",
+    "multiGetAsList",
+    "next",
+    "prev",
+    "put",
+    "seek",
+    "seekForPrev",
+    "seekToFirst",
+    "seekToLast",
+    "write",
+];
+
 /// Superclasses whose methods stand on the stack for the object of another class: `FilterOutputStream.write` calls the
 /// method of whatever stream it is.
 const SUPERCLASSES: [&str; 9] = [
@@ -67,8 +90,12 @@ pub(crate) fn fix(table: &FrameTable, place: &Place) -> Option<Fix> {
         return Some(Fix { remedy, what: None, at });
     };
     // From the reader's frame to the resource: the outermost that is known is the one that the reader holds.
-    let between = &stack[java.min(own)..own.max(java)];
-    let known = between.iter().rev().find_map(|frame| remedy(&frame.function));
+    let between = &stack[java.min(own)..=own.max(java)];
+    let is_chunk = pool_frame(table, &place.frames).is_some();
+    let known = match is_chunk {
+        true => Some(Remedy::ReleaseToPool),
+        false => between.iter().rev().find_map(|frame| remedy(&frame.function)),
+    };
     let is_jni_reference = stack[..java].iter().any(|frame| frame.function.contains("JNIHandle"));
     let leaf = stack[..java].iter().find(|frame| frame.kind == FrameKind::Native && !frame.library.is_empty());
     let remedy = match known {
@@ -89,8 +116,19 @@ pub(crate) fn fix(table: &FrameTable, place: &Place) -> Option<Fix> {
     Some(Fix { remedy, what, at })
 }
 
+/// What to do about a known function, in its own package or shaded into another.
 fn remedy(function: &str) -> Option<Remedy> {
-    REMEDIES.iter().find(|(start, _)| function.starts_with(start)).map(|(_, remedy)| *remedy)
+    let (_, remedy) = REMEDIES.iter().find(|(start, _)| begins(function, start))?;
+    let method = function.rsplit('.').next().unwrap_or_default();
+    Some(match remedy {
+        Remedy::CloseRocksObject if ROCKS_USES.contains(&method) => Remedy::BoundRocksCaches,
+        remedy => *remedy,
+    })
+}
+
+fn begins(function: &str, start: &str) -> bool {
+    let inside = function.find(start);
+    inside.is_some_and(|at| at == 0 || function[..at].ends_with('.'))
 }
 
 /// The class of what the reader's frame called; of these frames it called the last. `None` where only superclasses are
@@ -178,6 +216,32 @@ mod tests {
         let without_outer = [native, zstd, filter, own];
         assert_eq!(of(&without_outer), Some((Remedy::Close, class("ZstdOutputStreamNoFinalizer"), 4)));
         assert_eq!(of(&[native, filter, own]), Some((Remedy::FreeNative, None, 3)), "nothing tells which it is");
+    }
+
+    #[test]
+    fn what_a_database_or_a_pool_keeps_is_not_closed_where_it_is_used() {
+        let native = (Native, "rocksdb::Arena::AllocateNewBlock");
+        let put = [native, (Java, "org.rocksdb.RocksDB.put"), (Java, "com.acme.Store.save")];
+        let rocks = || Some("org.rocksdb.RocksDB".to_owned());
+        assert_eq!(of(&put), Some((Remedy::BoundRocksCaches, rocks(), 3)));
+        let chunk = [
+            (Native, "Unsafe_AllocateMemory0"),
+            (Java, "jdk.internal.misc.Unsafe.allocateMemory0"),
+            (Java, "java.nio.ByteBuffer.allocateDirect"),
+            (Java, "org.x.shaded.io.netty.buffer.PoolArena$DirectArena.newChunk"),
+            (Java, "org.x.shaded.io.netty.buffer.PoolArena.allocate"),
+            (Java, "com.acme.Handler.read"),
+        ];
+        assert_eq!(of(&chunk).map(|fix| fix.0), Some(Remedy::ReleaseToPool));
+        let unpooled =
+            [chunk[1], chunk[2], (Java, "org.x.shaded.io.netty.buffer.UnpooledByteBufAllocator.x"), chunk[5]];
+        assert_eq!(of(&unpooled).map(|fix| fix.0), Some(Remedy::ReleaseNetty), "shaded");
+        let nobodys = [chunk[1], chunk[2], (Java, "io.netty.buffer.Unpooled.buffer"), (Java, "java.lang.Thread.run")];
+        assert_eq!(
+            of(&nobodys).map(|fix| (fix.0, fix.2)),
+            Some((Remedy::ReleaseNetty, 3)),
+            "a library's line, not the JDK's"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@
 
 use leakscope_profile::timeline::{Class, Timeline};
 
-use crate::analysis::{Analysis, RowTrend, Trend, Window};
+use crate::analysis::{Analysis, RowTrend, Shape, Suspect, Trend, Window};
 use crate::growth::hours;
 use crate::heap;
 use crate::judge::rank;
@@ -29,6 +29,12 @@ const EXPLAINS: f64 = 0.4;
 const MOST_LIVE: f64 = 0.6;
 /// Of that, at its lowest: of a leak beside waves the lowest rises by two thirds of all, being means of thirds.
 const MOST_LOWEST: f64 = 0.3;
+
+/// A place at which at least this part of all growth came is most of it, if it never fell by a quarter of that, and came to a
+/// quarter of what resident memory grew by.
+const MOSTLY: f64 = 0.6;
+const MOST_FALL: f64 = 0.25;
+const MATTERS: f64 = 0.25;
 
 /// The rows of a process whose resident memory grows.
 pub(crate) struct Rows<'a> {
@@ -142,12 +148,30 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The place at which most of what is live came, of which it cannot be told yet whether it goes on.
+    fn mostly_at(&self) -> Option<Reason> {
+        let window = self.analysis.window?;
+        let grew = |suspect: &Suspect| suspect.live[window.last] - suspect.live[window.first];
+        let all: f64 = self.analysis.suspects.iter().map(grew).filter(|bytes| *bytes > 0.0).sum();
+        let (at, bytes) = self.analysis.suspects.iter().map(grew).enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let suspect = &self.analysis.suspects[at];
+        let mut highest = 0.0_f64;
+        let never_fell = suspect.live[window.first..=window.last].iter().all(|live| {
+            highest = highest.max(*live);
+            highest - live <= MOST_FALL * bytes
+        });
+        let least = self.least_bytes.max(MATTERS * self.resident.rate.estimate * self.span_hours);
+        let is_most = bytes >= MOSTLY * all && bytes >= least;
+        (is_most && never_fell && suspect.shape == Shape::Unknown).then_some(Reason::MostlyAt { suspect: at, bytes })
+    }
+
     fn unknown(&self) -> Verdict {
         let mut reasons = vec![Reason::ResidentGrows { rate: self.resident.rate }];
         reasons.extend(self.analysis.tracked.map(|live| match self.is_live_flat() {
             true => Reason::TrackedFlat { rate: live.rate },
             false => Reason::TrackedUnclear { rate: live.rate },
         }));
+        reasons.extend(self.mostly_at());
         Verdict {
             id: VerdictId::Unknown,
             suspect: None,

@@ -129,6 +129,8 @@ pub enum Reason {
         /// All frees that were seen.
         frees: u64,
     },
+    /// The program frees some of it, too: a cache that still fills looks the same.
+    MayBeFilling,
     /// It falls, and only when there is a collection.
     FallsOnlyAtGc {
         /// Falls that were seen.
@@ -176,6 +178,13 @@ pub enum Reason {
     TrackedUnclear {
         /// Bytes per hour.
         rate: Estimate,
+    },
+    /// Most of what what is live grew by came at one place, of which it cannot be told whether it goes on.
+    MostlyAt {
+        /// Its index.
+        suspect: usize,
+        /// How much it grew, bytes.
+        bytes: f64,
     },
     /// This row of resident memory grows.
     RowGrows {
@@ -227,8 +236,12 @@ pub enum Remedy {
     Unmap,
     /// Close RocksDB's objects, iterators and options included.
     CloseRocksObject,
+    /// Bound RocksDB's own caches, and close what keeps them.
+    BoundRocksCaches,
     /// Release Netty's buffers: -Dio.netty.leakDetection.level=paranoid.
     ReleaseNetty,
+    /// Release the buffers of a pool, whose chunk this is.
+    ReleaseToPool,
     /// Close the off-heap collection.
     CloseOffHeap,
     /// Close the arena of foreign memory.
@@ -260,7 +273,9 @@ impl Remedy {
             Remedy::DirectBuffer => "direct-buffer",
             Remedy::Unmap => "unmap",
             Remedy::CloseRocksObject => "close-rocksdb-object",
+            Remedy::BoundRocksCaches => "bound-rocksdb-caches",
             Remedy::ReleaseNetty => "release-netty",
+            Remedy::ReleaseToPool => "release-to-pool",
             Remedy::CloseOffHeap => "close-off-heap",
             Remedy::CloseArena => "close-arena",
             Remedy::FreeNative => "free-native",

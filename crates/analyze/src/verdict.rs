@@ -2,7 +2,7 @@
 //!
 //! | word | rule |
 //! |---|---|
-//! | GC-BOUND | the JVM's reference threads free it (20 sampled frees at least, half of all), or it falls only at collections; and it grows, or holds at least 16 MiB and 5 % of resident memory |
+//! | GC-BOUND | the JVM's reference threads free it (20 sampled frees at least, half of all, or a tenth where no full collection was outlived), or it falls only at collections; and it grows, or holds at least 16 MiB and 5 % of resident memory |
 //! | STAIRCASE | few jumps explain its growth (`steps.rs`) |
 //! | LEAK | it grows (`growth.rs`), and is not GC-BOUND: or it is, and what was born before a full collection outlived it |
 //! | JVM | the JVM itself allocates it, for its own ends |
@@ -26,6 +26,8 @@ use crate::series::SnapshotFacts;
 const FEWEST_FREES: u64 = 20;
 /// Part of them by reference-handling threads.
 const GC_SHARE: f64 = 0.5;
+/// Part of them from which on it is worth a word that some are never freed otherwise: those that somebody forgets to close.
+const SOME_GC: f64 = 0.1;
 /// What a place holds that only a collection frees matters from this on, bytes.
 const LARGE_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
 /// And from this part of resident memory on.
@@ -76,7 +78,8 @@ pub(crate) fn words(
     match (gc_bound, growth.is_growing) {
         (_, true) if course.place.is_jvms_own => verdicts.push(case.jvm()),
         (Some(reasons), true) if !matches!(full_gcs, AfterFullGcs::Outlived(_)) => {
-            verdicts.push(case.verdict(VerdictId::GcBound, Confidence::High, reasons))
+            let confidence = if case.gc_share() >= GC_SHARE { Confidence::High } else { Confidence::Medium };
+            verdicts.push(case.verdict(VerdictId::GcBound, confidence, reasons))
         }
         (_, true) => verdicts.push(case.leak(&full_gcs)),
         (Some(mut reasons), false) => {
@@ -135,15 +138,16 @@ impl Case<'_> {
 
     /// Why it is freed by the garbage collector only; `None` if that cannot be said, or does not matter.
     fn gc_bound(&self) -> Option<Vec<Reason>> {
-        let (gc, frees) = (self.course.totals.frees_gc, self.frees());
-        let share = gc as f64 / frees.max(1) as f64;
+        let (gc, frees, share) = (self.course.totals.frees_gc, self.frees(), self.gc_share());
         let large = LARGE_BYTES.max(LARGE_OF_RSS * self.context.rss_bytes as f64);
         let matters = self.growth.is_growing || self.often_holds() >= large;
         if !matters {
             return None;
         }
         let mut reasons = Vec::new();
-        if gc >= FEWEST_FREES && share >= GC_SHARE {
+        // What a full collection did not release waits for none, and is no part of what some forget to close.
+        let is_some = share >= SOME_GC && !matches!(self.full_gcs(), AfterFullGcs::Outlived(_));
+        if gc >= FEWEST_FREES && (share >= GC_SHARE || is_some) {
             reasons.push(Reason::FreedBy { gc_share: share, frees });
         }
         reasons.extend(self.falls_only_at_gc());
@@ -156,6 +160,11 @@ impl Case<'_> {
         let mut levels: Vec<f64> = self.course.live[window.first..=window.last].iter().map(|flow| flow.bytes).collect();
         levels.sort_by(f64::total_cmp);
         levels[levels.len() * 3 / 4]
+    }
+
+    /// Part of its sampled frees by reference-handling threads.
+    fn gc_share(&self) -> f64 {
+        self.course.totals.frees_gc as f64 / self.frees().max(1) as f64
     }
 
     fn frees(&self) -> u64 {
@@ -224,6 +233,9 @@ impl Case<'_> {
         let mut confidence = if is_proven { Confidence::High } else { Confidence::Medium };
         reasons.extend(reason);
         reasons.push(self.freed());
+        if self.course.totals.frees_app > 0 && !matches!(full_gcs, AfterFullGcs::Outlived(_)) {
+            reasons.push(Reason::MayBeFilling);
+        }
         if let Some(missed) = self.missed_frees() {
             reasons.push(missed);
             confidence = Confidence::Low;
@@ -234,7 +246,7 @@ impl Case<'_> {
     fn freed(&self) -> Reason {
         match self.frees() {
             0 => Reason::NeverFreed { samples: self.course.now.samples },
-            frees => Reason::FreedBy { gc_share: self.course.totals.frees_gc as f64 / frees as f64, frees },
+            frees => Reason::FreedBy { gc_share: self.gc_share(), frees },
         }
     }
 

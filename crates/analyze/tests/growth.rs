@@ -94,6 +94,19 @@ fn what_the_collector_frees_is_bound_to_it() {
     assert_eq!(alarms(&sawtooth(false)), [], "the program's own frees");
 }
 
+/// Of five streams one is forgotten, and waits for the collector.
+#[test]
+fn what_is_not_always_closed_is_bound_to_the_collector_as_well() {
+    let closed = Law::Churn { live: 500.0, lifetime: 0.005 };
+    let forgotten = Law::Sawtooth { most: 20_000.0, period: 0.7, by_gc: true };
+    let places = [closed, forgotten].map(|law| Place { law, size: 4096 }).to_vec();
+    let both = Recording { places, snapshots: 60, between_ms: 60_000, interval: Interval::from_bytes(16 << 10) };
+    let first = both.analyse_together(4).verdicts.swap_remove(0);
+    assert_eq!(first.id, VerdictId::GcBound, "{first:?}");
+    let some = |reason: &Reason| matches!(reason, Reason::FreedBy { gc_share, .. } if (0.1..0.5).contains(gc_share));
+    assert!(first.reasons.iter().any(some), "{:?}", first.reasons);
+}
+
 #[test]
 fn what_was_never_touched_is_no_part_of_what_is_resident() {
     // 3000 blocks of 4 KiB: all of them may be resident, or cannot be.
@@ -148,6 +161,27 @@ fn a_leak_that_begins_late_is_one_since_then() {
     }
     println!("late: {found} of {runs} found, {covered} intervals hold the rate");
     assert!(found * 10 >= runs * 9 && covered * 100 >= found * 93, "{found} found, {covered} covered");
+}
+
+/// Of three snapshots nobody knows whether it goes on, but where it came is known.
+#[test]
+fn what_came_in_the_last_snapshots_is_named() {
+    let point = |second: u64| {
+        let grown = second.saturating_sub(432) * (1 << 20) / 2;
+        let resident = Resident { rss_bytes: (100 << 20) + grown, ..Resident::default() };
+        Point { uptime_ms: second * 1000, resident, ..Point::default() }
+    };
+    let timeline = Timeline { points: (0..=720).step_by(5).map(point).collect(), ..Timeline::default() };
+    let late = recording(Law::Late { blocks: 9000.0, from: 0.6, until: 1.0 }, 16 << 10, 12);
+    let analysis = late.analyse_with(&timeline, 1);
+    let first = &analysis.verdicts[0];
+    assert_eq!(first.id, VerdictId::Unknown, "{:?}", analysis.verdicts);
+    let named = |reason: &Reason| matches!(reason, Reason::MostlyAt { suspect: 0, bytes } if *bytes > 80e6);
+    assert!(first.reasons.iter().any(named), "{:?}", first.reasons);
+    let wave = recording(Law::Sawtooth { most: 9000.0, period: 0.45, by_gc: false }, 16 << 10, 12);
+    let analysis = wave.analyse_with(&timeline, 1);
+    let named = |reason: &Reason| matches!(reason, Reason::MostlyAt { .. });
+    assert!(!analysis.verdicts.iter().flat_map(|verdict| &verdict.reasons).any(named), "{:?}", analysis.verdicts);
 }
 
 /// Waves that rise at the end, and what fills late and is full again, are no leaks.

@@ -57,7 +57,7 @@ pub(crate) fn sentence(analysis: &Analysis, verdict: &Verdict, glyphs: &Glyphs) 
             } else {
                 format!(", {} live", bytes_estimate(&suspect.live_bytes, glyphs))
             };
-            format!("native memory of {what}, made by {place}{grows}: released only by the garbage collector")
+            format!("native memory of {what}, made by {place}{grows}: {}", released(verdict))
         }
         (VerdictId::Staircase, Some(suspect)) => match &suspect.steps {
             Some(steps) => format!("{place} grows in {}", steps_phrase(steps, glyphs)),
@@ -72,7 +72,7 @@ pub(crate) fn sentence(analysis: &Analysis, verdict: &Verdict, glyphs: &Glyphs) 
         (VerdictId::Jvm, Some(_)) => format!("{unseen}: the JVM allocates for itself in {place}, {rate}"),
         (VerdictId::Jvm | VerdictId::Heap | VerdictId::Files, _) => {
             let row = verdict.row.map_or("a row of resident memory", row_name);
-            format!("{unseen}: {row} grows, {rate}")
+            format!("{unseen}: {row} {}, {rate}", if row.ends_with('s') { "grow" } else { "grows" })
         }
         (VerdictId::Bounded, Some(suspect)) => format!(
             "{place} filled up to {} and has been flat {}: looks like a cache, not a leak",
@@ -84,28 +84,53 @@ pub(crate) fn sentence(analysis: &Analysis, verdict: &Verdict, glyphs: &Glyphs) 
             bytes_estimate(&suspect.live_bytes, glyphs),
             flat_since(suspect),
         ),
-        (VerdictId::Unknown, _) => unknown(verdict, &rate, unseen, glyphs),
+        (VerdictId::Unknown, _) => unknown(analysis, verdict, &rate, glyphs),
         (_, None) => rate,
     }
 }
 
-fn unknown(verdict: &Verdict, rate: &str, unseen: &str, glyphs: &Glyphs) -> String {
-    match verdict.reasons.first() {
-        Some(Reason::TooFewSnapshots { have, need }) => {
-            let have = if *have == 1 { "one snapshot".to_owned() } else { format!("{have} snapshots") };
-            format!("{have}: growth takes at least {need}")
-        }
-        _ => match verdict.reasons.iter().find_map(|reason| match reason {
-            Reason::TrackedUnclear { rate } => Some(rate),
-            _ => None,
-        }) {
-            Some(live) => format!(
-                "resident memory grows {rate}; what is live, {}/h, is not beyond chance yet: record longer, or with a \
-                 smaller --sample",
-                bytes_change(live, glyphs)
-            ),
-            None => format!("{unseen}: resident memory grows {rate}, and nothing that is measured explains it"),
-        },
+fn unknown(analysis: &Analysis, verdict: &Verdict, rate: &str, glyphs: &Glyphs) -> String {
+    if let Some(Reason::TooFewSnapshots { have, need }) = verdict.reasons.first() {
+        let have = if *have == 1 { "one snapshot".to_owned() } else { format!("{have} snapshots") };
+        return format!("{have}: growth takes at least {need}; --interval takes them more often");
+    }
+    let mostly = verdict.reasons.iter().find_map(|reason| match reason {
+        Reason::MostlyAt { suspect, bytes } => Some((analysis.suspects.get(*suspect)?, *bytes)),
+        _ => None,
+    });
+    let unclear = verdict.reasons.iter().find_map(|reason| match reason {
+        Reason::TrackedUnclear { rate } => Some(rate),
+        _ => None,
+    });
+    let grows = format!("resident memory grows {rate}");
+    match (mostly, unclear) {
+        (Some((suspect, grew)), _) => format!(
+            "{grows}; most of what is live came at {}, {}, not for long enough to be called a leak: record longer, or with a shorter \
+             --interval",
+            own_frame(&analysis.frames, &suspect.place, glyphs),
+            bytes(grew),
+        ),
+        (None, Some(live)) if live.low > 0.0 => format!(
+            "{grows} and what is live by {}/h, at no place clearly: record longer, or with a smaller --sample",
+            bytes_change(live, glyphs)
+        ),
+        (None, Some(live)) => format!(
+            "{grows}; what is live, {}/h, is not beyond chance yet: record longer, or with a smaller --sample",
+            bytes_change(live, glyphs)
+        ),
+        (None, None) => format!("{grows}, and nothing that is measured explains it"),
+    }
+}
+
+/// Who releases it.
+fn released(verdict: &Verdict) -> String {
+    let share = verdict.reasons.iter().find_map(|reason| match reason {
+        Reason::FreedBy { gc_share, .. } if *gc_share < 0.5 => Some(*gc_share),
+        _ => None,
+    });
+    match share {
+        Some(share) => format!("not always closed, {} of its frees are the garbage collector's", percent(share)),
+        None => "released only by the garbage collector".to_owned(),
     }
 }
 
@@ -228,6 +253,7 @@ pub(crate) fn reason(reason: &Reason, glyphs: &Glyphs) -> String {
             format!("freed by nobody: not one of its sampled blocks ({} live) was freed", thousands(*samples as f64))
         }
         Reason::FreedBy { gc_share, frees } => freed_by(*gc_share, *frees),
+        Reason::MayBeFilling => "a cache that still fills looks the same; it stops, a leak does not".to_owned(),
         Reason::FallsOnlyAtGc { falls, full } => {
             let times = if *falls == 1 { "once,".to_owned() } else { format!("{falls} times, each") };
             format!("falls: {times} at a {}collection", if *full { "full " } else { "" })
@@ -256,6 +282,7 @@ pub(crate) fn reason(reason: &Reason, glyphs: &Glyphs) -> String {
             "what is live: {}/h, not beyond chance: record longer, or with a smaller --sample",
             bytes_change(rate, glyphs)
         ),
+        Reason::MostlyAt { bytes: grew, .. } => format!("most of what is live came at one place: {}", bytes(*grew)),
         Reason::RowGrows { class, rate } => format!("{}: {}/h", row_name(*class), bytes_change(rate, glyphs)),
         Reason::ResidentGrows { rate } => format!("resident memory: {}/h", bytes_change(rate, glyphs)),
         Reason::TooFewSnapshots { have, need } => format!("{have} snapshots, a trend takes {need}"),
@@ -303,6 +330,15 @@ pub(crate) fn fix(fix: &Fix) -> String {
             "Close every RocksDB object{at}: iterators, options, snapshots and column families hold native memory \
              until close()."
         ),
+        Remedy::BoundRocksCaches => format!(
+            "RocksDB holds this for itself{at}: memtables and the block cache, which its options bound. Iterators and snapshots that \
+             are not closed keep it longer."
+        ),
+        Remedy::ReleaseToPool => {
+            "A pool grows while its buffers are not released, and who asked for the next chunk need not be who keeps one: \
+             -Dio.netty.leakDetection.level=paranoid names the line."
+                .to_owned()
+        }
         Remedy::ReleaseNetty => {
             format!("Release the buffer{at}; -Dio.netty.leakDetection.level=paranoid names the ones that are not.")
         }
