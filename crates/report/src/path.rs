@@ -10,7 +10,7 @@
 //!
 //! Class, method and line of the reader's own frame go last. Two sites that read the same get a caller each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use leakscope_analyze::{FrameKind, FrameTable, Place, SiteFrame};
 
@@ -45,6 +45,9 @@ impl Step {
         Step { spellings: [(); 5].map(|()| text.clone()) }
     }
 }
+
+/// The shortest spelling of what tells a path from others.
+const VIA_SHORTEST: usize = 3;
 
 /// The way from the reader's own frame to the allocation.
 #[derive(Debug, Clone)]
@@ -122,14 +125,14 @@ impl CallPath {
         let names: Vec<&str> = steps.iter().map(|at| self.steps[*at].spellings[spelling].as_str()).collect();
         let path = names.join(&format!(" {} ", glyphs.arrow));
         match &self.via {
-            Some(via) => format!("{path} {} {}", glyphs.back, via.spellings[spelling.clamp(1, 3)]),
+            Some(via) => format!("{path} {} {}", glyphs.back, via.spellings[spelling.clamp(1, VIA_SHORTEST)]),
             None => path,
         }
     }
 }
 
-/// The paths of several places, in order; those that would read the same within `width` are told apart by the first
-/// caller that differs, else by a frame on the way, else by the site's id.
+/// The paths of several places, in order; those that would read the same within `width` are told apart by a
+/// caller that the others do not have, else by a frame on the way, else by the site's id.
 pub(crate) fn paths(frames: &FrameTable, places: &[&Place], width: usize, glyphs: &Glyphs) -> Vec<CallPath> {
     let mut paths: Vec<CallPath> = places.iter().map(|place| CallPath::of(frames, place)).collect();
     let mut alike: HashMap<String, Vec<usize>> = HashMap::new();
@@ -138,11 +141,15 @@ pub(crate) fn paths(frames: &FrameTable, places: &[&Place], width: usize, glyphs
     }
     for group in alike.into_values().filter(|group| group.len() > 1) {
         let outward: Vec<Vec<&SiteFrame>> = group.iter().map(|at| outward(frames, places[*at])).collect();
+        let told: Vec<Option<Step>> =
+            (0..group.len()).map(|of| difference(&outward, of).map(|frame| Step::of(frame, true))).collect();
         for (of, at) in group.iter().enumerate() {
-            paths[*at].via = Some(match difference(&outward, of) {
-                Some(frame) => Step::of(frame, true),
-                None => Step::text(places[*at].id.to_string()),
-            });
+            let others =
+                told.iter().enumerate().filter(|(other, _)| *other != of).filter_map(|(_, told)| told.as_ref());
+            let shortest = |step: &Step| step.spellings[VIA_SHORTEST].clone();
+            let taken: Vec<String> = others.map(shortest).collect();
+            let told = told[of].clone().filter(|step| !taken.contains(&shortest(step)));
+            paths[*at].via = Some(told.unwrap_or_else(|| Step::text(places[*at].id.to_string())));
         }
     }
     paths
@@ -157,12 +164,23 @@ fn outward<'a>(frames: &'a FrameTable, place: &'a Place) -> Vec<&'a SiteFrame> {
     callers.iter().skip(1).chain(callees.iter().rev()).copied().collect()
 }
 
-/// The first frame of one stack that another of the group does not have in the same place.
+/// Of the frames of one stack the first that fewest others of the group have; `None` where each has all of them.
 fn difference<'a>(group: &[Vec<&'a SiteFrame>], of: usize) -> Option<&'a SiteFrame> {
-    let look = |frame: &SiteFrame| (frame.function.clone(), frame.line);
-    let own = &group[of];
-    let differs = |at: &usize| group.iter().any(|other| other.get(*at).map(|f| look(f)) != Some(look(own[*at])));
-    (0..own.len()).find(differs).map(|at| own[at])
+    let look = |frame: &'a SiteFrame| (frame.function.as_str(), frame.line);
+    let others: Vec<HashSet<(&str, u32)>> = (0..group.len())
+        .filter(|other| *other != of)
+        .map(|other| group[other].iter().map(|frame| look(frame)).collect())
+        .collect();
+    let told_from = |frame: &'a SiteFrame| others.iter().filter(|other| !other.contains(&look(frame))).count();
+    let mut best = None;
+    let mut most = 0;
+    for frame in &group[of] {
+        let count = told_from(frame);
+        if count > most {
+            (best, most) = (Some(*frame), count);
+        }
+    }
+    best
 }
 
 /// `Cache::fill(int) const` is `Cache::fill`.
@@ -295,5 +313,30 @@ mod tests {
         ] {
             assert_eq!(without_parameters(name), bare, "{name}");
         }
+    }
+
+    #[test]
+    fn paths_that_read_the_same_are_told_apart_by_what_is_theirs_alone() {
+        use leakscope_profile::model::{Code, Frame, FrameId, Function, FunctionId, Profile, Stack, Totals};
+        let functions = ["com.acme.Store.find", "x.X.x", "x.Y.y", "x.P.p", "x.Q.q"];
+        let totals = Totals { samples: 1, bytes: 64.0, ..Totals::default() };
+        let stack = |frames: [u32; 3]| Stack { frames: frames.map(FrameId).into(), totals, ..Stack::default() };
+        let frame = |at| Frame { code: Code::Java, function: FunctionId(at), line: 0, inlined: false };
+        let profile = Profile {
+            functions: functions.map(|name| Function { name: name.to_owned(), ..Function::default() }).into(),
+            frames: (0..5).map(frame).collect(),
+            stacks: [[0, 1, 3], [0, 1, 4], [0, 2, 3]].map(stack).into(),
+            ..Profile::default()
+        };
+        let found = leakscope_analyze::sites(&profile, &leakscope_analyze::Grouping::default());
+        let places: Vec<&Place> = found.sites.iter().map(|site| &site.place).collect();
+        let shown = |places: &[&Place]| -> Vec<String> {
+            let paths = paths(&found.frames, places, 80, &Glyphs::UNICODE);
+            paths.iter().map(|path| path.fit(80, &Glyphs::UNICODE)).collect()
+        };
+        let mut told = shown(&places);
+        told.sort();
+        assert_eq!(told, ["x.Q.q", "x.X.x", "x.Y.y"].map(|caller| format!("com.acme.Store.find ← {caller}")));
+        assert_eq!(shown(&places[..1]), ["com.acme.Store.find"], "alone it needs no caller");
     }
 }
