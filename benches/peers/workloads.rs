@@ -87,7 +87,7 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
         }
         for (name, what, turns) in [
             ("Java: Deflaters, 4 KiB each", "deflater", 20_000),
-            ("Java: direct buffers", "direct", 400_000),
+            ("Java: direct buffers", "direct", 1_200_000),
             ("Java: pooled buffers", "pooled", 1_000_000),
         ] {
             let java = ["java", "-Xmx256m", "-XX:MaxDirectMemorySize=256m", "-cp", &classes, "Churn", what, "TURNS"];
