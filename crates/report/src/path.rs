@@ -320,7 +320,7 @@ mod tests {
         use leakscope_profile::model::{Code, Frame, FrameId, Function, FunctionId, Profile, Stack, Totals};
         let functions = ["com.acme.Store.find", "x.X.x", "x.Y.y", "x.P.p", "x.Q.q"];
         let totals = Totals { samples: 1, bytes: 64.0, ..Totals::default() };
-        let stack = |frames: [u32; 3]| Stack { frames: frames.map(FrameId).into(), totals, ..Stack::default() };
+        let stack = |frames: [u32; 3]| Stack { frames: frames.map(FrameId).into(), totals };
         let frame = |at| Frame { code: Code::Java, function: FunctionId(at), line: 0, inlined: false };
         let profile = Profile {
             functions: functions.map(|name| Function { name: name.to_owned(), ..Function::default() }).into(),
