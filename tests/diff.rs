@@ -58,13 +58,17 @@ fn growth_in_one_recording_is_exact_and_paired() {
 #[test]
 fn the_first_and_last_snapshot_of_a_recording_can_be_compared() {
     let sandbox = Sandbox::new();
-    let (_, _, run) = before_and_after(&sandbox);
+    let (before, after, run) = before_and_after(&sandbox);
     let recording = run.finish().expect_code(0);
     let at = |which: &str| PathBuf::from(format!("{}@{which}", recording.directory().display()));
     let names: Vec<u32> = recording.profiles().iter().map(|profile| profile.snapshot.index).collect();
     assert!(!names.is_empty());
     let diff = sandbox.diff(&at("first"), &at("last"));
     assert_eq!(diff["paired"], true);
+    let note = "the second snapshot is of the program's end";
+    let text = |before: &PathBuf, after: &PathBuf| sandbox.command("diff").arg(before).arg(after).finish().out();
+    assert!(text(&before, &at("last")).contains(note));
+    assert!(!text(&before, &after).contains(note) && !text(&at("last"), &before).contains(note));
 }
 
 #[test]

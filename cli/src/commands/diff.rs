@@ -6,6 +6,7 @@ use crate::reading::{self, Symbols};
 use crate::say::say;
 use anyhow::Result;
 use leakscope_analyze::{Diff, DiffOptions, Status, diff, select};
+use leakscope_profile::{Exit, Profile};
 use leakscope_report::{TextOptions, flame_growth, json_diff, text_diff};
 use std::path::Path;
 
@@ -31,6 +32,7 @@ pub fn run(args: &DiffArgs) -> Result<u8> {
     } else {
         let options = TextOptions {
             next: next(args, &diff, &after.found.path, &before.found.path),
+            notes: after_its_end(a, b).map(str::to_owned).into_iter().collect(),
             ..reading::text_options(args.all)
         };
         reading::print(&text_diff(a, b, &diff, &options))?;
@@ -42,6 +44,14 @@ pub fn run(args: &DiffArgs) -> Result<u8> {
     hints.iter().flatten().for_each(|hint| say(&format!("leakscope: note: {hint}")));
     let grew = diff.sites.iter().any(|site| matches!(site.status, Status::Grown | Status::New) && site.significant);
     Ok(if args.exit_code && grew { exit::GREW } else { exit::OK })
+}
+
+/// That the second snapshot is of a program which has ended by itself, and has put things away before.
+fn after_its_end(before: &Profile, after: &Profile) -> Option<&'static str> {
+    let is_one = before.snapshot.session == after.snapshot.session && before.snapshot.index < after.snapshot.index;
+    let has_ended = matches!(after.target.exit, Some(Exit::Code(_)));
+    (is_one && has_ended)
+        .then_some("the second snapshot is of the program's end: what it put away before it exited counts as gone")
 }
 
 /// What to type next: nothing where nothing changed.

@@ -150,6 +150,16 @@ fn levels(course: &Course, snapshots: &[SnapshotFacts], first: usize, last: usiz
         .collect()
 }
 
+/// By how much the levels fell at most from the highest before.
+pub(crate) fn deepest_fall(levels: impl Iterator<Item = f64>) -> f64 {
+    let (mut highest, mut deepest) = (f64::NEG_INFINITY, 0.0_f64);
+    for level in levels {
+        highest = highest.max(level);
+        deepest = deepest.max(highest - level);
+    }
+    deepest
+}
+
 pub(crate) fn hours(ms: u64) -> f64 {
     ms as f64 / 3_600_000.0
 }

@@ -12,7 +12,7 @@
 use leakscope_profile::timeline::{Class, Timeline};
 
 use crate::analysis::{Analysis, RowTrend, Shape, Suspect, Trend, Window};
-use crate::growth::hours;
+use crate::growth::{deepest_fall, hours};
 use crate::heap;
 use crate::judge::rank;
 use crate::judgement::{Confidence, Fix, Reason, Remedy, Verdict, VerdictId};
@@ -155,11 +155,7 @@ impl<'a> Rows<'a> {
         let all: f64 = self.analysis.suspects.iter().map(grew).filter(|bytes| *bytes > 0.0).sum();
         let (at, bytes) = self.analysis.suspects.iter().map(grew).enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
         let suspect = &self.analysis.suspects[at];
-        let mut highest = 0.0_f64;
-        let never_fell = suspect.live[window.first..=window.last].iter().all(|live| {
-            highest = highest.max(*live);
-            highest - live <= MOST_FALL * bytes
-        });
+        let never_fell = deepest_fall(suspect.live[window.first..=window.last].iter().copied()) <= MOST_FALL * bytes;
         let least = self.least_bytes.max(MATTERS * self.resident.rate.estimate * self.span_hours);
         let is_most = bytes >= MOSTLY * all && bytes >= least;
         (is_most && never_fell && suspect.shape == Shape::Unknown).then_some(Reason::MostlyAt { suspect: at, bytes })

@@ -179,7 +179,7 @@ pub enum Reason {
         /// Bytes per hour.
         rate: Estimate,
     },
-    /// Most of what what is live grew by came at one place, of which it cannot be told whether it goes on.
+    /// Most of the growth of what is live came at one place, of which it cannot be told whether it goes on.
     MostlyAt {
         /// Its index.
         suspect: usize,

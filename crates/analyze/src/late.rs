@@ -15,7 +15,7 @@ use leakscope_profile::model::Kind;
 
 use crate::analysis::{Shape, Window};
 use crate::course::Course;
-use crate::growth::{Assessment, hours};
+use crate::growth::{Assessment, deepest_fall, hours};
 use crate::series::SnapshotFacts;
 
 /// It begins after this part of the window.
@@ -41,7 +41,7 @@ pub(crate) struct Late {
 }
 
 impl Late {
-    /// From where the one on that grew most; `None` if none grew by `least_bytes`, and by `known` bytes per hour.
+    /// The part since the beginning of the place that grew most; `None` if none grew by `least_bytes`, and by `known` bytes per hour.
     pub(crate) fn part(
         courses: &[Course],
         snapshots: &[SnapshotFacts],
@@ -90,10 +90,6 @@ fn began(course: &Course, snapshots: &[SnapshotFacts], window: &Window) -> Optio
     let is_late = at_ms >= from_ms + LATE * (to_ms - from_ms);
     let is_long = window.last + 1 >= first + FEWEST_SNAPSHOTS && to_ms - at_ms >= LEFT * to_ms;
     let was_flat = (window.first..=first).all(|at| (bytes(at) - level).abs() <= FLAT * grew);
-    let mut highest = level;
-    let never_fell = (window.first..=window.last).all(|at| {
-        highest = bytes(at).max(highest);
-        highest - bytes(at) <= FLAT * grew
-    });
+    let never_fell = deepest_fall((window.first..=window.last).map(bytes)) <= FLAT * grew;
     (grew > 0.0 && is_late && is_long && was_flat && never_fell).then_some(first)
 }
