@@ -4,12 +4,9 @@ import java.util.zip.Deflater;
 
 /**
  * A service in which a feature is switched on when it has run for a while: answers are packed from then on. The leak keeps
- * each packer, the fixed form a few. Usage: Switched leak|fixed SECONDS
+ * each Deflater, the fixed form a few. Usage: Switched leak|fixed SECONDS
  */
 public class Switched {
-    /** Whether answers are packed. */
-    private static volatile boolean isPacking;
-
     static final class Packer {
         private static final List<Deflater> KEPT = new ArrayList<>();
         private final boolean keepsAll;
@@ -39,9 +36,8 @@ public class Switched {
         long switched = begin + (long) (0.45 * seconds * 1e9);
         long packed = 0;
         while (System.nanoTime() < end) {
-            isPacking = System.nanoTime() > switched;
             byte[] answer = new byte[4096];
-            if (isPacking) {
+            if (System.nanoTime() > switched) {
                 packed += packer.pack(answer);
             }
             Thread.sleep(2);

@@ -6,15 +6,13 @@
 
 use crate::frames::{FrameKind, FrameTable, SiteFrame, SiteFrameId};
 
-/// Packages of the JDK, of JVM languages and of frameworks whose frames say where memory is allocated from, hardly
+/// The JDK's own packages.
+const JDK_PACKAGES: [&str; 5] = ["java.", "javax.", "jdk.", "sun.", "com.sun."];
+
+/// Packages of JVM languages and of frameworks whose frames say where memory is allocated from, hardly
 /// ever why. Libraries that own native memory themselves (RocksDB, LevelDB, Chronicle) are listed too: the reader's
 /// line is the one that called them. Configuring `app.packages` overrides the guess.
-pub const FRAMEWORK_PACKAGES: [&str; 74] = [
-    "java.",
-    "javax.",
-    "jdk.",
-    "sun.",
-    "com.sun.",
+const FRAMEWORK_PACKAGES: [&str; 69] = [
     "kotlin.",
     "kotlinx.",
     "scala.",
@@ -85,9 +83,6 @@ pub const FRAMEWORK_PACKAGES: [&str; 74] = [
     "org.xerial.",
     "reactor.",
 ];
-
-/// The JDK's own packages: the first of [`FRAMEWORK_PACKAGES`].
-const JDK_PACKAGES: usize = 5;
 
 /// Java functions in which a pool takes its next chunk. Whoever happens to need one is charged for it, and others use it.
 const POOLS: [&str; 3] = [
@@ -215,11 +210,12 @@ pub(crate) fn pool_frame(table: &FrameTable, stack: &[SiteFrameId]) -> Option<us
 }
 
 fn is_jdk(function: &str) -> bool {
-    FRAMEWORK_PACKAGES[..JDK_PACKAGES].iter().any(|package| function.starts_with(package))
+    JDK_PACKAGES.iter().any(|package| function.starts_with(package))
 }
 
-fn is_framework(function: &str) -> bool {
-    FRAMEWORK_PACKAGES.iter().any(|package| function.starts_with(package))
+/// Whether a Java function is the JDK's, a JVM language's or a known framework's: somebody else's code.
+pub fn is_framework(function: &str) -> bool {
+    is_jdk(function) || FRAMEWORK_PACKAGES.iter().any(|package| function.starts_with(package))
 }
 
 fn is_runtime(frame: &SiteFrame) -> bool {

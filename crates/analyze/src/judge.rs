@@ -64,13 +64,13 @@ pub fn judge(
 
 /// Over the whole window, or over a late part of it where what began late grows by more.
 fn over_the_part_that_tells_most(courses: &Courses, timeline: &Timeline, window: &Window) -> Analysis {
-    let (whole, growths) = over(courses, timeline, window, None);
+    let happenings = Happenings::of(courses, timeline);
+    let (whole, growths) = over(courses, timeline, &happenings, window, None);
     let least = least_growth(whole.forecast.map_or(0, |forecast| forecast.rss_bytes));
     let known = whole.verdicts.iter().map(|verdict| verdict.unreclaimable).fold(0.0, f64::max);
     let Some(part) = Late::part(&courses.courses, &courses.snapshots, window, least, known) else { return whole };
-    let since = over(courses, timeline, &part.window, Some((&part, &growths))).0;
-    let reasons = since.verdicts.first().map(|verdict| verdict.reasons.as_slice()).unwrap_or_default();
-    let has_begun = reasons.iter().any(|reason| matches!(reason, Reason::BeganLate { .. }));
+    let since = over(courses, timeline, &happenings, &part.window, Some((&part, &growths))).0;
+    let has_begun = since.verdicts.first().is_some_and(|verdict| verdict.began_ms().is_some());
     if has_begun { since } else { whole }
 }
 
@@ -110,13 +110,13 @@ fn without_window(courses: &Courses, timeline: &Timeline) -> Analysis {
 fn over(
     courses: &Courses,
     timeline: &Timeline,
+    happenings: &Happenings,
     window: &Window,
     late: Option<(&Late, &[Assessment])>,
 ) -> (Analysis, Vec<Assessment>) {
     let mut analysis = plain(courses, timeline, Some(*window));
     let rss_bytes = analysis.forecast.map_or(0, |forecast| forecast.rss_bytes);
     let least = least_growth(rss_bytes);
-    let happenings = Happenings::of(courses, timeline);
     let false_discoveries = if late.is_some() { late::FALSE_DISCOVERIES } else { growth::FALSE_DISCOVERIES };
     let mut growths = assess(&courses.courses, &courses.snapshots, window, least, false_discoveries);
     if let Some((part, whole)) = late {
@@ -126,7 +126,7 @@ fn over(
         table: &courses.table,
         snapshots: &courses.snapshots,
         window,
-        happenings: &happenings,
+        happenings,
         rss_bytes,
         malloc_bytes: analysis.rss.as_ref().and_then(|table| table.malloc_bytes()),
         live_bytes: courses.courses.iter().map(|course| course.now.bytes).sum(),
@@ -140,7 +140,7 @@ fn over(
         .iter()
         .zip(&growths)
         .map(|(course, growth)| {
-            let steps = steps(course, &courses.snapshots, window.last, &happenings, least / 4.0)
+            let steps = steps(course, &courses.snapshots, window.last, happenings, least / 4.0)
                 .filter(|_| course.place.kind != Kind::Thread);
             let mut verdicts = words(&context, course, growth, steps.as_ref());
             // What threads allocate when they are made is the threads' doing.

@@ -95,6 +95,16 @@ pub struct Verdict {
     pub fix: Option<Fix>,
 }
 
+impl Verdict {
+    /// When what it is about began to grow, milliseconds since recording started, if that was late.
+    pub fn began_ms(&self) -> Option<u64> {
+        self.reasons.iter().find_map(|reason| match reason {
+            Reason::BeganLate { at_ms } => Some(*at_ms),
+            _ => None,
+        })
+    }
+}
+
 /// What speaks for a verdict, or is still missing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reason {

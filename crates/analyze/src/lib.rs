@@ -57,7 +57,7 @@ pub use analysis::{
     Ages, Analysis, Coincidence, Event, Forecast, FreedShare, Instant, RowTrend, Shape, Steps, Suspect, TimeRange,
     Trend, Window,
 };
-pub use application::FRAMEWORK_PACKAGES;
+pub use application::is_framework;
 pub use change::{Change, Direction, FEWEST_SAMPLES};
 pub use diff::{Diff, DiffOptions, Growth, Status, diff};
 pub use estimate::{ERROR_RATE, Estimate, Missable, Sums};
@@ -74,3 +74,4 @@ pub use select::{JvmsOwn, Kinds, Selection, jvms_own_rows, select};
 pub use series::SeriesBuilder;
 pub use site::{By, Grouping, Place, SiteId};
 pub use sites::{Amounts, Freed, Site, Sites, sites};
+pub use verdict::GC_SHARE;

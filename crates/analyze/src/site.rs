@@ -20,7 +20,7 @@ pub enum By {
     /// One symbolized stack.
     #[default]
     Stack,
-    /// The application's Java method (see [`crate::FRAMEWORK_PACKAGES`]).
+    /// The application's Java method (see [`crate::is_framework`]).
     Java,
     /// The library that allocated, the C and C++ run-time not counted.
     Library,

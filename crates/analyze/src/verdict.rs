@@ -24,8 +24,8 @@ use crate::series::SnapshotFacts;
 
 /// Sampled frees from which on it can be said who frees.
 const FEWEST_FREES: u64 = 20;
-/// Part of them by reference-handling threads.
-const GC_SHARE: f64 = 0.5;
+/// Part of them by reference-handling threads from which on it is they who free a place; below, others forget to.
+pub const GC_SHARE: f64 = 0.5;
 /// Part of them from which on it is worth a word that some are never freed otherwise: those that somebody forgets to close.
 const SOME_GC: f64 = 0.1;
 /// What a place holds that only a collection frees matters from this on, bytes.
@@ -69,9 +69,9 @@ pub(crate) fn words(
         return Vec::new();
     }
     let case = Case { context, course, growth };
-    let gc_bound = case.gc_bound();
-    let mut verdicts = Vec::new();
     let full_gcs = case.full_gcs();
+    let gc_bound = case.gc_bound(&full_gcs);
+    let mut verdicts = Vec::new();
     if let Some(steps) = steps.filter(|_| !course.place.is_jvms_own) {
         verdicts.push(case.staircase(steps));
     }
@@ -137,7 +137,7 @@ impl Case<'_> {
     }
 
     /// Why it is freed by the garbage collector only; `None` if that cannot be said, or does not matter.
-    fn gc_bound(&self) -> Option<Vec<Reason>> {
+    fn gc_bound(&self, full_gcs: &AfterFullGcs) -> Option<Vec<Reason>> {
         let (gc, frees, share) = (self.course.totals.frees_gc, self.frees(), self.gc_share());
         let large = LARGE_BYTES.max(LARGE_OF_RSS * self.context.rss_bytes as f64);
         let matters = self.growth.is_growing || self.often_holds() >= large;
@@ -146,7 +146,7 @@ impl Case<'_> {
         }
         let mut reasons = Vec::new();
         // What a full collection did not release waits for none, and is no part of what some forget to close.
-        let is_some = share >= SOME_GC && !matches!(self.full_gcs(), AfterFullGcs::Outlived(_));
+        let is_some = share >= SOME_GC && !matches!(full_gcs, AfterFullGcs::Outlived(_));
         if gc >= FEWEST_FREES && (share >= GC_SHARE || is_some) {
             reasons.push(Reason::FreedBy { gc_share: share, frees });
         }

@@ -62,7 +62,7 @@ fn a_cache_that_fills_is_bounded_and_a_start_is_a_start() {
     let shape = suspect(&quickly, 0).expect("a suspect").shape;
     assert!(matches!(shape, Shape::Startup { .. }), "full while the program started: {shape:?}");
     assert_eq!(quickly.verdicts.iter().map(|v| v.id).collect::<Vec<_>>(), [VerdictId::Bounded], "replaced ever since");
-    let start = recording(Law::Startup { blocks: 3000.0, until: 0.06 }, 4096, 60).analyse(3);
+    let start = recording(Law::Within { blocks: 3000.0, from: 0.0, until: 0.06 }, 4096, 60).analyse(3);
     assert_eq!(start.verdicts.iter().map(|v| v.id).collect::<Vec<_>>(), [VerdictId::Startup]);
 }
 
@@ -71,7 +71,7 @@ fn a_cache_that_fills_is_bounded_and_a_start_is_a_start() {
 fn of_a_few_samples_nobody_knows_whether_it_has_stopped() {
     let shape = |blocks, seed| {
         let interval = Interval::from_bytes(512 << 10);
-        let start = recording(Law::Startup { blocks, until: 0.5 }, 4096, 60);
+        let start = recording(Law::Within { blocks, from: 0.0, until: 0.5 }, 4096, 60);
         let analysis = Recording { interval, ..start }.analyse(seed);
         suspect(&analysis, 0).map_or(Shape::Flat, |suspect| suspect.shape)
     };
@@ -145,8 +145,9 @@ fn a_leak_that_begins_late_is_one_since_then() {
     let (mut found, mut covered) = (0, 0);
     for seed in 0..runs {
         let begins = [0.45, 0.5, 0.6, 0.7, 0.8][seed as usize % 5];
-        let late = Law::Late { blocks: 4000.0, from: begins, until: 1.0 };
-        let others = [Law::Startup { blocks: 3000.0, until: 0.05 }, Law::Churn { live: 1000.0, lifetime: 0.01 }];
+        let late = Law::Within { blocks: 4000.0, from: begins, until: 1.0 };
+        let others =
+            [Law::Within { blocks: 3000.0, from: 0.0, until: 0.05 }, Law::Churn { live: 1000.0, lifetime: 0.01 }];
         let places = [late, others[0], others[1]].map(|law| Place { law, size: 16 << 10 }).to_vec();
         let interval = Interval::from_bytes(512 << 10);
         let recording = Recording { places, snapshots: 60, between_ms: 60_000, interval };
@@ -172,7 +173,7 @@ fn what_came_in_the_last_snapshots_is_named() {
         Point { uptime_ms: second * 1000, resident, ..Point::default() }
     };
     let timeline = Timeline { points: (0..=720).step_by(5).map(point).collect(), ..Timeline::default() };
-    let late = recording(Law::Late { blocks: 9000.0, from: 0.6, until: 1.0 }, 16 << 10, 12);
+    let late = recording(Law::Within { blocks: 9000.0, from: 0.6, until: 1.0 }, 16 << 10, 12);
     let analysis = late.analyse_with(&timeline, 1);
     let first = &analysis.verdicts[0];
     assert_eq!(first.id, VerdictId::Unknown, "{:?}", analysis.verdicts);
@@ -190,7 +191,7 @@ fn a_wave_that_rises_at_the_end_is_no_late_leak() {
     for seed in 0..20 {
         let wave = recording(Law::Sawtooth { most: 4000.0, period: 0.4, by_gc: false }, 16 << 10, 60);
         assert_eq!(alarms(&wave.analyse(seed)), [], "{seed}");
-        let filled = recording(Law::Late { blocks: 4000.0, from: 0.45, until: 0.75 }, 16 << 10, 60);
+        let filled = recording(Law::Within { blocks: 4000.0, from: 0.45, until: 0.75 }, 16 << 10, 60);
         assert_eq!(alarms(&filled.analyse(seed)), [], "{seed}");
     }
 }

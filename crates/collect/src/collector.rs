@@ -35,7 +35,7 @@ const MOST_ASKED: usize = 4096;
 const FRAMES_CHUNK: usize = 64;
 /// How long a snapshot waits for the lines of frames that were new: some ticks of the helper, which a collection may hold up.
 const NAMES_PATIENCE: Duration = Duration::from_secs(1);
-/// Between two looks whether they are there.
+/// Between two looks whether they are there: the helper tells nobody, it makes no system call for our sake.
 const NAMES_LOOK: Duration = Duration::from_millis(5);
 /// Depths beyond this are not believed.
 const MOST_DEPTH: u64 = 1024;

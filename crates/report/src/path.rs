@@ -141,8 +141,10 @@ pub(crate) fn paths(frames: &FrameTable, places: &[&Place], width: usize, glyphs
     }
     for group in alike.into_values().filter(|group| group.len() > 1) {
         let outward: Vec<Vec<&SiteFrame>> = group.iter().map(|at| outward(frames, places[*at])).collect();
-        let told: Vec<Option<Step>> =
-            (0..group.len()).map(|of| difference(&outward, of).map(|frame| Step::of(frame, true))).collect();
+        let seen: Vec<HashSet<_>> =
+            outward.iter().map(|frames| frames.iter().map(|frame| look(frame)).collect()).collect();
+        let told = outward.iter().map(|frames| difference(frames, &seen).map(|frame| Step::of(frame, true)));
+        let told: Vec<Option<Step>> = told.collect();
         for (of, at) in group.iter().enumerate() {
             let others =
                 told.iter().enumerate().filter(|(other, _)| *other != of).filter_map(|(_, told)| told.as_ref());
@@ -164,23 +166,17 @@ fn outward<'a>(frames: &'a FrameTable, place: &'a Place) -> Vec<&'a SiteFrame> {
     callers.iter().skip(1).chain(callees.iter().rev()).copied().collect()
 }
 
-/// Of the frames of one stack the first that fewest others of the group have; `None` where each has all of them.
-fn difference<'a>(group: &[Vec<&'a SiteFrame>], of: usize) -> Option<&'a SiteFrame> {
-    let look = |frame: &'a SiteFrame| (frame.function.as_str(), frame.line);
-    let others: Vec<HashSet<(&str, u32)>> = (0..group.len())
-        .filter(|other| *other != of)
-        .map(|other| group[other].iter().map(|frame| look(frame)).collect())
-        .collect();
-    let told_from = |frame: &'a SiteFrame| others.iter().filter(|other| !other.contains(&look(frame))).count();
-    let mut best = None;
-    let mut most = 0;
-    for frame in &group[of] {
-        let count = told_from(frame);
-        if count > most {
-            (best, most) = (Some(*frame), count);
-        }
-    }
-    best
+/// What a reader sees of a frame.
+fn look(frame: &SiteFrame) -> (&str, u32) {
+    (&frame.function, frame.line)
+}
+
+/// Of the frames of one stack the first that fewest stacks of the group have; `None` where all have all of them.
+fn difference<'a>(frames: &[&'a SiteFrame], seen: &[HashSet<(&str, u32)>]) -> Option<&'a SiteFrame> {
+    let absent = |frame: &SiteFrame| seen.iter().filter(|stack| !stack.contains(&look(frame))).count();
+    // The first of several is the last from behind.
+    let rarest = frames.iter().rev().max_by_key(|frame| absent(frame))?;
+    (absent(rarest) > 0).then_some(*rarest)
 }
 
 /// `Cache::fill(int) const` is `Cache::fill`.

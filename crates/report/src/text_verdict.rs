@@ -71,8 +71,7 @@ pub(crate) fn suspects(analysis: &Analysis, options: &TextOptions) -> String {
         let places = if hidden == 1 { "place" } else { "places" };
         let _ = writeln!(text, "  ({hidden} {places} more that hold less, none of them growing beyond chance)");
     }
-    let is_doubtful = |suspect: &&&Suspect| suspect.words.is_empty() && suspect.trend.is_some_and(|t| t.rate.low > 0.0);
-    if shown.iter().any(|suspect| is_doubtful(&suspect)) {
+    if shown.iter().any(|s| s.words.is_empty() && s.trend.is_some_and(|trend| trend.rate.low > 0.0)) {
         let why = "  (an interval above zero without a verdict: so much comes by chance among so many places, or it does not go on)";
         let _ = writeln!(text, "{}", options.sentence(why, 3));
     }

@@ -1,8 +1,8 @@
 //! Verdicts, reasons and fixes as sentences.
 
 use leakscope_analyze::{
-    Analysis, Coincidence, Confidence, Event, Fix, Forecast, FrameKind, FrameTable, Place, Reason, Remedy, Shape,
-    SiteFrame, Steps, Suspect, Verdict, VerdictId,
+    Analysis, Coincidence, Confidence, Event, Fix, Forecast, FrameKind, FrameTable, GC_SHARE, Place, Reason, Remedy,
+    Shape, SiteFrame, Steps, Suspect, Verdict, VerdictId,
 };
 use leakscope_profile::timeline::Class;
 
@@ -125,7 +125,7 @@ fn unknown(analysis: &Analysis, verdict: &Verdict, rate: &str, glyphs: &Glyphs) 
 /// Who releases it.
 fn released(verdict: &Verdict) -> String {
     let share = verdict.reasons.iter().find_map(|reason| match reason {
-        Reason::FreedBy { gc_share, .. } if *gc_share < 0.5 => Some(*gc_share),
+        Reason::FreedBy { gc_share, .. } if *gc_share < GC_SHARE => Some(*gc_share),
         _ => None,
     });
     match share {
@@ -136,11 +136,7 @@ fn released(verdict: &Verdict) -> String {
 
 /// ` since 40 m after the start`, where it began late.
 fn since(verdict: &Verdict) -> String {
-    let began = verdict.reasons.iter().find_map(|reason| match reason {
-        Reason::BeganLate { at_ms } => Some(*at_ms),
-        _ => None,
-    });
-    began.map(|at_ms| format!(" since {} after the start", duration(at_ms))).unwrap_or_default()
+    verdict.began_ms().map(|at_ms| format!(" since {} after the start", duration(at_ms))).unwrap_or_default()
 }
 
 fn leak_tail(verdict: &Verdict) -> &'static str {

@@ -39,7 +39,7 @@ fn place(rng: &mut Rng) -> Place {
         0 | 1 => Law::Churn { live: live.min(8.0), lifetime: 0.005 },
         // One that is full before the middle: what fills all the time is no clean program.
         2 => Law::Cache { capacity: live as usize + 1, blocks: live * between(rng, 2.5, 40.0) },
-        3 => Law::Startup { blocks: live, until: between(rng, 0.02, 0.4) },
+        3 => Law::Within { blocks: live, from: 0.0, until: between(rng, 0.02, 0.4) },
         // A class or a thread, once.
         4..=7 => Law::Stairs { steps: 1, blocks: live as usize },
         8 => Law::Sawtooth { most: live.min(50.0), period: between(rng, 0.01, 0.15), by_gc: false },

@@ -9,7 +9,7 @@ mod program;
 
 pub mod gate;
 
-use leakscope_analyze::{Analysis, AnalysisOptions, Reason, SeriesBuilder, Suspect, VerdictId, judge};
+use leakscope_analyze::{Analysis, AnalysisOptions, SeriesBuilder, Suspect, VerdictId, judge};
 use leakscope_profile::model::{Memory, Profile, Row, Settings, Snapshot, StackId, Totals};
 use leakscope_profile::timeline::Timeline;
 use leakscope_sampling::{Interval, Rng, Scaled, inclusion_probability};
@@ -20,16 +20,14 @@ use std::collections::BTreeMap;
 pub enum Law {
     /// Blocks that stay: so many, at random moments or evenly.
     Leak { blocks: f64, evenly: bool },
-    /// Blocks that stay, at random moments of this part.
-    Late { blocks: f64, from: f64, until: f64 },
+    /// So many blocks that stay, at random moments of this part.
+    Within { blocks: f64, from: f64, until: f64 },
     /// Blocks that live for a while: in balance from the start, so many at a time.
     Churn { live: f64, lifetime: f64 },
     /// A cache that takes so many blocks, and then replaces a random one for each that comes.
     Cache { capacity: usize, blocks: f64 },
     /// Grows evenly and falls to nothing, with this period.
     Sawtooth { most: f64, period: f64, by_gc: bool },
-    /// So many blocks, all within this time.
-    Startup { blocks: f64, until: f64 },
     /// A random walk between none and so many.
     Walk { most: i64, steps: f64 },
     /// So many equal jumps, evenly.
@@ -193,7 +191,7 @@ impl Running {
                 let count = if evenly { self.whole(blocks * length) } else { poisson(blocks * length, rng) };
                 (0..count).for_each(|_| self.allocate(moment(rng), epoch, f64::INFINITY, false, recording, rng));
             }
-            Law::Late { blocks, from: begins, until } => {
+            Law::Within { blocks, from: begins, until } => {
                 let part = (to.min(until) - from.max(begins)).max(0.0) / (until - begins);
                 (0..poisson(blocks * part, rng))
                     .for_each(|_| self.allocate(moment(rng), epoch, f64::INFINITY, false, recording, rng));
@@ -220,11 +218,6 @@ impl Running {
                     let dies = ((at / period).floor() + 1.0) * period;
                     self.allocate(at, epoch, dies, by_gc, recording, rng);
                 }
-            }
-            Law::Startup { blocks, until } => {
-                let part = (to.min(until) - from).max(0.0) / until;
-                (0..poisson(blocks * part, rng))
-                    .for_each(|_| self.allocate(moment(rng), epoch, f64::INFINITY, false, recording, rng));
             }
             Law::Walk { most, steps } => {
                 for _ in 0..poisson(steps * length, rng) {
@@ -269,11 +262,7 @@ pub fn suspect(analysis: &Analysis, place: usize) -> Option<&Suspect> {
 
 /// When what the primary verdict accuses began, if that was late.
 pub fn began_ms(analysis: &Analysis) -> Option<u64> {
-    let reasons = analysis.verdicts.first().map(|verdict| verdict.reasons.as_slice()).unwrap_or_default();
-    reasons.iter().find_map(|reason| match reason {
-        Reason::BeganLate { at_ms } => Some(*at_ms),
-        _ => None,
-    })
+    analysis.verdicts.first()?.began_ms()
 }
 
 /// What must not be said of a program that is clean.
@@ -395,7 +384,7 @@ fn clean_place(rng: &mut Rng, interval: Interval) -> Place {
         0 => Law::Churn { live, lifetime: between(rng, 0.002, 0.2).max(live / 20_000.0) },
         1 => Law::Cache { capacity: live.max(1.0) as usize, blocks: live * between(rng, 2.0, 20.0) },
         2 => Law::Sawtooth { most: live, period: between(rng, 0.03, 0.3), by_gc: false },
-        3 => Law::Startup { blocks: live, until: between(rng, 0.01, 0.15) },
+        3 => Law::Within { blocks: live, from: 0.0, until: between(rng, 0.01, 0.15) },
         4 => Law::Walk { most: live.max(2.0) as i64, steps: live * between(rng, 1.0, 30.0) },
         _ => Law::Churn { live, lifetime: (live / 20_000.0).max(0.005) },
     };

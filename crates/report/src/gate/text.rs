@@ -90,8 +90,8 @@ fn rest(view: &GateView<'_>, options: &TextOptions) -> String {
     };
     let changed = words::how_many(gate, Status::Ok);
     let changed = words::plural(changed as f64, "site", "sites");
-    let is_told = |finding: &&Finding| matches!(finding.judged.status, Status::Leak | Status::Unclear(_));
-    let beside = if gate.findings.iter().any(|finding| is_told(&finding)) { "everything else: " } else { "" };
+    let is_alone = gate.leaks().chain(view.unclear()).next().is_none();
+    let beside = if is_alone { "" } else { "everything else: " };
     let what = match gate.baseline_runs {
         Some(_) => format!("{beside}{changed}"),
         None => format!("{beside}{changed} that changed, {} that did not", thousands(gate.quiet as f64)),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use leakscope_analyze::{FRAMEWORK_PACKAGES, FrameKind, History, Site, SiteFrame, SiteHistory, SiteId, Sites};
+use leakscope_analyze::{FrameKind, History, Site, SiteFrame, SiteHistory, SiteId, Sites, is_framework};
 use leakscope_profile::model::Kind;
 
 use super::series;
@@ -260,7 +260,7 @@ impl Maker {
 /// Whether a frame belongs to the JDK, a framework or the run-time of a language.
 fn is_plumbing(frame: &SiteFrame) -> bool {
     match frame.kind {
-        FrameKind::Java => FRAMEWORK_PACKAGES.iter().any(|package| frame.function.starts_with(package)),
+        FrameKind::Java => is_framework(&frame.function),
         FrameKind::Native => PLUMBING.iter().any(|library| frame.library.starts_with(library)),
         FrameKind::Marker => false,
     }
