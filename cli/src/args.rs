@@ -106,7 +106,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "PERCENT", env = "LEAKSCOPE_MAX_CPU", value_parser = parse_max_cpu)]
     pub max_cpu: Option<MaxCpu>,
 
-    /// Time between snapshots
+    /// Time between snapshots. The young are looked at more often: each 5 seconds at first, then whenever they are older by an
+    /// eighth
     #[arg(long, value_name = "TIME", env = "LEAKSCOPE_INTERVAL", default_value = "60s", value_parser = parse_interval)]
     pub interval: Duration,
 

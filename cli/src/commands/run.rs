@@ -113,7 +113,7 @@ fn plan(args: &RunArgs, directory: &Path) -> Plan {
         directory: directory.to_owned(),
         sample_bytes: args.sample,
         max_cpu: max_cpu(args),
-        interval: args.interval,
+        interval: Some(args.interval),
         native_depth: args.depth,
         java_depth: args.java_depth,
         only: args.only.clone(),

@@ -9,6 +9,7 @@
 //!                                                             > Pace > timeline.jsonl
 //! ```
 
+pub mod cadence;
 pub mod finished;
 pub mod folder;
 pub mod front;

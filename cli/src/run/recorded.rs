@@ -1,6 +1,7 @@
 //! One process while it is recorded: its collector, what /proc says, its folder, and when the next snapshot is due.
 
 use crate::clock::{time_of_day, unix_ms, unix_seconds};
+use crate::run::cadence::Cadence;
 use crate::run::finished::{Finished, Unwritten, is_launcher};
 use crate::run::folder::Folder;
 use crate::run::heap;
@@ -54,12 +55,14 @@ pub struct Recorded {
     oom: Option<OomKill>,
     hold: Hold,
     is_gone: bool,
-    next_snapshot: Instant,
+    next_snapshot: Option<Instant>,
     next_refresh: Instant,
     next_index: u32,
     reached: u64,
     unwritten: Unwritten,
     began: Instant,
+    /// What the last snapshot took.
+    took: Duration,
     live_samples: u64,
     jvm: JvmState,
 }
@@ -114,21 +117,22 @@ impl Recorded {
             pace: Pace::new(),
             hold: Hold::Held,
             is_gone: false,
-            next_snapshot: now,
+            next_snapshot: None,
             next_refresh: now,
             next_index: 0,
             reached: 0,
             unwritten: Unwritten::default(),
             began: now,
+            took: Duration::ZERO,
             live_samples: 0,
             jvm: JvmState::Absent,
         }
     }
 
-    /// Measures it for the first time. The first snapshot is due after one interval.
-    pub fn schedule(&mut self, interval: Duration) {
+    /// Measures it for the first time, and says when the first snapshot is due.
+    pub fn schedule(&mut self, cadence: Cadence) {
         let now = Instant::now();
-        self.next_snapshot = now + interval;
+        self.next_snapshot = cadence.pause(Duration::ZERO, Duration::ZERO).map(|pause| now + pause);
         self.next_refresh = now + REFRESH;
         self.measure();
     }
@@ -146,7 +150,7 @@ impl Recorded {
     }
 
     /// What is due every 100 ms: empties the ring, opens the files of new modules, reads /proc.
-    pub fn look(&mut self, names: &mut dyn NativeNames, interval: Duration) -> Found {
+    pub fn look(&mut self, names: &mut dyn NativeNames, cadence: Cadence) -> Found {
         let now = Instant::now();
         let is_alive = self.liveness.is_alive();
         self.collector.drain(!is_alive);
@@ -176,9 +180,10 @@ impl Recorded {
                 return Found::Level(level);
             }
         }
-        if now >= self.next_snapshot {
-            // Where snapshots take longer than the interval, the ones missed are not made up for.
-            self.next_snapshot = (self.next_snapshot + interval).max(now);
+        if let Some(due) = self.next_snapshot.filter(|due| now >= *due) {
+            // Where snapshots take longer than the pause, the ones missed are not made up for.
+            let pause = cadence.pause(now.duration_since(self.began), self.took);
+            self.next_snapshot = pause.map(|pause| (due + pause).max(now));
             return Found::Due;
         }
         Found::Alive
@@ -207,7 +212,9 @@ impl Recorded {
 
     /// Takes a snapshot and writes it; the name of the file, `None` if it could not be written.
     pub fn record(&mut self, reason: &str, names: &mut dyn NativeNames) -> Option<String> {
+        let began = Instant::now();
         let profile = self.snapshot(reason, names);
+        self.took = began.elapsed();
         if self.folder.restore() {
             let folder = self.folder.path().display();
             warn(&format!(

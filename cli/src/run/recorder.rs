@@ -6,6 +6,7 @@ mod processes;
 mod requests;
 
 use crate::clock::{rfc3339, time_of_day, unix_seconds};
+use crate::run::cadence::Cadence;
 use crate::run::finished::{Finished, LeftOut};
 use crate::run::folder::Folder;
 use crate::run::front::Front;
@@ -64,8 +65,8 @@ pub struct Plan {
     pub sample_bytes: u64,
     /// What sampling may take of the processor, percent; `None`: whatever it takes.
     pub max_cpu: Option<f64>,
-    /// Time between snapshots.
-    pub interval: Duration,
+    /// Longest time between snapshots; `None`: they are taken when somebody asks for them.
+    pub interval: Option<Duration>,
     /// Most native frames of a stack.
     pub native_depth: u32,
     /// Most Java frames of a stack.
@@ -217,7 +218,7 @@ impl Recorder {
         let collector = Collector::new(shared).governed(self.plan.max_cpu.map(Governor::allowing));
         self.tell_blind_spots(&facts, &collector);
         let mut process = Recorded::new(why, facts, folder, is_root, collector);
-        process.schedule(self.plan.interval);
+        process.schedule(self.cadence(self.processes.len() + 1));
         self.processes.push(process);
         self.front.set_recorded(self.processes.len());
         self.silent_since = None;
@@ -262,7 +263,7 @@ impl Recorder {
             started: rfc3339(unix_seconds()),
             settings: Settings {
                 sample_bytes: self.plan.sample_bytes,
-                interval_ms: self.plan.interval.as_millis() as u64,
+                interval_ms: self.plan.interval.map_or(0, |interval| interval.as_millis() as u64),
                 native_depth: self.plan.native_depth,
                 java_depth: self.plan.java_depth,
             },
@@ -270,9 +271,15 @@ impl Recorder {
         }
     }
 
+    /// How often snapshots are taken of so many processes.
+    fn cadence(&self, processes: usize) -> Cadence {
+        Cadence { interval: self.plan.interval, processes }
+    }
+
     fn tick(&mut self) {
+        let cadence = self.cadence(self.processes.len());
         for mut process in std::mem::take(&mut self.processes) {
-            match process.look(&mut self.symbols, self.plan.interval) {
+            match process.look(&mut self.symbols, cadence) {
                 // How the target itself ended is known in a moment.
                 Found::Gone(Departure::Ended) if process.is_root => {}
                 Found::Gone(departure) => {

@@ -13,6 +13,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
 
 fn leakscope<S: AsRef<OsStr>>(directory: &Path, arguments: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leakscope"));
@@ -98,7 +99,7 @@ impl Running {
         let folder = folders(&directory.join("rec")).remove(0);
         while !fs::read_dir(&folder).unwrap().any(|entry| entry.unwrap().path().extension() == Some(OsStr::new("prof")))
         {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

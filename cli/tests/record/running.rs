@@ -35,6 +35,17 @@ fn a_snapshot_can_be_had_while_recording() {
 }
 
 #[test]
+fn the_young_are_looked_at_long_before_the_interval_is_over() {
+    let root = tempfile::tempdir().unwrap();
+    let running = Running::start(root.path(), &["--interval", "1h"], &["cat"], "cat");
+    running.wait_for_a_snapshot(root.path());
+    assert_eq!(running.end().0, Some(0));
+    let first = folders(&root.path().join("rec"))[0].join("0000.prof");
+    let snapshot = leakscope_profile::load(&first).unwrap().snapshot;
+    assert!(snapshot.reason == "interval" && snapshot.uptime_ms < 3_600_000, "{snapshot:?}");
+}
+
+#[test]
 fn marks_are_put_into_the_timeline() {
     let root = tempfile::tempdir().unwrap();
     let running = Running::start(root.path(), &[], &["cat"], "cat");

@@ -4,7 +4,7 @@
 #[path = "../tests/simulated/mod.rs"]
 mod simulated;
 
-use simulated::{alarms, clean_run, leak_run};
+use simulated::{Pace, alarms, clean_run, leak_run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,6 +24,11 @@ fn main() -> ExitCode {
             part(&|run| run.found),
         );
     }
+    for pace in [Pace::Even, Pace::AsItAges] {
+        let of: Vec<_> = leaks.iter().filter(|run| run.pace == pace).collect();
+        let part = of.iter().filter(|run| run.covered).count() as f64 / of.len().max(1) as f64;
+        println!("{pace:?}: {} runs, covered {:.1} %", of.len(), 100.0 * part);
+    }
     println!("growth: {runs} leaks, {:.2} % of their rates inside the 95 % interval (at least 93)", 100.0 * covered);
     let late = leaks.iter().filter(|run| run.began_late).count() as f64 / runs as f64;
     println!("growth: {:.2} % of them are said to have begun late, which none did", 100.0 * late);
@@ -42,7 +47,8 @@ fn main() -> ExitCode {
                 })
                 .collect();
             println!(
-                "alarm in run {seed}: {about:?}, {} snapshots, R {}",
+                "alarm in run {seed}: {about:?}, {:?}, {} minutes, R {}",
+                recording.pace,
                 recording.snapshots,
                 recording.interval.bytes()
             );

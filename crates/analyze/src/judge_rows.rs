@@ -119,9 +119,11 @@ impl<'a> Rows<'a> {
         self.explains(&row.trend).then(|| self.of_row(id, row.class, &row.trend, remedy, unreclaimable))
     }
 
-    /// Whether what grows is a heap on its way to what it has taken already.
+    /// Whether what grows is a heap on its way to what it has taken already. It is touched by fits and starts, so that the
+    /// trend of a young one is uncertain; that resident memory grows is known.
     fn is_heap_filling(&self) -> bool {
-        !self.heap_grows && self.rows.iter().any(|row| row.class == Class::JavaHeap && self.explains(&row.trend))
+        let is_large = |row: &RowTrend| row.trend.rate.estimate >= EXPLAINS * self.resident.rate.estimate;
+        !self.heap_grows && self.rows.iter().any(|row| row.class == Class::JavaHeap && is_large(row))
     }
 
     fn is_live_flat(&self) -> bool {

@@ -1,7 +1,7 @@
 //! A gate over simulated rounds of an invented JVM: classes that are loaded late, pools, caches that fill, buffers that come
 //! and go; with and without a leak.
 
-use super::{Law, Place, Recording, Running, between, pick};
+use super::{Law, Pace, Place, Recording, Running, between, pick};
 use leakscope_analyze::gate::{Gate, GateOptions, Outcome, Per, Round, RoundBuilder, judge_gate};
 use leakscope_sampling::{Interval, Rng};
 
@@ -63,7 +63,13 @@ pub fn judged(program: &[Place], leak: Option<(f64, bool)>, how: How, seed: u64)
 }
 
 fn run(places: &[Place], interval: Interval, seed: u64) -> Round {
-    let recording = Recording { places: places.to_vec(), snapshots: CHECKPOINTS + WARM_UP, between_ms: 1000, interval };
+    let recording = Recording {
+        places: places.to_vec(),
+        snapshots: CHECKPOINTS + WARM_UP,
+        between_ms: 1000,
+        pace: Pace::Even,
+        interval,
+    };
     let mut rng = Rng::seeded(seed);
     let mut running: Vec<Running> = places.iter().map(|place| recording.start(*place, &mut rng)).collect();
     let mut builder = RoundBuilder::default();
@@ -76,7 +82,10 @@ fn run(places: &[Place], interval: Interval, seed: u64) -> Round {
         before = now;
         if at >= WARM_UP {
             let iterations = now * recording.snapshots as f64 * ITERATIONS;
-            assert!(builder.add(&recording.snapshot(&running, at as u32), iterations));
+            assert!(
+                builder
+                    .add(&recording.snapshot(&running, at as u32, (at as u64 + 1) * recording.between_ms), iterations)
+            );
         }
     }
     builder.finish(None, &[])

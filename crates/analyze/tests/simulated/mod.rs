@@ -41,12 +41,23 @@ pub struct Place {
     pub size: u64,
 }
 
+/// When snapshots are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Evenly.
+    Even,
+    /// More often at first, as `leakscope run` takes them.
+    AsItAges,
+}
+
 /// A recording to be.
 #[derive(Debug, Clone)]
 pub struct Recording {
     pub places: Vec<Place>,
+    /// Its length, in times of `between_ms`.
     pub snapshots: usize,
     pub between_ms: u64,
+    pub pace: Pace,
     pub interval: Interval,
 }
 
@@ -91,13 +102,27 @@ impl Recording {
     fn run(&self, seed: u64, mut take: impl FnMut(Profile)) {
         let mut rng = Rng::seeded(seed);
         let mut places: Vec<Running> = self.places.iter().map(|place| self.start(*place, &mut rng)).collect();
-        for at in 0..self.snapshots {
-            let (from, to) = (at as f64 / self.snapshots as f64, (at as f64 + 1.0) / self.snapshots as f64);
+        let mut from_ms = 0;
+        for (epoch, to_ms) in (0..).zip(self.moments()) {
+            let part = |ms: u64| ms as f64 / self.length_ms();
             for place in &mut places {
-                place.advance(from, to, at as u32, self, &mut rng);
+                place.advance(part(from_ms), part(to_ms), epoch, self, &mut rng);
             }
-            take(self.snapshot(&places, at as u32));
+            take(self.snapshot(&places, epoch, to_ms));
+            from_ms = to_ms;
         }
+    }
+
+    /// When snapshots are taken, milliseconds.
+    fn moments(&self) -> Vec<u64> {
+        let length_ms = self.length_ms() as u64;
+        let pause = |age_ms: u64| match self.pace {
+            Pace::Even => self.between_ms,
+            Pace::AsItAges => self.between_ms.min((age_ms / 8).max(5000)),
+        };
+        std::iter::successors(Some(pause(0)), |age| Some(age + pause(*age)))
+            .take_while(|age| *age <= length_ms)
+            .collect()
     }
 
     fn start(&self, place: Place, rng: &mut Rng) -> Running {
@@ -124,7 +149,7 @@ impl Recording {
         (self.snapshots as u64 * self.between_ms) as f64
     }
 
-    fn snapshot(&self, places: &[Running], epoch: u32) -> Profile {
+    fn snapshot(&self, places: &[Running], epoch: u32, uptime_ms: u64) -> Profile {
         let mut profile = program::code(places.len() as u32);
         for (stack, place) in places.iter().enumerate() {
             let mut rows: BTreeMap<u32, Row> = BTreeMap::new();
@@ -140,7 +165,6 @@ impl Recording {
             profile.rows.extend(rows.into_values());
             profile.stacks[stack].totals = place.totals;
         }
-        let uptime_ms = (u64::from(epoch) + 1) * self.between_ms;
         profile.snapshot = Snapshot {
             session: [7; 16],
             index: epoch,
@@ -297,6 +321,7 @@ pub fn pick<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
 /// Outcome of one simulated leak.
 #[derive(Debug, Clone, Copy)]
 pub struct LeakRun {
+    pub pace: Pace,
     /// Bytes per hour.
     pub truth: f64,
     pub covered: bool,
@@ -317,7 +342,7 @@ pub fn leak_run(seed: u64) -> LeakRun {
     let mut rng = Rng::seeded(seed);
     let size = pick(&mut rng, &[64u64, 1024, 16 << 10, 268 << 10, 1 << 20]);
     let interval = pick(&mut rng, &[Interval::from_bytes(16 << 10), Interval::from_bytes(64 << 10), Interval::DEFAULT]);
-    let snapshots = between(&mut rng, 5.0, 240.0).round() as usize;
+    let snapshots = between(&mut rng, shortest(seed, 5.0), 240.0).round() as usize;
     let samples = between(&mut rng, 10.0, 400.0);
     let probability = inclusion_probability(size, interval);
     let blocks = samples / probability;
@@ -329,18 +354,19 @@ pub fn leak_run(seed: u64) -> LeakRun {
     if churn > 0.0 && churn * blocks / lifetime < 200_000.0 {
         places.push(Place { law: Law::Churn { live: churn * blocks, lifetime }, size });
     }
-    let recording = Recording { places, snapshots, between_ms: 60_000, interval };
+    let recording = Recording { places, snapshots, between_ms: 60_000, pace: pace(seed), interval };
     let analysis = recording.analyse_together(seed);
     let truth = blocks * size as f64 / (recording.length_ms() / HOUR_MS);
     let suspect = suspect(&analysis, 0).expect("something was sampled");
     let rate = suspect.trend.map(|trend| trend.rate).unwrap_or_default();
     LeakRun {
+        pace: recording.pace,
         truth,
         covered: suspect.trend.is_some() && rate.low <= truth && truth <= rate.high,
         found: !alarms(&analysis).is_empty(),
         began_late: began_ms(&analysis).is_some(),
         samples,
-        snapshots,
+        snapshots: recording.moments().len(),
         width: rate.half_width() / truth,
     }
 }
@@ -363,13 +389,26 @@ impl Recording {
     }
 }
 
+/// Of two runs one is taken evenly.
+fn pace(seed: u64) -> Pace {
+    if seed.is_multiple_of(2) { Pace::Even } else { Pace::AsItAges }
+}
+
+/// The shortest recording: a minute where that has snapshots enough.
+fn shortest(seed: u64, even: f64) -> f64 {
+    match pace(seed) {
+        Pace::Even => even,
+        Pace::AsItAges => 1.0,
+    }
+}
+
 /// A clean program of many places.
 pub fn clean_run(seed: u64) -> (Recording, Analysis) {
     let mut rng = Rng::seeded(seed ^ 0xC1EA);
     let interval = pick(&mut rng, &[Interval::EXACT, Interval::from_bytes(64 << 10), Interval::DEFAULT]);
-    let snapshots = between(&mut rng, 8.0, 120.0).round() as usize;
+    let snapshots = between(&mut rng, shortest(seed, 8.0), 120.0).round() as usize;
     let places = (0..pick(&mut rng, &[5, 20, 60])).map(|_| clean_place(&mut rng, interval)).collect();
-    let recording = Recording { places, snapshots, between_ms: 60_000, interval };
+    let recording = Recording { places, snapshots, between_ms: 60_000, pace: pace(seed), interval };
     let analysis = recording.analyse(seed);
     (recording, analysis)
 }
