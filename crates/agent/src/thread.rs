@@ -249,7 +249,17 @@ impl Drop for Guard {
 }
 
 fn class_of(name: &[u8; 16]) -> Class {
-    const GC: [&[u8]; 4] = [b"Reference Handl", b"Finalizer\0", b"Common-Cleaner\0", b"Cleaner-"];
+    // `Secondary finalizer` is who helps the finalizer on request: on JDK 8 with each collection that jcmd asks for.
+    // Names that are too long for the kernel end early up to JDK 25, and lack their middle from 26 on.
+    const GC: [&[u8]; 7] = [
+        b"Reference Handl",
+        b"Referen..andler",
+        b"Finalizer\0",
+        b"Secondary final",
+        b"Seconda..alizer",
+        b"Common-Cleaner\0",
+        b"Cleaner-",
+    ];
     if GC.iter().any(|prefix| name.starts_with(prefix)) { Class::Gc } else { Class::App }
 }
 
@@ -339,7 +349,10 @@ mod tests {
         };
         for (name, class) in [
             ("Reference Handl", Class::Gc),
+            ("Referen..andler", Class::Gc),
             ("Finalizer", Class::Gc),
+            ("Secondary final", Class::Gc),
+            ("Seconda..alizer", Class::Gc),
             ("Common-Cleaner", Class::Gc),
             ("Cleaner-0", Class::Gc),
             ("Finalizer-pool", Class::App),

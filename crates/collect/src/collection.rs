@@ -11,8 +11,17 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Beginnings of the kernel's names of the threads that release what a collection found.
-const HANDLERS: [&str; 4] = ["Reference Handl", "Finalizer", "Common-Cleaner", "Cleaner-"];
+/// Beginnings of the kernel's names of the threads that release what a collection found; from JDK 26 on long ones lack their
+/// middle.
+const HANDLERS: [&str; 7] = [
+    "Reference Handl",
+    "Referen..andler",
+    "Finalizer",
+    "Secondary final",
+    "Seconda..alizer",
+    "Common-Cleaner",
+    "Cleaner-",
+];
 /// Between two looks at these threads.
 const LOOK: Duration = Duration::from_millis(5);
 /// Looks in a row at which all of them must wait: one hands over to the next.

@@ -25,7 +25,7 @@ pub enum Reason {
     NoDynamicLinker = 1,
     /// libjvm has no `AsyncGetCallTrace`: not a HotSpot.
     NoAsyncGetCallTrace = 2,
-    /// No threads named `VM Thread` and `VM Periodic Tas` within a minute: not a HotSpot, or JDK 8, or no `/proc`.
+    /// No threads named `VM Thread` and `VM Periodic Task Thread` within a minute: not a HotSpot, or no `/proc`.
     NoVmThreads = 3,
     /// The JVM could not be entered in 30 seconds of trying.
     NotAttached = 4,

@@ -1,20 +1,21 @@
 //! Which of the JVM's own threads run, by their kernel names in `/proc/self/task`.
 //!
 //! The helper may approach the JVM only when it is complete, and the order in which the JVM starts its threads is
-//! the one sign of that which can be read without entering it: `VM Periodic Tas` (cut at 15 characters by the
-//! kernel) comes last, after the JVM has declared itself live.
+//! the one sign of that which can be read without entering it: `VM Periodic Task Thread` comes last, after the JVM has
+//! declared itself live. The kernel keeps 15 characters of a name. Up to JDK 25 these are the first, from 26 on the JVM leaves
+//! the middle out: seven, two dots, six.
 
 use crate::kernel::File;
 
-/// Kernel names of the threads that a complete HotSpot has.
-pub(crate) const OF_A_COMPLETE_JVM: [&[u8]; 2] = [b"VM Thread", b"VM Periodic Tas"];
+/// Threads that a complete HotSpot has: the kernel names that each may bear.
+pub(crate) const OF_A_COMPLETE_JVM: [&[&[u8]]; 2] = [&[b"VM Thread"], &[b"VM Periodic Tas", b"VM Peri..Thread"]];
 
 /// Offset of `d_reclen` and of `d_name` in `struct linux_dirent64`.
 const RECORD_LENGTH: usize = 16;
 const NAME: usize = 19;
 
-/// Whether all the named threads run in this process; false also where `/proc` cannot be read.
-pub(crate) fn all_run(names: &[&[u8]; 2]) -> bool {
+/// Whether both threads run in this process; false also where `/proc` cannot be read.
+pub(crate) fn all_run(threads: &[&[&[u8]]; 2]) -> bool {
     let mut seen = [false; 2];
     let mut buffer = [0u8; 2048];
     let Some(tasks) = File::open(b"/proc/self/task\0") else { return false };
@@ -25,7 +26,7 @@ pub(crate) fn all_run(names: &[&[u8]; 2]) -> bool {
         }
         while let Some((name, rest)) = split_entry(entries) {
             entries = rest;
-            note(name, names, &mut seen);
+            note(name, threads, &mut seen);
             if seen == [true; 2] {
                 return true;
             }
@@ -33,16 +34,16 @@ pub(crate) fn all_run(names: &[&[u8]; 2]) -> bool {
     }
 }
 
-/// Marks the name that this task bears, if it is one of `names`.
-fn note(task: &[u8], names: &[&[u8]; 2], seen: &mut [bool; 2]) {
+/// Marks the thread whose name this task bears, if it is one of them.
+fn note(task: &[u8], threads: &[&[&[u8]]; 2], seen: &mut [bool; 2]) {
     let mut path = [0u8; 64];
     let Some(path) = comm_path(task, &mut path) else { return };
     let mut comm = [0u8; 32];
     let Some(file) = File::open(path) else { return }; // the thread has just ended
     let comm = file.read(&mut comm);
     let comm = comm.strip_suffix(b"\n").unwrap_or(comm);
-    for (name, seen) in names.iter().zip(seen) {
-        *seen |= comm == *name;
+    for (names, seen) in threads.iter().zip(seen) {
+        *seen |= names.contains(&comm);
     }
 }
 
@@ -78,7 +79,8 @@ mod tests {
 
     #[test]
     fn finds_threads_by_name_only_when_all_run() {
-        let names: [&[u8]; 2] = [b"leakscope-one", b"leakscope-two"];
+        // Only one of the second's names is borne.
+        let names: [&[&[u8]]; 2] = [&[b"leakscope-one"], &[b"leakscope-2", b"leakscope-two"]];
         assert!(!all_run(&names));
         let (release, wait) = mpsc::channel::<()>();
         let (started, ready) = mpsc::channel();
