@@ -30,7 +30,7 @@ def leaks(java, options):
     wrong, report = record(java, options, ["-Xmx64m", "DeflaterLeak", "6", "200"])
     if wrong:
         return wrong
-    largest = re.search(r"^1  \S.* live · .*\n((?:    .*\n)+?)    freed by: (.*)", report, re.MULTILINE)
+    largest = re.search(r"^1  \S.* live · .*\n((?:  .*\n)+?)    freed by: (.*)", report, re.MULTILINE)
     stack, freed_by = (largest[1], largest[2]) if largest else (report, "")
     if not re.search(rf"^  > DeflaterLeak\$ExceptionLogger.compress +DeflaterLeak.java:{LINE}$", stack, re.MULTILINE):
         wrong.append(f"{options} the line is not named: {stack}")

@@ -64,7 +64,7 @@ impl Jvm {
             return Finding::warn(
                 "jvm",
                 "which JVM it is cannot be seen",
-                "Java stacks come from HotSpot, JDK 11 and later",
+                "Java stacks come from HotSpot, JDK 8 and later",
             );
         }
         if !variant.is_empty() && !variant.eq_ignore_ascii_case("hotspot") {
@@ -74,11 +74,18 @@ impl Jvm {
                 "Use a HotSpot JVM to see Java frames",
             );
         }
+        if version.starts_with("1.8") {
+            return Finding::warn(
+                "jvm",
+                format!("JDK {version} gives Java stacks only if it names its threads"),
+                "Updates as new as 8u504 do; if `ps -T` shows no `VM Thread`, native frames only",
+            );
+        }
         if version.starts_with("1.") {
             return Finding::warn(
                 "jvm",
                 format!("JDK {version} gives no Java stacks: native frames only"),
-                "Use JDK 11 or later to see Java frames",
+                "Use JDK 8 or later to see Java frames",
             );
         }
         Finding::ok("jvm", format!("JDK {version} gives Java stacks"))
@@ -145,7 +152,8 @@ mod tests {
         };
         assert_eq!(kind("JAVA_VERSION=\"17.0.15\"\n"), (Severity::Ok, "JDK 17.0.15 gives Java stacks".to_owned()));
         assert_eq!(kind("JAVA_VERSION=\"17.0.9\"\nJVM_VARIANT=\"Openj9\"\n").0, Severity::Warn);
-        assert_eq!(kind("JAVA_VERSION=\"1.8.0_402\"\n").0, Severity::Warn);
+        assert!(kind("JAVA_VERSION=\"1.8.0_402\"\n").1.ends_with("only if it names its threads"));
+        assert!(kind("JAVA_VERSION=\"1.7.0_80\"\n").1.ends_with("native frames only"));
         fs::create_dir_all(home.path().join("bin")).unwrap();
         fs::write(home.path().join("bin/java"), "").unwrap();
         let found = Jvm::home_of(&home.path().join("bin/java"));
