@@ -1,7 +1,7 @@
 //! What happened in the process between each two snapshots: marks, collections, threads that came and went.
 
 use leakscope_profile::model::Kind;
-use leakscope_profile::timeline::{Point, Timeline};
+use leakscope_profile::timeline::{GcCounter, Point, Timeline};
 
 use crate::course::Courses;
 
@@ -44,6 +44,9 @@ pub(crate) struct FullGcs {
     pub until_ms: u64,
     /// How many there were.
     pub count: u64,
+    /// Whether each collected all that was garbage when it began. Cycles of ZGC and Shenandoah do not: with generations, what
+    /// is young and held by a reference only (a cleaner's) stays until it is old, or somebody asks for a collection.
+    pub are_whole: bool,
 }
 
 impl Happenings {
@@ -61,14 +64,14 @@ impl Happenings {
                 all.between[at].marks.push(mark.text.clone());
             }
         }
-        for (from, to, young, full) in collections(&timeline.points) {
+        for (young, full) in collections(&timeline.points) {
             all.knows_gcs = true;
-            if full > 0 {
-                all.full_gcs.push(FullGcs { after_ms: from, until_ms: to, count: full });
-            }
-            for at in overlapping(from, to) {
+            for at in overlapping(full.after_ms, full.until_ms) {
                 all.between[at].young_gc |= young > 0;
-                all.between[at].full_gc |= full > 0;
+                all.between[at].full_gc |= full.count > 0;
+            }
+            if full.count > 0 {
+                all.full_gcs.push(full);
             }
         }
         for course in courses.courses.iter().filter(|course| course.place.kind == Kind::Thread) {
@@ -88,15 +91,16 @@ impl Happenings {
     }
 }
 
-/// From, to, and how many collections there were: not full, full. Only pairs of points that know.
-fn collections(points: &[Point]) -> impl Iterator<Item = (u64, u64, u64, u64)> {
+/// Collections between two points that know, none included: how many were not full, and those that were.
+fn collections(points: &[Point]) -> impl Iterator<Item = (u64, FullGcs)> {
     let known: Vec<_> = points.iter().filter_map(|point| Some((point.uptime_ms, point.java?))).collect();
     let pairs: Vec<_> = known
         .windows(2)
         .map(|pair| {
-            let ((from, before), (to, after)) = (pair[0], pair[1]);
-            let young = after.young_gcs.saturating_sub(before.young_gcs);
-            (from, to, young, after.full_gcs.saturating_sub(before.full_gcs))
+            let ((after_ms, before), (until_ms, after)) = (pair[0], pair[1]);
+            let count = after.full_gcs.saturating_sub(before.full_gcs);
+            let are_whole = after.counter == GcCounter::Collections;
+            (after.young_gcs.saturating_sub(before.young_gcs), FullGcs { after_ms, until_ms, count, are_whole })
         })
         .collect();
     pairs.into_iter()
@@ -131,7 +135,10 @@ mod tests {
         assert!(happenings.knows_gcs);
         let seen: Vec<_> = happenings.between.iter().map(|h| (h.young_gc, h.full_gc, h.marks.len())).collect();
         assert_eq!(seen, [(false, false, 0), (false, true, 1), (true, true, 0)]);
-        assert_eq!(happenings.full_gcs(0, 3000), [FullGcs { after_ms: 1900, until_ms: 2100, count: 1 }]);
+        assert_eq!(
+            happenings.full_gcs(0, 3000),
+            [FullGcs { after_ms: 1900, until_ms: 2100, count: 1, are_whole: true }]
+        );
         assert_eq!(happenings.full_gcs(2100, 3000), []);
     }
 }

@@ -93,7 +93,7 @@ pub(crate) fn words(
 
 /// What full collections say of a place.
 enum AfterFullGcs {
-    /// There was none.
+    /// There was none, or none that says anything of what it left.
     NoneSeen,
     /// It outlived so many.
     Outlived(u64),
@@ -206,6 +206,7 @@ impl Case<'_> {
         let gone = self.course.change_since(before, self.context.snapshots).gone.bytes;
         match () {
             () if was <= 0.0 => AfterFullGcs::Unclear,
+            () if gone <= 0.5 * was && !last.are_whole => AfterFullGcs::NoneSeen,
             () if gone <= 0.5 * was => AfterFullGcs::Outlived(seen.iter().map(|gcs| gcs.count).sum()),
             () if self.fell(before, last.until_ms) && totals.frees_gc >= totals.frees_app => AfterFullGcs::Released,
             () => AfterFullGcs::Unclear,
