@@ -84,7 +84,7 @@ fn source(above: &str) -> String {
     format!(
         "import java.util.*;\nimport java.util.zip.Deflater;\npublic class Keeper {{\n  static final List<Deflater> KEPT \
          = Collections.synchronizedList(new ArrayList<>());\n  public static void main(String[] count) throws Exception {{\n\
-         {above}    int threads = Integer.parseInt(count[0]);\n    List<Thread> all = new ArrayList<>();\n    for (int i = 0; \
+         {above}    Helper.await();\n    int threads = Integer.parseInt(count[0]);\n    List<Thread> all = new ArrayList<>();\n    for (int i = 0; \
          i < threads; i++) {{\n      all.add(new Thread(() -> {{\n        for (int k = 0; k < 240 / threads; k++) \
          KEPT.add(new Deflater());\n      }}));\n    }}\n    for (Thread thread : all) thread.start();\n    for (Thread \
          thread : all) thread.join();\n  }}\n}}\n"
@@ -113,11 +113,12 @@ fn edits_patches_of_the_jdk_and_threads_keep_a_sites_key() {
         let classes = sandbox.path().join(format!("classes-{folder}"));
         fs::create_dir(&classes).expect("a folder");
         fs::write(classes.join("Keeper.java"), source(above)).expect("a file");
-        let javac = Command::new("javac").args(["-g", "-d"]).arg(&classes).arg(classes.join("Keeper.java")).status();
-        assert!(javac.expect("javac starts").success());
+        let path = format!("{}:{}", classes.display(), programs::java().display());
+        let mut javac = Command::new("javac");
+        let javac = javac.args(["-g", "-cp", &path, "-d"]).arg(&classes).arg(classes.join("Keeper.java"));
+        assert!(javac.status().expect("javac starts").success());
         let run = sandbox.command("run").args(&["--sample", "1", "-o", folder]).target(java);
-        let classes = classes.to_str().expect("text");
-        run.targets(&["-Xint", "-cp", classes, "Keeper", threads]).finish().expect_code(0);
+        run.targets(&["-Xint", "-cp", &path, "Keeper", threads]).finish().expect_code(0);
         ran(&sandbox, "baseline", &["save", &format!("{folder}.json"), folder], 0);
     }
     let (before, after) = (kept(&sandbox, "before.json"), kept(&sandbox, "after.json"));

@@ -34,7 +34,7 @@ fn a_jvm_is_recorded_with_its_java_stacks() {
     for release in [11, 25] {
         let sandbox = Sandbox::new();
         let run = contained(&sandbox, "/mnt/out").args(&["--sample", "1"]).target(machine::java(release));
-        let run = run.targets(&["-Xmx64m", "-cp"]).target(programs::java()).targets(&["Busy", "300"]);
+        let run = run.targets(&["-Xmx64m", "-cp"]).target(programs::java()).targets(&["Busy", "300", "wait"]);
         let recording = run.finish().expect_code(0).in_directory(sandbox.path().join("out"));
         assert_eq!(recording.out(), "ready\ndone\n");
         let jvm = recording.last_of_jvm();

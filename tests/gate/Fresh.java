@@ -19,7 +19,8 @@ public class Fresh {
             () -> new Inflater(),
             () -> new Inflater());
 
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws Exception {
+        Helper.await();
         for (Supplier<Inflater> line : LINES) {
             OPEN.add(line.get());
             Leakscope.iteration();

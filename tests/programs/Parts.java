@@ -19,6 +19,7 @@ public class Parts {
 
     public static void main(String[] args) throws Exception {
         long[] numbers = Arrays.stream(args).mapToLong(arg -> arg.startsWith("/") ? 0 : Long.parseLong(arg)).toArray();
+        Helper.await();
         allocate(numbers[0] << 20, numbers[1] << 10);
         if (numbers[2] > 0) {
             map(args[3], numbers[2] << 20);

@@ -26,6 +26,7 @@ public class Tables {
     }
 
     public static void main(String[] arguments) throws Exception {
+        Helper.await();
         System.out.println("ready");
         while (System.in.read() != -1) {
             System.in.read();

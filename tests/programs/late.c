@@ -1,5 +1,5 @@
 /* A C program that has a JVM late (ARGV[1] = libjvm.so, ARGV[2] = class path): after it has allocated, with threads there
- * already, upon a line on stdin. It runs `Busy 500`. With ARGV[3] it forks first, and only the child has the JVM. */
+ * already, upon a line on stdin. It runs `Busy 500 wait`. With ARGV[3] it forks first, and only the child has the JVM. */
 #include "program.h"
 #include <dlfcn.h>
 #include <jni.h>
@@ -31,8 +31,9 @@ static void run_java(const char *path, const char *classes) {
     jclass program = (*env)->FindClass(env, "Busy");
     require(program != NULL, "no class");
     jmethodID main = (*env)->GetStaticMethodID(env, program, "main", "([Ljava/lang/String;)V");
-    jobjectArray words = (*env)->NewObjectArray(env, 1, (*env)->FindClass(env, "java/lang/String"), NULL);
+    jobjectArray words = (*env)->NewObjectArray(env, 2, (*env)->FindClass(env, "java/lang/String"), NULL);
     (*env)->SetObjectArrayElement(env, words, 0, (*env)->NewStringUTF(env, "500"));
+    (*env)->SetObjectArrayElement(env, words, 1, (*env)->NewStringUTF(env, "wait"));
     (*env)->CallStaticVoidMethod(env, program, main, words);
     require(!(*env)->ExceptionCheck(env), "an exception");
     require((*vm)->DestroyJavaVM(vm) == 0, "its end");

@@ -154,12 +154,12 @@ fn java_in(folder: &Path) -> PathBuf {
     javac(&sources)
 }
 
-/// Classes of the programs that gates judge, with the helper that users copy.
+/// Classes of the programs that gates judge, with the class that users copy.
 pub fn gate() -> PathBuf {
     let ours =
         ["Loop", "Served", "Loaders", "Fresh"].map(|name| repository().join("tests/gate").join(format!("{name}.java")));
-    let helper = ["Leakscope", "LeakTest"].map(|name| example_source("ci", name));
-    javac(&[ours.as_slice(), helper.as_slice()].concat())
+    let examples = ["Leakscope", "LeakTest"].map(|name| example_source("ci", name));
+    javac(&[ours.as_slice(), examples.as_slice(), &[folder().join("Helper.java")]].concat())
 }
 
 /// Classes of the examples in one folder of examples/.

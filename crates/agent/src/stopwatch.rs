@@ -98,7 +98,8 @@ mod tests {
         assert!((900..1100).contains(&measured(0, 1)), "{}", measured(0, 1));
         for step in [2, 17] {
             let each: Vec<usize> = (0..step).map(|first| measured(first, step)).collect();
-            assert!(each.iter().all(|count| count * step > 500), "some calls are never measured: {each:?}");
+            // A quarter of what is expected. Of every 17th call that is 15 of 59: one of the 17 counts is below with 1.5e-11.
+            assert!(each.iter().all(|count| count * step > 250), "some calls are never measured: {each:?}");
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
         let cycles: u64 = watches.iter().map(Stopwatch::cycles).sum();
