@@ -50,9 +50,9 @@ fn estimates_have_no_bias_while_the_interval_rises() {
         variance += of_it;
     }
     assert!(most_intervals >= 3, "blocks of {most_intervals} intervals");
-    // Of six 95 % intervals three miss once in 10,000 times.
-    assert!(inside >= SEEDS.count() as u64 - 2, "{inside} of 6 inside");
-    assert!(error.abs() <= 4.0 * variance.sqrt(), "error {error}, standard error {}", variance.sqrt());
+    // Of six 95 % intervals five miss with a probability of 1.8e-6, and the sum is five standard errors off with one of 5.7e-7.
+    assert!(inside >= SEEDS.count() as u64 - 4, "{inside} of 6 inside");
+    assert!(error.abs() <= 5.0 * variance.sqrt(), "error {error}, standard error {}", variance.sqrt());
 }
 
 /// Each change is twice the one before, for a reason, after the other; nothing else is in force at the end.

@@ -16,7 +16,7 @@ pub struct Outcome {
     /// Moment of death after recording began, milliseconds.
     pub moment_ms: u64,
     pub live_samples: u64,
-    /// Of these, with Java frames.
+    /// Samples with Java frames, live or not.
     pub java_samples: u64,
 }
 

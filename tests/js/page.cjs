@@ -64,7 +64,7 @@ const inked = (page, isMark) => page.evaluate((isMark) => {
 }, isMark);
 
 (async () => {
-  const browser = await chromium.launch({ executablePath, args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
+  const browser = await chromium.launch({ executablePath, timeout: 300000, args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
   const page = await browser.newPage({ viewport: { width: Number(width), height: 900 }, colorScheme: "light" });
   page.setDefaultTimeout(300000);
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) found.errors.push(message.text()); });

@@ -86,21 +86,20 @@ pub fn observed(profile: &Profile, function: &str) -> (u64, u64) {
     rows.fold((0, 0), |(bytes, objects), row| (bytes + row.bytes_observed, objects + row.samples))
 }
 
-/// Live samples taken on Java threads after Java stacks were ready: with Java frames, and without.
+/// Samples taken on Java threads after Java stacks were ready, live or not: with Java frames, and without.
 ///
 /// One without is a stack that carries the note of a refusal, or one that was cut before it reached Java code. A stack
 /// that reached the start of the program or the loop of a compiler thread was cut beyond: it has no Java code.
 pub fn java_samples(profile: &Profile) -> (u64, u64) {
     let (mut with, mut without) = (0, 0);
-    for row in &profile.rows {
-        let stack = &profile.stacks[row.stack.0 as usize];
+    for stack in &profile.stacks {
         let has_java = stack.frames.iter().any(|id| profile.frames[id.0 as usize].code == Code::Java);
-        let has = |function: &str| functions(profile, row).any(|name| name == function);
+        let has = |function: &str| functions_of(profile, stack).any(|name| name == function);
         let is_cut = has("[truncated]") && !has("_start") && !has("CompileBroker::compiler_thread_loop");
         if has_java {
-            with += row.samples;
+            with += stack.totals.samples;
         } else if has("[java frames refused by the JVM]") || is_cut {
-            without += row.samples;
+            without += stack.totals.samples;
         }
     }
     (with, without)
