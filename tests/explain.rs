@@ -53,7 +53,6 @@ fn jvm(sandbox: &Sandbox, release: u32, block_kib: u32, options: &[&str], preloa
     command.args(["-Xmx512m", "-XX:+UnlockExperimentalVMOptions"]).args(options).arg("-cp").arg(programs::java());
     command.arg("Parts").args([MALLOC.to_string(), block_kib.to_string(), FILE.to_string()]);
     command.arg(sandbox.path().join("mapped")).args([THREADS.to_string(), HEAP.to_string(), "0".to_owned()]);
-    command.env_remove("LD_PRELOAD").env_remove("JAVA_TOOL_OPTIONS");
     if let Some(library) = preload {
         command.env("LD_PRELOAD", library);
     }

@@ -240,15 +240,15 @@ fn the_intervals_of_the_page_are_those_of_the_analysis() {
 fn a_real_recording_and_one_profile_of_it_make_pages() {
     let sandbox = Sandbox::new();
     let classes = programs::example("deflater", "DeflaterLeak");
-    let run = sandbox.run().args(&["--interval", "1s"]).target(machine::java(21)).target("-cp").target(classes);
-    let recording = run.targets(&["DeflaterLeak", "4", "100"]).finish().expect_code(0);
+    let run = sandbox.run().args(&["--interval", "1s"]).target(machine::java(21)).targets(&programs::UNCOLLECTED);
+    let recording = run.target("-cp").target(classes).targets(&["DeflaterLeak", "4", "100"]).finish().expect_code(0);
     let found = used(&page(&sandbox, recording.directory()), "1400");
     let rows = texts(&found["first"]["rows"]).join("\n");
     assert!(rows.contains("DeflaterLeak$ExceptionLogger.compress"), "{rows}");
     let many = recording.profiles().len() as u64;
     assert!(many > 2 && found["first"]["snapshots"] == json!(many), "{many} snapshots: {}", found["first"]);
 
-    let one = recording.folder().join(format!("{:04}.prof", recording.last().snapshot.index));
+    let one = recording.last_file();
     let found = used(&page(&sandbox, &one), "1400");
     let first = &found["first"];
     assert!(

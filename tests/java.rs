@@ -2,7 +2,7 @@
 
 use crate::experiments::{exits, starts};
 use crate::support::json::{frames, shown, sites, sites_with};
-use crate::support::{Recording, Sandbox, machine, profiles, programs};
+use crate::support::{Sandbox, machine, profiles, programs};
 use leakscope_profile::{Kind, Stack};
 use serde_json::Value;
 use std::fs;
@@ -24,11 +24,6 @@ on_jdks!(stacks_of_many_java_frames_are_whole: jdk_11 11, jdk_17 17, jdk_21 21, 
 on_jdks!(nearly_all_samples_of_java_threads_have_java_frames: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
 on_jdks!(threads_keep_their_names: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
 
-/// Runs a class of an example.
-fn example(sandbox: &Sandbox, release: u32, folder: &str, class: &str, arguments: &[&str]) -> Recording {
-    let run = sandbox.run().target(machine::java(release)).target("-cp").target(programs::example(folder, class));
-    run.target(class).targets(arguments).finish().expect_code(0)
-}
 
 /// The number of the only line of an example that contains `text`.
 fn line_of(folder: &str, class: &str, text: &str) -> usize {
@@ -65,7 +60,9 @@ pub fn expect_deflater_first(report: &Value) {
 
 fn the_line_that_creates_the_deflater_is_named(release: u32) {
     let sandbox = Sandbox::new();
-    let recording = example(&sandbox, release, "deflater", "DeflaterLeak", &["2", "100"]);
+    let run = sandbox.run().target(machine::java(release)).targets(&programs::UNCOLLECTED).target("-cp");
+    let run = run.target(programs::example("deflater", "DeflaterLeak")).targets(&["DeflaterLeak", "2", "100"]);
+    let recording = run.finish().expect_code(0);
     assert!(recording.out().starts_with("logged 200 exceptions"), "{}", recording.everything());
     expect_deflater_first(&sandbox.report_of(&recording));
 }
@@ -89,7 +86,9 @@ fn a_deflater_that_is_ended_does_not_show(release: u32) {
 fn direct_buffers_are_named_and_released_ones_do_not_pile_up(release: u32) {
     let build = |class: &str| {
         let sandbox = Sandbox::new();
-        let recording = example(&sandbox, release, "direct-buffers", class, &["6", "300"]);
+        let run = sandbox.run().target(machine::java(release)).target("-cp");
+        let run = run.target(programs::example("direct-buffers", class)).targets(&[class, "6", "300"]);
+        let recording = run.finish().expect_code(0);
         let report = sandbox.report_of(&recording);
         let sites = sites_with(&report, &format!("{class}$OffHeapIndex.build"));
         sites.iter().map(|site| site["live_bytes"]["estimate"].as_f64().expect("bytes")).sum::<f64>()
@@ -124,25 +123,25 @@ fn stacks_of_many_java_frames_are_whole(release: u32) {
         let has_root = frames(site).iter().any(|frame| frame["function"] == "Deep.main");
         assert_eq!(has_root, is_whole, "{depth} frames, {options:?}\n{}", shown(site));
         let profile = recording.last();
-        // The JVM's compiler goes deep, too, now and then.
+        // The JVM's compiler goes deep, too, now and then: that is another stack.
         let is_cut = |stack: &&Stack| {
             let has = |function: &str| profiles::functions_of(&profile, stack).any(|name| name == function);
             has("deflateInit2_") && has("[truncated]")
         };
         let cut: u64 = profile.stacks.iter().filter(is_cut).map(|stack| stack.totals.samples).sum();
-        // CUTWHY
-        assert!(if is_whole { cut == 0 } else { cut > 20 }, "{depth} frames, {options:?}: {cut} cut");
+        // 48 are expected; 10 or fewer come with a probability of 3e-11.
+        assert!(if is_whole { cut == 0 } else { cut > 10 }, "{depth} frames, {options:?}: {cut} cut");
     }
 }
 
 fn nearly_all_samples_of_java_threads_have_java_frames(release: u32) {
     let sandbox = Sandbox::new();
-    let run = sandbox.run().args(&["--sample", "4k"]).target(machine::java(release));
+    let run = sandbox.run().args(&["--sample", "4k", "--max-cpu", "off"]).target(machine::java(release));
     let run = run.targets(&["-Xmx128m", "-cp"]).target(programs::java()).targets(&["Busy", "1500", "wait"]);
     let recording = run.finish().expect_code(0);
     let last = recording.last();
     let (with, without) = profiles::java_samples(&last);
-    assert!(with >= 5000, "only {with} samples: this shows nothing\n{}", recording.everything());
+    assert!(with >= 1000, "only {with} samples: this shows nothing\n{}", recording.everything());
     let share = with as f64 / (with + without) as f64;
     assert!(share >= 0.97, "{with} with, {without} without: {share:.4}; {:?}", last.losses);
 }
@@ -169,8 +168,7 @@ fn the_source_launcher_is_recorded() {
     machine::need("java");
     let sandbox = Sandbox::new();
     let source = programs::example_source("deflater", "DeflaterLeak");
-    // The compiler makes garbage: a collection at the wrong moment would release the Deflaters before the last snapshot.
-    let run = sandbox.run().args(&["--interval", "2s"]).target("java").targets(&["-Xmn256m", "-XX:MetaspaceSize=256m"]);
+    let run = sandbox.run().args(&["--interval", "2s"]).target("java").targets(&programs::UNCOLLECTED);
     let recording = run.target(source).targets(&["4", "100"]).finish().expect_code(0);
     assert!(recording.profiles().len() >= 2, "a snapshot each 2 s: {}", recording.everything());
     expect_deflater_first(&sandbox.report_of(&recording));
@@ -180,8 +178,9 @@ fn the_source_launcher_is_recorded() {
 fn a_shell_that_starts_a_jvm_is_recorded() {
     let sandbox = Sandbox::new();
     let classes = programs::example("deflater", "DeflaterLeak");
-    let line = format!("'{}' -cp '{}' DeflaterLeak 2 100; exit $?", machine::java(17).display(), classes.display());
-    let recording = sandbox.run().targets(&["sh", "-c", &line]).finish().expect_code(0);
+    let line = "\"$0\" \"$@\" DeflaterLeak 2 100; exit $?";
+    let run = sandbox.run().targets(&["sh", "-c", line]).target(machine::java(17)).targets(&programs::UNCOLLECTED);
+    let recording = run.target("-cp").target(classes).finish().expect_code(0);
     expect_deflater_first(&sandbox.report_of(&recording));
 }
 

@@ -81,7 +81,7 @@ fn a_full_disk_costs_what_comes_after_and_nothing_before() {
 /// A profile, and what can become of one.
 fn damaged(sandbox: &Sandbox) -> (PathBuf, Vec<PathBuf>) {
     let recording = sandbox.run().args(&["--sample", "1"]).target(programs::c("family")).finish().expect_code(0);
-    let good = recording.folder().join("0000.prof");
+    let good = recording.last_file();
     let bytes = fs::read(&good).expect("a profile");
     let mut flipped = bytes.clone();
     flipped[bytes.len() / 2] ^= 0x40;

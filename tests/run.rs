@@ -113,11 +113,13 @@ fn on_a_shared_stderr_only_whole_lines_of_leakscope_are_added() {
     assert!(own[1].contains("handshake ok"), "{err}");
     let next = format!("next: leakscope report {}", recording.directory().display());
     assert_eq!(own.last().copied(), Some(next.as_str()), "{err}");
-    assert!(own.len() <= 6, "two lines at the start; a summary and the next command at the end: {err}");
+    let own = own.iter().filter(|line| !line.starts_with('[')).count();
+    assert!(own <= 6, "two lines at the start; a summary and the next command at the end: {err}");
 }
 
+/// A line that begins with the time tells of a memory limit that is near: the tests may run under one.
 fn is_own(line: &str) -> bool {
-    line.starts_with("leakscope") || line.starts_with("  ") || line.starts_with("next: ")
+    line.starts_with("leakscope") || line.starts_with('[') || line.starts_with("  ") || line.starts_with("next: ")
 }
 
 #[test]

@@ -33,11 +33,10 @@ fn total(top: &str) -> f64 {
 fn go_pprof_shows_the_same_totals_and_java_names() {
     let sandbox = Sandbox::new();
     let classes = programs::example("deflater", "DeflaterLeak");
-    let run = sandbox.run().target(machine::java(21)).target("-cp").target(classes);
+    let run = sandbox.run().target(machine::java(21)).targets(&programs::UNCOLLECTED).target("-cp").target(classes);
     let recording = run.targets(&["DeflaterLeak", "1.5", "100"]).finish().expect_code(0);
     let report = sandbox.report_of(&recording);
-    let folder = recording.folder();
-    let profile = folder.join(format!("{:04}.prof", recording.last().snapshot.index));
+    let profile = recording.last_file();
     let rows = recording.last().rows.len() as f64;
     for (sample_type, key) in [("inuse_space", "live_bytes"), ("inuse_objects", "live_objects")] {
         let expected = Estimate::of(&report["total"][key]).estimate;
@@ -58,7 +57,7 @@ fn a_foreign_profile_is_reported_with_what_it_has() {
     machine::need("go");
     let sandbox = Sandbox::new();
     let recording = sandbox.run().args(&["--sample", "1"]).target(programs::c("sizes")).finish().expect_code(0);
-    let own = recording.folder().join("0000.prof");
+    let own = recording.last_file();
     let foreign = sandbox.path().join("foreign.prof");
     let output = Command::new("go")
         .args(["tool", "pprof", "-proto", "-output"])

@@ -43,23 +43,35 @@ impl Sandbox {
     pub fn command(&self, name: &str) -> Leakscope {
         let mut command = Command::new(machine::leakscope());
         command.current_dir(self.path());
-        for (variable, _) in std::env::vars_os().filter(|(name, _)| is_foreign(name)) {
-            command.env_remove(variable);
-        }
+        remove_foreign(&mut command);
         // The locale and the time zone are not the machine's.
         command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
         Leakscope { command, options: vec![name.into()], target: Vec::new(), directory: None }
     }
 }
 
+/// Keeps from a command what it would inherit and what would change what is tested; not what was set for it.
+pub fn remove_foreign(command: &mut Command) {
+    let set: Vec<OsString> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_foreign(name) && !set.contains(name)) {
+        command.env_remove(name);
+    }
+}
+
 /// Variables that would change what is tested.
 fn is_foreign(name: &OsStr) -> bool {
+    const NAMES: [&str; 7] = [
+        "LD_PRELOAD",
+        "JAVA_TOOL_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "_JAVA_OPTIONS",
+        "GLIBC_TUNABLES",
+        "NO_COLOR",
+        "COLUMNS",
+    ];
     let name = name.to_string_lossy();
-    name.starts_with("LEAKSCOPE")
-        || name.starts_with("GITHUB_")
-        || name == "LD_PRELOAD"
-        || name == "JAVA_TOOL_OPTIONS"
-        || name == "NO_COLOR"
+    let begins = |start: &&str| name.starts_with(start);
+    NAMES.contains(&&*name) || ["LEAKSCOPE", "GITHUB_", "MALLOC_"].iter().any(begins)
 }
 
 /// A command line that is being put together.

@@ -1,5 +1,6 @@
 //! A program that runs without leakscope.
 
+use super::leakscope::remove_foreign;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -15,6 +16,7 @@ pub struct Plain {
 impl Plain {
     /// Starts it; fails unless it says something.
     pub fn start(command: &mut Command) -> Self {
+        remove_foreign(command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdin = child.stdin.take();

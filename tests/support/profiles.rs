@@ -46,6 +46,11 @@ impl Recording {
         self.profiles().pop().unwrap_or_else(|| panic!("no profile\n{}", self.everything()))
     }
 
+    /// Where it is.
+    pub fn last_file(&self) -> PathBuf {
+        self.folder().join(format!("{:04}.prof", self.last().snapshot.index))
+    }
+
     /// The last profile of each process.
     pub fn last_of_each(&self) -> Vec<Profile> {
         self.folders().iter().filter_map(|folder| profiles_in(folder).pop()).collect()

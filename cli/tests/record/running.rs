@@ -123,10 +123,12 @@ fn who_is_not_recorded_is_told() {
 fn recover_names_what_is_left_of_a_process_that_ended() {
     let root = tempfile::tempdir().unwrap();
     run(root.path(), "exit 0");
-    let pid = folders(&root.path().join("rec"))[0].extension().unwrap().to_str().unwrap().to_owned();
-    let output = leakscope(root.path(), &["recover", &pid]).output().unwrap();
+    let folder = folders(&root.path().join("rec")).remove(0);
+    let pid = folder.extension().unwrap().to_str().unwrap();
+    let output = leakscope(root.path(), &["recover", pid]).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
-    let expected = format!("its last snapshot: leakscope report ./rec/sh.{pid}/0000.prof");
+    let last = last_profile(&folder).snapshot.index;
+    let expected = format!("its last snapshot: leakscope report ./rec/sh.{pid}/{last:04}.prof");
     assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
 }
 
