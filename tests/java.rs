@@ -24,7 +24,6 @@ on_jdks!(stacks_of_many_java_frames_are_whole: jdk_11 11, jdk_17 17, jdk_21 21, 
 on_jdks!(nearly_all_samples_of_java_threads_have_java_frames: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
 on_jdks!(threads_keep_their_names: jdk_11 11, jdk_17 17, jdk_21 21, jdk_25 25);
 
-
 /// The number of the only line of an example that contains `text`.
 fn line_of(folder: &str, class: &str, text: &str) -> usize {
     let source = fs::read_to_string(programs::example_source(folder, class)).expect("the example");

@@ -4,7 +4,9 @@ import java.lang.management.MemoryPoolMXBean;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Fills a part of the heap, collects it twice, says what the JVM thinks of it, and waits for the end of its input. */
+/**
+ * Fills a part of the heap, collects it twice, and says what the JVM thinks of it; says so anew for each line of its input.
+ */
 class Heaps {
     static final List<byte[]> KEPT = new ArrayList<>();
     static volatile byte[] garbage;
@@ -22,7 +24,11 @@ class Heaps {
         System.gc();
         System.gc();
         System.out.println(truth());
-        while (System.in.read() >= 0) {}
+        for (int read = System.in.read(); read >= 0; read = System.in.read()) {
+            if (read == '\n') {
+                System.out.println(truth());
+            }
+        }
     }
 
     static String truth() {

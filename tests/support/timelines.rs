@@ -18,16 +18,22 @@ pub fn timeline(folder: &Path) -> Timeline {
 
 /// Waits for a point in the only process of a recording that `is_it`.
 pub fn await_point(recording: &Path, is_it: impl Fn(&Point) -> bool) -> Point {
+    await_points(recording, 1, is_it).remove(0)
+}
+
+/// Waits for so many.
+pub fn await_points(recording: &Path, count: usize, is_it: impl Fn(&Point) -> bool) -> Vec<Point> {
     let end = Instant::now() + PATIENCE;
     loop {
         let folders = fs::read_dir(recording).into_iter().flatten().flatten().map(|entry| entry.path());
         let texts: Vec<Vec<u8>> = folders.filter_map(|folder| fs::read(folder.join("timeline.jsonl")).ok()).collect();
         // The last line may still be written to.
         let points = texts.iter().flat_map(|text| Timeline::read(text).points);
-        if let Some(point) = points.into_iter().find(&is_it) {
-            return point;
+        let points: Vec<Point> = points.filter(&is_it).collect();
+        if points.len() >= count {
+            return points;
         }
-        assert!(Instant::now() < end, "no such point: {:?}", texts.iter().map(|text| Timeline::read(text)));
+        assert!(Instant::now() < end, "not {count} such points: {:?}", texts.iter().map(|text| Timeline::read(text)));
         thread::sleep(Duration::from_millis(20));
     }
 }
