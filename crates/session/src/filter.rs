@@ -5,13 +5,13 @@
 //! reaches 255 stays there: it may answer "maybe" for ever, but never "no" for a live sample.
 //!
 //! ```text
-//!   counter = (p * K mod 2^32) >> 15          K = 543
+//!   counter = (p * K mod 2^32) >> 15          K = 233
 //! ```
-//! Two instructions. A counter stands for about 64 bytes of addresses, and neighbours stay neighbours: one line for each
-//! 4 KiB. As K is odd, page-aligned blocks and arenas use all counters too: after 8 MiB and a bit the places begin anew,
+//! Two instructions. A counter stands for about 140 bytes of addresses, and neighbours stay neighbours: one line for each
+//! 9 KiB. As K is odd, page-aligned blocks and arenas use all counters too: after 18 MiB the places begin anew,
 //! between the earlier ones. 1.5 % of strangers pass at 2,000 live samples and 14 % at 20,000, whatever the stride
 //! (`passes_few_strangers_whatever_the_stride`). A byte a counter takes twice the memory of four bits and saves the hot path
-//! six instructions; one for each 16 bytes would be four times as many cache lines (docs/decisions.md).
+//! six instructions; one for each 16 bytes would be eight times as many cache lines (docs/decisions.md).
 //!
 //! The filter belongs to the process, not to the session: only the target reads it, and a static address saves the
 //! hot path a load (docs/decisions.md).
@@ -38,9 +38,9 @@ fn place(address: usize) -> usize {
 }
 
 impl Filter {
-    /// What the lower half of an address is multiplied with: of the odd numbers about 512 the one that let fewest strangers
-    /// pass, over 20 strides of live samples and 6 of strangers. This and the next are for entries in assembly.
-    pub const MULTIPLIER: u32 = 543;
+    /// What the lower half of an address is multiplied with: of the odd numbers about 256 the one that let fewest strangers
+    /// pass, over 24 strides of live samples and 12 of strangers. This and the next are for entries in assembly.
+    pub const MULTIPLIER: u32 = 233;
     /// How far the product is shifted to leave a place.
     pub const SHIFT: u32 = 32 - COUNTERS.ilog2();
 
