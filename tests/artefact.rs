@@ -154,6 +154,26 @@ fn it_cannot_panic() {
     assert_eq!(panics, [""; 0]);
 }
 
+/// A call that is not recorded fetches one line of instructions of ours, and the free of its block the same one.
+#[test]
+fn malloc_and_free_share_a_cache_line() {
+    const LINE: u64 = 64;
+    const JUMP_TO_THE_REAL_FUNCTION: [u8; 2] = [0xff, 0x25];
+    let elf = shim();
+    let code = elf.section_by_name(".text").expect("a shared library has code");
+    let lines = |name: &str| {
+        let symbol = elf.dynamic_symbols().find(|symbol| symbol.name() == Ok(name)).expect(name);
+        let bytes = code.data_range(symbol.address(), symbol.size()).unwrap().expect("it is code");
+        let jump = bytes.windows(2).position(|pair| pair == JUMP_TO_THE_REAL_FUNCTION).expect(name) as u64;
+        (symbol.address() / LINE, (symbol.address() + jump + 5) / LINE)
+    };
+    for name in ["malloc", "free", "calloc", "realloc"] {
+        let (first, last) = lines(name);
+        assert_eq!(first, last, "{name} lies in two lines");
+    }
+    assert_eq!(lines("malloc"), lines("free"));
+}
+
 #[test]
 fn it_is_small() {
     assert!(SHIM.len() <= MOST_BYTES, "{} bytes", SHIM.len());

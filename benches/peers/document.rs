@@ -35,12 +35,12 @@ fn heading(group: &str, tools: &[Tool]) -> String {
 }
 
 pub fn line(row: &Row, tools: &[Tool]) -> String {
-    let cells = row.cells.iter().map(|cell| match (cell, &row.cells[0]) {
-        (Some(cell), Some(plain)) => {
-            let (ratio, low, high) = cell.ratio(plain);
+    let cells = row.cells.iter().map(|cell| match cell {
+        Some(cell) => {
+            let (ratio, low, high) = cell.ratio();
             format!("{} **{ratio:.2}** ({low:.2}–{high:.2})", figure(cell.median()))
         }
-        _ => "–".to_owned(),
+        None => "–".to_owned(),
     });
     debug_assert_eq!(tools.len(), row.cells.len());
     format!("| {} | {} |", row.name, cells.collect::<Vec<_>>().join(" | "))
@@ -73,7 +73,8 @@ pub fn with_the_others(docs: &Path, measured: Vec<Row>, names: &[&str], tools: &
     let cell = |value: &Value| {
         let resident_kib = value["resident_kib"].as_f64()?;
         let written_bytes = value["written_bytes"].as_f64();
-        Some(Cell { figures: list(&value["figures"]), series: list(&value["series"]), resident_kib, written_bytes })
+        let [figures, ratios, series] = ["figures", "ratios", "series"].map(|name| list(&value[name]));
+        Some(Cell { figures, ratios, series, resident_kib, written_bytes })
     };
     let row = |value: &Value| {
         let group = GROUPS.into_iter().find(|group| value["group"] == *group)?;
@@ -105,8 +106,8 @@ pub fn write(docs: &Path, rows: &[Row], tools: &[Tool], instructions: &str) {
 fn as_json(rows: &[Row], tools: &[Tool]) -> Value {
     let cell = |(at, cell): (usize, &Option<Cell>)| {
         cell.as_ref().map(|cell| {
-            json!({ "tool": tools[at].name, "figures": cell.figures, "series": cell.series, "resident_kib": cell.resident_kib,
-                    "written_bytes": cell.written_bytes })
+            json!({ "tool": tools[at].name, "figures": cell.figures, "ratios": cell.ratios, "series": cell.series,
+                    "resident_kib": cell.resident_kib, "written_bytes": cell.written_bytes })
         })
     };
     let row = |row: &Row| {
@@ -116,7 +117,7 @@ fn as_json(rows: &[Row], tools: &[Tool]) -> Value {
     json!({ "machine": machine(), "rows": rows.iter().map(row).collect::<Vec<_>>() })
 }
 
-const COLORS: [RGBColor; 8] = [
+const COLORS: [RGBColor; 10] = [
     RGBColor(120, 120, 120),
     RGBColor(0, 114, 178),
     RGBColor(86, 180, 233),
@@ -125,11 +126,13 @@ const COLORS: [RGBColor; 8] = [
     RGBColor(230, 159, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
+    RGBColor(120, 94, 40),
+    RGBColor(90, 50, 140),
 ];
 
 /// Ratios to plain, one group of bars for each row, on a logarithmic axis.
 fn chart(path: &Path, rows: &[Row], tools: &[Tool]) {
-    let shown: Vec<(&Row, &Cell)> = rows.iter().filter_map(|row| Some((row, row.cells[0].as_ref()?))).collect();
+    let shown: Vec<&Row> = rows.iter().filter(|row| row.cells[0].is_some()).collect();
     let bar = 9;
     let band = bar * tools.len() as i32 + 8;
     let height = 90 + band * shown.len() as i32;
@@ -138,17 +141,14 @@ fn chart(path: &Path, rows: &[Row], tools: &[Tool]) {
     let draw = || -> Result<(), Box<dyn std::error::Error>> {
         area.fill(&WHITE)?;
         let text = |size: i32| ("sans-serif", size).into_font().color(&RGBColor(40, 40, 40));
-        let ratio = |cell: &Cell, plain: &Cell| cell.ratio(plain).0;
-        let most = shown
-            .iter()
-            .flat_map(|(row, plain)| row.cells.iter().flatten().map(|cell| ratio(cell, plain)))
-            .fold(2.0, f64::max);
+        let ratios = shown.iter().flat_map(|row| row.cells.iter().flatten().map(|cell| cell.ratio().0));
+        let most = ratios.fold(2.0, f64::max);
         let x = |ratio: f64| {
             left + ((ratio.max(0.5) / 0.5).ln() / (most / 0.5).ln() * f64::from(900 - left - right)) as i32
         };
         area.draw(&Text::new("time, as a multiple of plain (logarithmic)", (left, 8), text(15)))?;
         for (at, tool) in tools.iter().enumerate() {
-            let place = (left + (at as i32 % 4) * 150, 30 + (at as i32 / 4) * 16);
+            let place = (left + (at as i32 % 5) * 125, 30 + (at as i32 / 5) * 16);
             let square = [place, (place.0 + 10, place.1 + 10)];
             area.draw(&Rectangle::new(square, COLORS[at % COLORS.len()].filled()))?;
             area.draw(&Text::new(tool.name, (place.0 + 14, place.1 - 1), text(12)))?;
@@ -158,13 +158,13 @@ fn chart(path: &Path, rows: &[Row], tools: &[Tool]) {
             area.draw(&PathElement::new(line.to_vec(), RGBColor(210, 210, 210)))?;
             area.draw(&Text::new(format!("{tick}"), (x(tick) - 5, height - 15), text(12)))?;
         }
-        for (index, (row, plain)) in shown.iter().enumerate() {
+        for (index, row) in shown.iter().enumerate() {
             let top = 74 + band * index as i32;
             area.draw(&Text::new(row.name.clone(), (8, top + band / 2 - 12), text(12)))?;
             for (at, cell) in row.cells.iter().enumerate() {
                 let Some(cell) = cell else { continue };
                 let y = top + bar * at as i32;
-                let rectangle = [(x(0.5), y), (x(ratio(cell, plain)), y + bar - 1)];
+                let rectangle = [(x(0.5), y), (x(cell.ratio().0), y + bar - 1)];
                 area.draw(&Rectangle::new(rectangle, COLORS[at % COLORS.len()].filled()))?;
             }
         }

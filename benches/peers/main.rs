@@ -1,17 +1,18 @@
 //! leakscope beside no profiler and beside its peers: what each costs the program that it watches.
 //!
-//! Runs alternate between the tools, so that a noisy moment hits all of them; a figure is the median of its runs, and ratios
-//! are those of medians within one series. The whole may be repeated: then the ratio is the median of those of the series,
-//! and the spread is from the lowest to the highest; of one series it is the middle half of the runs. Nothing passes or fails
-//! here.
+//! Runs alternate between the tools, so that a noisy moment hits all of them: a turn is one run under each, and a ratio is
+//! that to the plain run of the same turn. A figure is the median of all runs, a series' ratio that of its turns. The whole may
+//! be repeated: then the ratio is the median of those of the series, and the spread is from the lowest to the highest; of one
+//! series it is the middle half of its turns. Nothing passes or fails here.
 //!
 //! ```text
 //! scripts/bench [quick] [--only TEXT] [--runs N] [--repeat N] [--write]
 //! ```
-//! `quick`: fewer and shorter runs. `--only`: rows whose name contains TEXT. `--runs`: of each row in a series. `--repeat`: so
-//! many series of the whole table. `--write`: docs/benchmarks.md, its chart and its figures as JSON anew; with `--only` the
-//! rows that were not measured stay as they are there. `ASYNC_PROFILER=…/libasyncProfiler.so` and
-//! `BYTEHOUND=…/libbytehound.so` add those two, which are in no package.
+//! `quick`: fewer and shorter runs. `--only`: rows whose name contains TEXT. `--runs`: turns of each row in a series (the
+//! peers take part in one of three). `--repeat`: so many series of the whole table. `--write`: docs/benchmarks.md, its chart
+//! and its figures as JSON anew; with `--only` the rows that were not measured stay as they are there.
+//! `ASYNC_PROFILER=…/libasyncProfiler.so` and `BYTEHOUND=…/libbytehound.so` add those two, which are in no package, and
+//! `MEMRAY=…/memray` that one (`pip install memray`).
 
 mod document;
 mod instructions;

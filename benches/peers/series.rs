@@ -17,7 +17,9 @@ pub struct Row {
 pub struct Cell {
     /// The figure of each run, sorted.
     pub figures: Vec<f64>,
-    /// The median of each series.
+    /// How many times as much as plain's of the same turn each was, sorted.
+    pub ratios: Vec<f64>,
+    /// The median of those, of each series.
     pub series: Vec<f64>,
     /// Resident at most, KiB; the median, of several series the mean of theirs.
     pub resident_kib: f64,
@@ -30,17 +32,16 @@ impl Cell {
         quantile(&self.figures, 0.5)
     }
 
-    /// How many times as much as `plain`, and in between which figures: of the series each of which is compared with its
-    /// own, or, where there is one, of the middle half of its runs.
-    pub fn ratio(&self, plain: &Cell) -> (f64, f64, f64) {
-        let mut ratios: Vec<f64> = self.series.iter().zip(&plain.series).map(|(own, plain)| own / plain).collect();
-        ratios.sort_by(f64::total_cmp);
-        let middle = quantile(&ratios, 0.5);
-        match ratios.as_slice() {
-            [lowest, .., highest] => (middle, *lowest, *highest),
+    /// How many times as much as plain, and in between which figures: of the series, or, where there is one, of the
+    /// middle half of its runs.
+    pub fn ratio(&self) -> (f64, f64, f64) {
+        let mut series = self.series.clone();
+        series.sort_by(f64::total_cmp);
+        match series.as_slice() {
+            [lowest, .., highest] => (quantile(&series, 0.5), *lowest, *highest),
             _ => {
-                let of = |share| quantile(&self.figures, share) / plain.median();
-                (middle, of(0.25), of(0.75))
+                let of = |share| quantile(&self.ratios, share);
+                (of(0.5), of(0.25), of(0.75))
             }
         }
     }
@@ -64,6 +65,8 @@ impl Cell {
         let mean = |own: f64, further: f64| (own * before + further) / (before + 1.0);
         self.figures.extend(further.figures);
         self.figures.sort_by(f64::total_cmp);
+        self.ratios.extend(further.ratios);
+        self.ratios.sort_by(f64::total_cmp);
         self.series.extend(further.series);
         self.resident_kib = mean(self.resident_kib, further.resident_kib);
         self.written_bytes = self.written_bytes.zip(further.written_bytes).map(|(own, further)| mean(own, further));
@@ -82,19 +85,31 @@ fn median(mut figures: Vec<f64>) -> f64 {
 
 struct Run {
     figure: f64,
+    /// That of plain in the same turn.
+    plain: f64,
     resident_kib: f64,
     written: Option<f64>,
 }
 
-/// Runs a program `runs` times under each tool, in turn.
-pub fn alternate(workload: &Workload, tools: &[Tool], runs: usize, scratch: &Path) -> Row {
+/// The peers take part in one turn of so many: their ratios are far from 1.
+const PEERS_ONE_IN: usize = 3;
+
+/// Runs a program `turns` times under each tool, one after the other.
+pub fn alternate(workload: &Workload, tools: &[Tool], turns: usize, scratch: &Path) -> Row {
     let mut all: Vec<Option<Vec<Run>>> =
         tools.iter().map(|tool| tool.kinds.contains(&workload.kind).then(Vec::new)).collect();
-    for _ in 0..runs {
+    for turn in 0..turns {
+        let mut plain = None;
         for (tool, seen) in tools.iter().zip(&mut all) {
             let Some(list) = seen else { continue };
+            if !tool.in_every_turn && !turn.is_multiple_of(PEERS_ONE_IN) {
+                continue;
+            }
             match once(workload, tool, scratch) {
-                Ok(run) => list.push(run),
+                Ok(run) => {
+                    let plain = *plain.get_or_insert(run.figure);
+                    list.push(Run { plain, ..run });
+                }
                 Err(why) => {
                     eprintln!("{} under {}: {why}", workload.name, tool.name);
                     *seen = None;
@@ -110,13 +125,18 @@ pub fn alternate(workload: &Workload, tools: &[Tool], runs: usize, scratch: &Pat
 }
 
 fn cell(runs: Vec<Run>) -> Cell {
-    let mut figures: Vec<f64> = runs.iter().map(|run| run.figure).collect();
-    figures.sort_by(f64::total_cmp);
+    let sorted = |of: &dyn Fn(&Run) -> f64| {
+        let mut figures: Vec<f64> = runs.iter().map(of).collect();
+        figures.sort_by(f64::total_cmp);
+        figures
+    };
+    let ratios = sorted(&|run| run.figure / run.plain);
     let written: Vec<f64> = runs.iter().filter_map(|run| run.written).collect();
     Cell {
-        series: vec![quantile(&figures, 0.5)],
-        figures,
-        resident_kib: median(runs.iter().map(|run| run.resident_kib).collect()),
+        figures: sorted(&|run| run.figure),
+        series: vec![quantile(&ratios, 0.5)],
+        ratios,
+        resident_kib: quantile(&sorted(&|run| run.resident_kib), 0.5),
         written_bytes: (!written.is_empty()).then(|| median(written)),
     }
 }
@@ -133,7 +153,7 @@ fn once(workload: &Workload, tool: &Tool, scratch: &Path) -> Result<Run, String>
     match (output.status.success(), figures.next(), figures.next()) {
         (true, Some(figure), Some(resident_kib)) => {
             let written = tool.output.as_ref().map(|folder| size_of(folder) as f64);
-            Ok(Run { figure, resident_kib, written })
+            Ok(Run { figure, plain: figure, resident_kib, written })
         }
         _ => Err(format!("{}, printed: {text}", output.status)),
     }

@@ -8,6 +8,7 @@ use std::process::Command;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Native,
+    Python,
     Java,
 }
 
@@ -16,7 +17,7 @@ pub struct Workload {
     pub group: &'static str,
     pub name: String,
     pub kind: Kind,
-    /// Runs under each tool.
+    /// Turns of a series.
     pub runs: usize,
     /// Words before the tool's, the program's behind it; a word `TURNS` is replaced.
     before: Vec<String>,
@@ -38,7 +39,8 @@ impl Workload {
     pub fn command(&self, tool: &Tool, scratch: &Path) -> Command {
         let one_in = if self.group == MACRO { tool.one_in.div_ceil(10) } else { tool.one_in };
         let turns = (self.turns / one_in).max(self.least);
-        let words: Vec<String> = [&self.before, &tool.prefix, &self.after]
+        let program = &self.after[usize::from(tool.is_interpreter)..];
+        let words: Vec<String> = [self.before.as_slice(), &tool.prefix, program]
             .into_iter()
             .flatten()
             .map(|word| if word == "TURNS" { turns.to_string() } else { word.clone() })
@@ -69,7 +71,7 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
         group,
         name: name.to_owned(),
         kind,
-        runs: 5,
+        runs: 9,
         before: vec![],
         after: after.iter().map(ToString::to_string).collect(),
         turns: turns / shorter,
@@ -113,7 +115,7 @@ pub fn all(scratch: &Path, quick: bool) -> Vec<Workload> {
         let mut row = workload(
             MACRO,
             "python: JSON, all through malloc",
-            Kind::Native,
+            Kind::Python,
             4_000,
             &[&python, &source("churn.py"), "TURNS"],
         );
@@ -149,7 +151,7 @@ fn micro(program: &str, quick: bool) -> Vec<Workload> {
         group: MICRO,
         name: name.to_owned(),
         kind: Kind::Native,
-        runs: 7,
+        runs: 15,
         before: vec![],
         after: vec![program.to_owned(), pattern.to_owned(), "TURNS".to_owned(), threads.to_string()],
         turns: millions * million,
