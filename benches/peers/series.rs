@@ -99,22 +99,25 @@ pub fn alternate(workload: &Workload, tools: &[Tool], turns: usize, scratch: &Pa
     let mut all: Vec<Option<Vec<Run>>> =
         tools.iter().map(|tool| tool.kinds.contains(&workload.kind).then(Vec::new)).collect();
     for turn in 0..turns {
-        let mut plain = None;
-        for (tool, seen) in tools.iter().zip(&mut all) {
-            let Some(list) = seen else { continue };
-            if !tool.in_every_turn && !turn.is_multiple_of(PEERS_ONE_IN) {
-                continue;
-            }
-            match once(workload, tool, scratch) {
-                Ok(run) => {
-                    let plain = *plain.get_or_insert(run.figure);
-                    list.push(Run { plain, ..run });
-                }
+        let takes_part = |tool: &Tool| tool.in_every_turn || turn.is_multiple_of(PEERS_ONE_IN);
+        let mut order: Vec<usize> = (0..tools.len()).filter(|&at| takes_part(&tools[at])).collect();
+        // Who comes first may have it better, or worse.
+        if turn % 2 == 1 {
+            order.reverse();
+        }
+        let mut seen: Vec<(usize, Run)> = Vec::new();
+        for at in order.into_iter().filter(|&at| all[at].is_some()).collect::<Vec<_>>() {
+            match once(workload, &tools[at], scratch) {
+                Ok(run) => seen.push((at, run)),
                 Err(why) => {
-                    eprintln!("{} under {}: {why}", workload.name, tool.name);
-                    *seen = None;
+                    eprintln!("{} under {}: {why}", workload.name, tools[at].name);
+                    all[at] = None;
                 }
             }
+        }
+        let Some(plain) = seen.iter().find(|(at, _)| *at == 0).map(|(_, run)| run.figure) else { continue };
+        for (at, run) in seen {
+            all[at].as_mut().expect("it ran").push(Run { plain, ..run });
         }
     }
     Row {

@@ -134,14 +134,14 @@ fn micro(program: &str, quick: bool) -> Vec<Workload> {
     let million = if quick { 200_000 } else { 1_000_000 };
     let rows: [(&str, &str, u64, u64); 13] = [
         ("pair of 64 bytes", "pair", 1, 5),
-        ("pair of 64 bytes, 2 threads", "pair", 2, 5),
-        ("pair of 64 bytes, 8 threads", "pair", 8, 4),
+        ("pair of 64 bytes, 2 threads", "pair", 2, 20),
+        ("pair of 64 bytes, 8 threads", "pair", 8, 10),
         ("pair of 16 bytes", "16", 1, 5),
         ("pair of 1 KiB", "1024", 1, 5),
         ("pair of 64 KiB", "65536", 1, 4),
         ("pair of 1 MiB", "1048576", 1, 1),
-        ("ring of 4,096 live blocks", "ring", 1, 5),
-        ("ring of 4,096 live blocks, 2 threads", "ring", 2, 5),
+        ("ring of 4,096 live blocks", "ring", 1, 10),
+        ("ring of 4,096 live blocks, 2 threads", "ring", 2, 20),
         ("200,000 live blocks", "live", 1, 4),
         ("realloc from 16 bytes to 64 KiB", "realloc", 1, 4),
         ("below 40 frames", "deep", 1, 5),
