@@ -140,7 +140,7 @@ fn micro(program: &str, quick: bool) -> Vec<Workload> {
         ("pair of 1 KiB", "1024", 1, 5),
         ("pair of 64 KiB", "65536", 1, 4),
         ("pair of 1 MiB", "1048576", 1, 1),
-        ("ring of 4,096 live blocks", "ring", 1, 10),
+        ("ring of 4,096 live blocks", "ring", 1, 5),
         ("ring of 4,096 live blocks, 2 threads", "ring", 2, 20),
         ("200,000 live blocks", "live", 1, 4),
         ("realloc from 16 bytes to 64 KiB", "realloc", 1, 4),
