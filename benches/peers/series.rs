@@ -35,8 +35,7 @@ impl Cell {
     /// How many times as much as plain, and in between which figures: of the series, or, where there is one, of the
     /// middle half of its runs.
     pub fn ratio(&self) -> (f64, f64, f64) {
-        let mut series = self.series.clone();
-        series.sort_by(f64::total_cmp);
+        let series = sorted(self.series.iter().copied());
         match series.as_slice() {
             [lowest, .., highest] => (quantile(&series, 0.5), *lowest, *highest),
             _ => {
@@ -78,15 +77,18 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+fn sorted(figures: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
-    quantile(&figures, 0.5)
+    figures
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    quantile(&sorted(figures), 0.5)
 }
 
 struct Run {
     figure: f64,
-    /// That of plain in the same turn.
-    plain: f64,
     resident_kib: f64,
     written: Option<f64>,
 }
@@ -96,51 +98,52 @@ const PEERS_ONE_IN: usize = 3;
 
 /// Runs a program `turns` times under each tool, one after the other.
 pub fn alternate(workload: &Workload, tools: &[Tool], turns: usize, scratch: &Path) -> Row {
-    let mut all: Vec<Option<Vec<Run>>> =
+    // Each run with plain's figure of the same turn; none where the tool is of no use, or failed.
+    let mut all: Vec<Option<Vec<(Run, f64)>>> =
         tools.iter().map(|tool| tool.kinds.contains(&workload.kind).then(Vec::new)).collect();
     for turn in 0..turns {
-        let takes_part = |tool: &Tool| tool.in_every_turn || turn.is_multiple_of(PEERS_ONE_IN);
-        let mut order: Vec<usize> = (0..tools.len()).filter(|&at| takes_part(&tools[at])).collect();
+        let takes_part = |at: &usize| tools[*at].in_every_turn || turn.is_multiple_of(PEERS_ONE_IN);
+        let mut order: Vec<usize> = (0..tools.len()).filter(|at| all[*at].is_some()).filter(takes_part).collect();
         // Who comes first may have it better, or worse.
         if turn % 2 == 1 {
             order.reverse();
         }
-        let mut seen: Vec<(usize, Run)> = Vec::new();
-        for at in order.into_iter().filter(|&at| all[at].is_some()).collect::<Vec<_>>() {
+        let mut ran: Vec<Option<Run>> = tools.iter().map(|_| None).collect();
+        for at in order {
             match once(workload, &tools[at], scratch) {
-                Ok(run) => seen.push((at, run)),
+                Ok(run) => ran[at] = Some(run),
                 Err(why) => {
                     eprintln!("{} under {}: {why}", workload.name, tools[at].name);
                     all[at] = None;
                 }
             }
         }
-        let Some(plain) = seen.iter().find(|(at, _)| *at == 0).map(|(_, run)| run.figure) else { continue };
-        for (at, run) in seen {
-            all[at].as_mut().expect("it ran").push(Run { plain, ..run });
+        let Some(plain) = ran[0].as_ref().map(|run| run.figure) else {
+            all.fill_with(|| None); // nothing to compare with
+            break;
+        };
+        for (runs, run) in all.iter_mut().zip(ran) {
+            if let Some((runs, run)) = runs.as_mut().zip(run) {
+                runs.push((run, plain));
+            }
         }
     }
     Row {
         group: workload.group,
         name: workload.name.clone(),
-        cells: all.into_iter().map(|runs| runs.map(cell)).collect(),
+        cells: all.iter().map(|runs| runs.as_deref().map(cell)).collect(),
     }
 }
 
-fn cell(runs: Vec<Run>) -> Cell {
-    let sorted = |of: &dyn Fn(&Run) -> f64| {
-        let mut figures: Vec<f64> = runs.iter().map(of).collect();
-        figures.sort_by(f64::total_cmp);
-        figures
-    };
-    let ratios = sorted(&|run| run.figure / run.plain);
-    let written: Vec<f64> = runs.iter().filter_map(|run| run.written).collect();
+fn cell(runs: &[(Run, f64)]) -> Cell {
+    let ratios = sorted(runs.iter().map(|(run, plain)| run.figure / plain));
+    let written: Option<Vec<f64>> = runs.iter().map(|(run, _)| run.written).collect();
     Cell {
-        figures: sorted(&|run| run.figure),
+        figures: sorted(runs.iter().map(|(run, _)| run.figure)),
         series: vec![quantile(&ratios, 0.5)],
         ratios,
-        resident_kib: quantile(&sorted(&|run| run.resident_kib), 0.5),
-        written_bytes: (!written.is_empty()).then(|| median(written)),
+        resident_kib: median(runs.iter().map(|(run, _)| run.resident_kib)),
+        written_bytes: written.map(|written| median(written.into_iter())),
     }
 }
 
@@ -156,7 +159,7 @@ fn once(workload: &Workload, tool: &Tool, scratch: &Path) -> Result<Run, String>
     match (output.status.success(), figures.next(), figures.next()) {
         (true, Some(figure), Some(resident_kib)) => {
             let written = tool.output.as_ref().map(|folder| size_of(folder) as f64);
-            Ok(Run { figure, plain: figure, resident_kib, written })
+            Ok(Run { figure, resident_kib, written })
         }
         _ => Err(format!("{}, printed: {text}", output.status)),
     }

@@ -85,7 +85,6 @@ static long resident_kib(void) {
     return kib;
 }
 
-static pthread_barrier_t warm;
 static struct timespec begin;
 
 static void run(long pairs, void *thread) {
@@ -101,7 +100,7 @@ static void run(long pairs, void *thread) {
 
 static void *work(void *thread) {
     run(pairs / 2, thread);
-    pthread_barrier_wait(&warm);
+    pthread_barrier_wait(&barrier);
     if (!thread) clock_gettime(CLOCK_MONOTONIC, &begin);
     run(pairs, thread);
     return NULL;
@@ -115,7 +114,6 @@ int main(int argc, char **argv) {
     if (threads < 1 || threads > MOST_THREADS) return 2;
     pthread_t ids[MOST_THREADS];
     pthread_barrier_init(&barrier, NULL, threads);
-    pthread_barrier_init(&warm, NULL, threads);
     struct timespec end;
     for (long i = 1; i < threads; i++) pthread_create(&ids[i], NULL, work, (void *)i);
     work(NULL);
