@@ -14,14 +14,14 @@ use crate::module_list;
 use crate::modules;
 use crate::recorder::{Published, Recorder, count_losses};
 use crate::thread::ThreadBlock;
-use crate::trails::Lent;
 use core::mem::MaybeUninit;
+use core::num::NonZeroU32;
 use leakscope_hotspot::{Capture, JavaFrame};
 use leakscope_session::frame::{FrameWord, Marker};
 use leakscope_session::header::{JvmState, Word};
 use leakscope_session::losses::Loss;
 use leakscope_session::view::Session;
-use leakscope_unwind::{End, Frames, StackBounds, walk_along};
+use leakscope_unwind::{End, Frames, StackBounds, Trails, recall, walk_along};
 
 /// Most native frames of a stack, whatever is asked for.
 pub const MOST_NATIVE: usize = 128;
@@ -209,31 +209,61 @@ pub(crate) struct Captured {
     pub java_not_ready: bool,
 }
 
+/// A stack that is being taken.
+struct Taking<'a> {
+    published: &'a Published,
+    bounds: StackBounds,
+    caller: Caller,
+    /// The thread's, in exact mode.
+    trails: Option<&'a mut Trails>,
+}
+
 impl Recorder {
     /// The id of the calling thread's stack from `caller` on; `None` in a child that was forked under our feet, and where
     /// there is no room on the stack to take it.
     pub(crate) fn stack_of(&self, published: &Published, thread: &ThreadBlock, caller: Caller) -> Option<u32> {
         let bounds = thread.stack_from(caller.registers().sp);
-        let bytes = bounds.room_below(stack_pointer());
+        let is_native = !has_jvm(&published.session);
+        let exact = if published.ladder.first().is_exact() { thread.exact_state(published.pid) } else { None };
+        // SAFETY: the thread's own, which has its guard: whoever takes a stack does. No other reference is made below.
+        let mut trails = exact.map(|state| unsafe { state.trails() });
+        if let Some(trails) = &trails
+            && is_native
+            && let Some(known) = recall(trails, caller.registers(), bounds)
+        {
+            return self.is_current(published).then_some(known.get());
+        }
+        let stack = self.take_stack(&mut Taking { published, bounds, caller, trails: trails.as_deref_mut() })?;
+        // Java frames are no part of what is compared.
+        if let (Some(trails), true, Some(stack)) = (trails, is_native, NonZeroU32::new(stack)) {
+            trails.name(caller.registers(), stack);
+        }
+        Some(stack)
+    }
+
+    #[inline(never)]
+    fn take_stack(&self, taking: &mut Taking<'_>) -> Option<u32> {
+        let session = &taking.published.session;
+        let bytes = taking.bounds.room_below(stack_pointer());
         if bytes < LEAST_BYTES {
-            published.session.losses.add(Loss::NoStackRoom, 1);
+            session.losses.add(Loss::NoStackRoom, 1);
             return None;
         }
-        let room = Room::within(bytes, &published.session);
+        let room = Room::within(bytes, session);
         let first = room.at_first();
         let mut stack = None;
         let mut is_whole = true;
         first.with_buffer(&mut |frames| {
-            let captured = self.capture(published, thread, first, &bounds, caller, frames);
+            let captured = self.capture(taking, first, frames);
             is_whole = first == room || !captured.truncated;
             if is_whole {
-                stack = self.intern(published, &captured, frames.as_slice());
+                stack = self.intern(taking.published, &captured, frames.as_slice());
             }
         });
         if !is_whole {
             room.with_buffer(&mut |frames| {
-                let captured = self.capture(published, thread, room, &bounds, caller, frames);
-                stack = self.intern(published, &captured, frames.as_slice());
+                let captured = self.capture(taking, room, frames);
+                stack = self.intern(taking.published, &captured, frames.as_slice());
             });
         }
         stack
@@ -252,15 +282,8 @@ impl Recorder {
         Some(interned.stack)
     }
 
-    fn capture(
-        &self,
-        published: &Published,
-        thread: &ThreadBlock,
-        room: Room,
-        bounds: &StackBounds,
-        caller: Caller,
-        frames: &mut FrameBuffer<'_>,
-    ) -> Captured {
+    fn capture(&self, taking: &mut Taking<'_>, room: Room, frames: &mut FrameBuffer<'_>) -> Captured {
+        let Taking { published, bounds, caller, trails } = taking;
         if room == Room::Caller {
             frames.push(FrameWord::native(caller.registers().pc as u64));
             frames.push(FrameWord::marker(Marker::Truncated));
@@ -270,15 +293,14 @@ impl Recorder {
         let native_depth = (session.header.get(Word::NativeDepth) as usize).clamp(1, MOST_NATIVE);
         let has_jvm = has_jvm(session);
         let (registers, rules) = (caller.registers(), self.rules);
-        let is_exact = published.ladder.first().is_exact();
-        let trail = || if is_exact { Lent::to_thread(thread.tid()) } else { None };
-        let mut walked = walk_along(trail, registers, *bounds, rules, &mut frames.native(native_depth));
+        let trails = trails.as_deref_mut();
+        let mut walked = walk_along(trails, registers, *bounds, rules, &mut frames.native(native_depth));
         // Without a JVM there is hardly ever code outside of all modules.
         if !has_jvm
             && matches!(walked.end, End::LeftModules)
             && module_list::look_again(bounds.room_below(stack_pointer()))
         {
-            walked = walk_along(trail, registers, *bounds, rules, &mut frames.native(native_depth));
+            walked = walk_along(None, registers, *bounds, rules, &mut frames.native(native_depth));
         }
         let mut captured = Captured { truncated: walked.end.is_truncated(), ..Captured::default() };
         if has_jvm {

@@ -20,6 +20,7 @@ pub mod arena;
 mod bypass;
 pub mod capture;
 pub mod comes_back;
+mod exact_state;
 mod forked;
 pub mod helper;
 mod kernel;
@@ -41,7 +42,6 @@ pub mod start;
 mod stopwatch;
 pub mod thread;
 pub mod thread_wrap;
-mod trails;
 pub mod wrap;
 
 pub use leakscope_session::filter::Filter;

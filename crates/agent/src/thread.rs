@@ -5,6 +5,7 @@
 #![allow(unsafe_code)] // a thread-local reached through a raw pointer
 
 use crate::Caller;
+use crate::exact_state::{self, ExactState, Own};
 use crate::kernel;
 use crate::libc_symbols::{NewStack, thread_id_of_libc};
 use crate::machine::thread_pointer;
@@ -42,6 +43,7 @@ pub struct ThreadBlock {
     /// Calls until the next that is measured, itself included; 0 before the first.
     measured: Cell<u8>,
     bounds: Cell<CachedBounds>,
+    own: Cell<Own>,
 }
 
 /// Values of the guard besides the place of the return address of the call that entered.
@@ -146,6 +148,12 @@ impl ThreadBlock {
         self.tid.get()
     }
 
+    /// What the thread keeps for itself in exact mode, see [`exact_state::of_thread`].
+    #[inline(always)]
+    pub(crate) fn exact_state(&self, pid: u32) -> Option<&'static ExactState> {
+        exact_state::of_thread(&self.own, pid, self.tid())
+    }
+
     /// Class of the thread; a system call until its name is known to be its own. A new thread still bears the
     /// process's name at its first calls, so the class is kept only once the name differs.
     pub fn class(&self, process_name: &[u8; 16]) -> Class {
@@ -236,6 +244,7 @@ impl ThreadBlock {
         self.tid.set(0);
         self.class.set(CLASS_UNKNOWN);
         self.class_looks.set(0);
+        self.own.set(Own::UNKNOWN);
     }
 }
 

@@ -11,7 +11,8 @@
 //! ```
 //! Flags: `RESERVED` while a value is being written, or read by whoever has just taken the entry; `BUSY` while a
 //! realloc of the block is under way. The generation tells a reader that a slot was emptied and filled again with the
-//! same address between its two looks: it grows each time the slot is filled, and stays while it is empty.
+//! same address between its two looks: it grows each time the slot is filled, and stays while it is empty. So a key of 0 is one that
+//! never was used, and a look-up ends there: the slots of a bucket are used one after the other.
 //!
 //! Rules that keep it true:
 //! - an entry leaves **before** the real free, or another thread may be handed the address, and insert it, first.
@@ -36,6 +37,8 @@ const FLAGS: u64 = 7;
 const ADDRESS: u64 = ((1 << 47) - 1) & !FLAGS;
 const GENERATION_SHIFT: u32 = 48;
 const GENERATION: u64 = u64::MAX << GENERATION_SHIFT;
+/// The first empty slot of a bucket is what is taken, so behind a key that never was any none ever was.
+const NEVER_USED: u64 = 0;
 
 /// A sampled live block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,76 +71,95 @@ impl Entry {
     }
 }
 
+type Bucket = [AtomicU64; BUCKET];
+
 /// One segment: keys and values of a power of two of buckets.
 #[derive(Clone, Copy)]
 pub struct Segment<'a> {
-    keys: &'a [AtomicU64],
-    values: &'a [AtomicU64],
-    mask: u64,
+    buckets: &'a [Bucket],
+    values: &'a [[AtomicU64; VALUE_WORDS]],
+}
+
+/// Where an address may lie, in segments of any size.
+#[derive(Clone, Copy)]
+struct Hash(u64);
+
+impl Hash {
+    #[inline(always)]
+    fn of(address: u64) -> Self {
+        Self((address >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
 }
 
 impl<'a> Segment<'a> {
+    const NONE: Segment<'a> = Segment { buckets: &[], values: &[] };
+
     /// A view; `keys.len()` is `BUCKET` times a power of two, `values.len()` is `VALUE_WORDS` times that.
     pub fn new(keys: &'a [AtomicU64], values: &'a [AtomicU64]) -> Self {
-        let buckets = keys.len() / BUCKET;
-        let mask = if buckets == 0 { 0 } else { (1u64 << buckets.ilog2()) - 1 };
-        Self { keys, values, mask }
+        let (buckets, _) = keys.as_chunks();
+        let count = buckets.len().checked_ilog2().map_or(0, |log| 1 << log);
+        Self { buckets: buckets.get(..count).unwrap_or(&[]), values: values.as_chunks().0 }
     }
 
-    /// Index of the first slot of each candidate bucket.
-    #[inline]
-    fn candidates(&self, address: u64) -> [usize; 2] {
-        let h = (address >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let first = (h >> 32) & self.mask;
-        let second = (h >> 11) & self.mask;
+    fn keys(&self) -> &'a [AtomicU64] {
+        self.buckets.as_flattened()
+    }
+
+    fn key(&self, slot: usize) -> Option<&'a AtomicU64> {
+        self.buckets.get(slot / BUCKET)?.get(slot % BUCKET)
+    }
+
+    /// The two candidate buckets.
+    #[inline(always)]
+    fn candidates(&self, hash: Hash) -> [usize; 2] {
+        let mask = self.buckets.len().wrapping_sub(1);
+        let first = (hash.0 >> 32) as usize & mask;
+        let second = (hash.0 >> 11) as usize & mask;
         // One bucket twice would halve the room of this address.
-        let second = if second == first { (second + 1) & self.mask } else { second };
-        [first as usize * BUCKET, second as usize * BUCKET]
+        [first, if second == first { second.wrapping_add(1) & mask } else { second }]
     }
 
-    #[inline]
-    fn bucket(&self, start: usize) -> Option<&'a [AtomicU64; BUCKET]> {
-        self.keys.get(start..)?.first_chunk()
-    }
-
-    #[inline]
-    fn find(&self, address: u64) -> Option<(usize, u64)> {
-        for start in self.candidates(address) {
-            for (i, key) in self.bucket(start)?.iter().enumerate() {
+    #[inline(always)]
+    fn find(&self, address: u64, hash: Hash) -> Option<(usize, u64)> {
+        for number in self.candidates(hash) {
+            for (i, key) in self.buckets.get(number)?.iter().enumerate() {
                 // Acquire: pairs with the Release store that published the entry.
                 let word = key.load(Ordering::Acquire);
                 // All but the generation.
                 if (word ^ address) << (u64::BITS - GENERATION_SHIFT) == 0 {
-                    return Some((start.wrapping_add(i), word));
+                    return Some((number.wrapping_mul(BUCKET).wrapping_add(i), word));
+                }
+                if word == NEVER_USED {
+                    break;
                 }
             }
         }
         None
     }
 
+    #[inline]
     fn write(&self, slot: usize, entry: &Entry) {
-        let start = slot.wrapping_mul(VALUE_WORDS);
-        let words = self.values.get(start..start.wrapping_add(VALUE_WORDS)).unwrap_or(&[]);
-        for (word, value) in words.iter().zip(entry.pack()) {
-            word.store(value, Ordering::Relaxed);
+        if let Some(words) = self.values.get(slot) {
+            for (word, value) in words.iter().zip(entry.pack()) {
+                word.store(value, Ordering::Relaxed);
+            }
         }
     }
 
+    #[inline]
     fn read(&self, slot: usize) -> Entry {
-        let start = slot.wrapping_mul(VALUE_WORDS);
-        let words = self.values.get(start..start.wrapping_add(VALUE_WORDS)).unwrap_or(&[]);
-        let mut packed = [0; VALUE_WORDS];
-        for (value, word) in packed.iter_mut().zip(words) {
-            *value = word.load(Ordering::Relaxed);
-        }
-        Entry::unpack(packed)
+        let read = |words: &[AtomicU64; VALUE_WORDS]| {
+            let [first, second, third] = words;
+            Entry::unpack([first, second, third].map(|word| word.load(Ordering::Relaxed)))
+        };
+        self.values.get(slot).map_or(Entry::default(), read)
     }
 }
 
 /// A view of the live table.
 #[derive(Clone, Copy)]
 pub struct LiveTable<'a> {
-    segments: [Option<Segment<'a>>; MAX_SEGMENTS],
+    segments: [Segment<'a>; MAX_SEGMENTS],
     open: &'a AtomicU32,
 }
 
@@ -168,7 +190,7 @@ pub struct Busy {
 impl<'a> LiveTable<'a> {
     /// A view over `segments` (the first `None` ends them) and the count of open segments (at least 1 is used).
     pub fn new(segments: [Option<Segment<'a>>; MAX_SEGMENTS], open: &'a AtomicU32) -> Self {
-        Self { segments, open }
+        Self { segments: segments.map(|segment| segment.unwrap_or(Segment::NONE)), open }
     }
 
     /// Whether `address` can be a key: aligned to 8 and in the lower half of the address space.
@@ -185,14 +207,18 @@ impl<'a> LiveTable<'a> {
             return Inserted::Odd;
         }
         let address = address as u64;
-        if let Some(old) = self.replace(address, entry) {
+        let hash = Hash::of(address);
+        if let Some((_, segment, slot, key)) = self.find(address as usize)
+            && let Some(old) = claim(segment, slot, key)
+        {
+            fill(segment, slot, key, address, entry);
             return Inserted::Replaced(old);
         }
         // Bounded, although each turn opens a segment: the count of open ones lies in shared memory.
         for _ in 0..=MAX_SEGMENTS {
             let open = self.open_segments();
-            for segment in self.segments.iter().take(open).rev().flatten() {
-                if self.insert_into(segment, address, entry) {
+            for segment in self.newest_first(open) {
+                if enter(segment, address, hash, entry) {
                     return Inserted::Fresh;
                 }
             }
@@ -206,11 +232,18 @@ impl<'a> LiveTable<'a> {
     /// Calls `visit` for each place where `address` may lie, newest first, so that the processor can be told beforehand.
     #[inline]
     pub fn for_each_place(&self, address: usize, visit: impl Fn(&'a AtomicU64)) {
-        for segment in self.segments.iter().take(self.open_segments()).rev().flatten() {
-            for slot in segment.candidates(address as u64) {
-                segment.keys.get(slot).map(&visit);
+        let hash = Hash::of(address as u64);
+        for segment in self.newest_first(self.open_segments()) {
+            for [first, ..] in segment.candidates(hash).into_iter().filter_map(|number| segment.buckets.get(number)) {
+                visit(first);
             }
         }
+    }
+
+    /// The newest is the largest.
+    #[inline(always)]
+    fn newest_first(&self, open: usize) -> impl Iterator<Item = &Segment<'a>> {
+        self.segments.get(..open).unwrap_or(&[]).iter().rev()
     }
 
     /// Takes the entry of `address` out; exactly one caller gets it.
@@ -218,8 +251,12 @@ impl<'a> LiveTable<'a> {
     /// # Hot path
     /// Frees that pass the filter. No allocation, lock, system call or panic; safe in signal handlers.
     pub fn take(&self, address: usize) -> Option<Entry> {
-        let (segment, slot, entry) = self.claim(address)?;
-        self.clear(segment, slot);
+        let (_, segment, slot, key) = self.find(address)?;
+        let entry = segment.read(slot);
+        // Nobody writes the value of an entry that stands, and a slot that was filled anew has another generation.
+        // AcqRel: the value was read before, and its last owner has finished when the next one enters its own.
+        let empty = key & GENERATION;
+        segment.key(slot)?.compare_exchange(key, empty, Ordering::AcqRel, Ordering::Relaxed).ok()?;
         Some(entry)
     }
 
@@ -227,7 +264,7 @@ impl<'a> LiveTable<'a> {
     pub fn mark_busy(&self, address: usize) -> Option<Busy> {
         let (index, segment, slot, key) = self.find(address)?;
         // Acquire: as in `find`. AcqRel because the entry is read after it.
-        segment.keys.get(slot)?.compare_exchange(key, key | BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        segment.key(slot)?.compare_exchange(key, key | BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
         Some(Busy { segment: index, slot, key, entry: segment.read(slot) })
     }
 
@@ -240,7 +277,7 @@ impl<'a> LiveTable<'a> {
 
     /// The reallocation failed: the old block lives on.
     pub fn restore(&self, busy: Busy) {
-        if let Some(key) = self.segment(busy.segment).and_then(|s| s.keys.get(busy.slot)) {
+        if let Some(key) = self.segment(busy.segment).and_then(|s| s.key(busy.slot)) {
             // Release: pairs with the Acquire loads in `find` and `scan`.
             key.store(busy.key, Ordering::Release);
         }
@@ -253,12 +290,12 @@ impl<'a> LiveTable<'a> {
 
     /// Slots of the open segments.
     pub fn capacity(&self) -> usize {
-        self.segments.iter().take(self.open_segments()).flatten().map(|s| s.keys.len()).sum()
+        self.segments.iter().take(self.open_segments()).map(|s| s.keys().len()).sum()
     }
 
     /// Slots of all segments, open or not.
     pub fn most_slots(&self) -> usize {
-        self.segments.iter().flatten().map(|s| s.keys.len()).sum()
+        self.segments.iter().map(|s| s.keys().len()).sum()
     }
 
     /// Calls `visit` for each live entry, while the target goes on inserting and taking. An entry that is live
@@ -274,7 +311,7 @@ impl<'a> LiveTable<'a> {
     /// between. Slots beyond the segment are passed over.
     pub fn scan_slots(&self, segment: usize, slots: Range<usize>, mut visit: impl FnMut(u64, Entry)) {
         let Some(segment) = self.segment(segment) else { return };
-        for slot in slots.start..slots.end.min(segment.keys.len()) {
+        for slot in slots.start..slots.end.min(segment.keys().len()) {
             if let Some((address, entry)) = read_stable(segment, slot) {
                 visit(address, entry);
             }
@@ -283,11 +320,11 @@ impl<'a> LiveTable<'a> {
 
     /// The keys of a segment, for readers that skip those which lie in a hole of the file; empty if there is none.
     pub fn keys(&self, segment: usize) -> &'a [AtomicU64] {
-        self.segment(segment).map_or(&[], |segment| segment.keys)
+        self.segment(segment).map_or(&[], Segment::keys)
     }
 
     fn segment(&self, index: usize) -> Option<&Segment<'a>> {
-        self.segments.get(index)?.as_ref()
+        self.segments.get(index)
     }
 
     #[inline]
@@ -297,67 +334,19 @@ impl<'a> LiveTable<'a> {
             return None;
         }
         let address = address as u64;
-        // The newest segment first: it is the largest.
-        for index in (0..self.open_segments()).rev() {
-            let Some(segment) = self.segment(index) else { continue };
-            if let Some((slot, key)) = segment.find(address) {
+        let hash = Hash::of(address);
+        let mut index = self.open_segments();
+        for segment in self.newest_first(index) {
+            index = index.wrapping_sub(1);
+            if let Some((slot, key)) = segment.find(address, hash) {
                 return Some((index, segment, slot, key));
             }
         }
         None
     }
 
-    /// Wins the entry of `address` by reserving its slot, and reads it.
-    #[inline]
-    fn claim(&self, address: usize) -> Option<(&Segment<'a>, usize, Entry)> {
-        let (_, segment, slot, key) = self.find(address)?;
-        segment.keys.get(slot)?.compare_exchange(key, key | RESERVED, Ordering::AcqRel, Ordering::Relaxed).ok()?;
-        Some((segment, slot, segment.read(slot)))
-    }
-
-    fn replace(&self, address: u64, entry: &Entry) -> Option<Entry> {
-        let (segment, slot, old) = self.claim(address as usize)?;
-        self.fill(segment, slot, address, entry);
-        Some(old)
-    }
-
-    fn insert_into(&self, segment: &Segment<'a>, address: u64, entry: &Entry) -> bool {
-        let [a, b] = segment.candidates(address);
-        let (Some(first), Some(second)) = (segment.bucket(a), segment.bucket(b)) else { return false };
-        let order =
-            if occupied(first) <= occupied(second) { [(a, first), (b, second)] } else { [(b, second), (a, first)] };
-        for (start, bucket) in order {
-            for (i, key) in bucket.iter().enumerate() {
-                let empty = key.load(Ordering::Relaxed);
-                // Acquire: pairs with the Release in `clear`: the last owner has finished reading the value.
-                if is_empty(empty)
-                    && key
-                        .compare_exchange(empty, empty | address | RESERVED, Ordering::Acquire, Ordering::Relaxed)
-                        .is_ok()
-                {
-                    self.fill(segment, start + i, address, entry);
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    /// Writes the value of a slot that we hold RESERVED, and publishes it.
-    fn fill(&self, segment: &Segment<'a>, slot: usize, address: u64, entry: &Entry) {
-        // Release fence: a reader that sees any of the new words below also sees the RESERVED key; pairs with the
-        // Acquire fence in `read_stable`.
-        fence(Ordering::Release);
-        segment.write(slot, entry);
-        if let Some(key) = segment.keys.get(slot) {
-            let generation = (key.load(Ordering::Relaxed) & GENERATION).wrapping_add(1 << GENERATION_SHIFT);
-            // Release: pairs with the Acquire loads in `Segment::find` and `read_stable`.
-            key.store(generation | address, Ordering::Release);
-        }
-    }
-
     fn clear(&self, segment: &Segment<'a>, slot: usize) {
-        if let Some(key) = segment.keys.get(slot) {
+        if let Some(key) = segment.key(slot) {
             let generation = key.load(Ordering::Relaxed) & GENERATION;
             // Release: pairs with the Acquire of the next `insert_into`.
             key.store(generation, Ordering::Release);
@@ -366,7 +355,7 @@ impl<'a> LiveTable<'a> {
 
     /// Opens the segment after the `open` ones; `false` if there is none.
     fn open_next(&self, open: usize) -> bool {
-        if self.segments.get(open).is_none_or(|s| s.is_none()) {
+        if self.segments.get(open).is_none_or(|segment| segment.buckets.is_empty()) {
             return false;
         }
         // Another thread may have opened it: then there is room as well.
@@ -379,13 +368,59 @@ fn is_empty(key: u64) -> bool {
     key & !GENERATION == 0
 }
 
-/// How many slots are occupied before the first that is not: all of them, as a rule, for the first is what is taken.
-fn occupied(bucket: &[AtomicU64; BUCKET]) -> usize {
+/// Wins an entry by reserving its slot, and reads it.
+fn claim(segment: &Segment<'_>, slot: usize, key: u64) -> Option<Entry> {
+    segment.key(slot)?.compare_exchange(key, key | RESERVED, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+    Some(segment.read(slot))
+}
+
+/// Fills an empty slot of a segment, if it has one for that address.
+#[inline(always)]
+fn enter(segment: &Segment<'_>, address: u64, hash: Hash, entry: &Entry) -> bool {
+    let [a, b] = segment.candidates(hash);
+    let (Some(first), Some(second)) = (segment.buckets.get(a), segment.buckets.get(b)) else { return false };
+    // The emptier is the one whose first free slot comes earlier, for that is what is taken.
+    let room = (occupied(first), occupied(second));
+    let order = if room.0 <= room.1 { [(a, first, room.0), (b, second, room.1)] } else { [(b, second, room.1), (a, first, room.0)] };
+    for (number, bucket, from) in order {
+        for (i, key) in bucket.iter().enumerate().skip(from) {
+            let empty = key.load(Ordering::Relaxed);
+            // Acquire: pairs with the Release that emptied it: the last owner has finished reading the value.
+            if is_empty(empty)
+                && key
+                    .compare_exchange(empty, empty | address | RESERVED, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+            {
+                fill(segment, number.wrapping_mul(BUCKET).wrapping_add(i), empty, address, entry);
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Writes the value of a slot that we hold RESERVED, and publishes it. `key` is what the slot had before.
+#[inline]
+fn fill(segment: &Segment<'_>, slot: usize, key: u64, address: u64, entry: &Entry) {
+    // Release fence: a reader that sees any of the new words below also sees the RESERVED key; pairs with the
+    // Acquire fence in `read_stable`.
+    fence(Ordering::Release);
+    segment.write(slot, entry);
+    if let Some(word) = segment.key(slot) {
+        let next = (key & GENERATION).wrapping_add(1 << GENERATION_SHIFT);
+        let generation = if next == NEVER_USED { 1 << GENERATION_SHIFT } else { next };
+        // Release: pairs with the Acquire loads in `Segment::find` and `read_stable`.
+        word.store(generation | address, Ordering::Release);
+    }
+}
+
+/// How many slots are occupied before the first that is not.
+fn occupied(bucket: &Bucket) -> usize {
     bucket.iter().position(|key| is_empty(key.load(Ordering::Relaxed))).unwrap_or(BUCKET)
 }
 
 fn read_stable(segment: &Segment<'_>, slot: usize) -> Option<(u64, Entry)> {
-    let key = segment.keys.get(slot)?;
+    let key = segment.key(slot)?;
     for _ in 0..4 {
         let before = key.load(Ordering::Acquire);
         if before & ADDRESS == 0 || before & RESERVED != 0 {

@@ -38,7 +38,7 @@ pub fn note_first_modules(last: usize) {
     module::for_each_loaded(|module| {
         let is_last = module.contains(last);
         if let Some(row) = rows.next() {
-            let Span { start, bytes, identity } = module.span();
+            let Span { start, bytes, identity, .. } = module.span();
             row.start.store(start, Relaxed);
             row.identity.store(identity, Relaxed);
             // Last: a row without bytes contains nothing.
@@ -55,7 +55,7 @@ pub fn note_first_modules(last: usize) {
 #[inline]
 pub(crate) fn find(address: usize) -> Option<Span> {
     for row in &MODULES {
-        let span = Span { start: row.start.load(Relaxed), bytes: row.bytes.load(Relaxed), identity: 0 };
+        let span = Span { start: row.start.load(Relaxed), bytes: row.bytes.load(Relaxed), identity: 0, stays: true };
         if span.bytes == 0 {
             return None;
         }

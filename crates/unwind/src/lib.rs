@@ -53,5 +53,5 @@ pub use maps::{Mapping, for_each as for_each_mapping};
 pub use module::{LoadedModule, ModuleSource, find_module, refresh_modules};
 pub use snapshot::Refresh;
 pub use stack::{CachedBounds, StackBounds, note_main_stack};
-pub use trail::Trail;
-pub use walk::{End, Frames, Registers, TRAIL_FROM, Walk, walk, walk_along, walk_with};
+pub use trail::Trails;
+pub use walk::{End, Frames, Registers, Walk, recall, walk, walk_along, walk_with};

@@ -64,11 +64,13 @@ pub(crate) struct Span {
     pub start: usize,
     pub bytes: usize,
     pub identity: u64,
+    /// It is never unloaded.
+    pub stays: bool,
 }
 
 impl Span {
     /// Contains nothing.
-    pub(crate) const NONE: Span = Span { start: 0, bytes: 0, identity: 0 };
+    pub(crate) const NONE: Span = Span { start: 0, bytes: 0, identity: 0, stays: false };
 
     #[inline(always)]
     pub(crate) fn contains(&self, address: usize) -> bool {
@@ -189,7 +191,12 @@ impl LoadedModule {
     }
 
     pub(crate) fn span(&self) -> Span {
-        Span { start: self.start, bytes: self.end.wrapping_sub(self.start), identity: self.identity }
+        Span {
+            start: self.start,
+            bytes: self.end.wrapping_sub(self.start),
+            identity: self.identity,
+            stays: false,
+        }
     }
 
     /// Whether `address` lies in it.

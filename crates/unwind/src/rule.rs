@@ -91,10 +91,16 @@ impl PlainFrame {
         ((word & 0x2f).wrapping_sub(1) < 2).then_some(PlainFrame(word))
     }
 
+    /// Whether the frame is found by rsp; else it is by rbp.
+    #[inline(always)]
+    pub fn is_by_sp(self) -> bool {
+        self.0 & 1 != 0
+    }
+
     /// The canonical frame address.
     #[inline(always)]
     pub fn cfa(self, sp: usize, bp: usize) -> usize {
-        let base = if self.0 & 1 != 0 { sp } else { bp };
+        let base = if self.is_by_sp() { sp } else { bp };
         base.wrapping_add_signed(self.0.cast_signed().wrapping_shr(CFA_SHIFT).wrapping_shl(3) as isize)
     }
 

@@ -199,6 +199,22 @@ impl StackBounds {
         Some(unsafe { x86_64::read_word(address) })
     }
 
+    /// Whether all words from `from` to below `to` are in bounds.
+    #[inline(always)]
+    pub(crate) fn covers(&self, from: usize, to: usize) -> bool {
+        self.range.low <= from && from <= to && to <= self.range.high
+    }
+
+    /// The word at `address`.
+    ///
+    /// # Safety
+    /// It is aligned, and in a part of the stack that these bounds cover.
+    #[inline(always)]
+    pub(crate) unsafe fn covered_word(&self, address: usize) -> usize {
+        // SAFETY: as in `word`, by the caller's promise.
+        unsafe { x86_64::read_word(address) }
+    }
+
     /// Whether the stack goes on at `sp`.
     pub(crate) fn contains(&self, sp: usize) -> bool {
         self.range.contains(sp)

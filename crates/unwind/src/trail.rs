@@ -14,72 +14,231 @@
 //! The list begins at the root, so that what is followed stays where it is, and only what was looked up is written. Two
 //! neighbours in it are always a place and the one that its rule leads to: that holds for as long as the module is loaded.
 
-#![forbid(unsafe_code)]
+#![allow(unsafe_code)] // reads a part of the stack that was compared with its bounds as a whole
 
+use core::num::{NonZeroU32, NonZeroUsize};
+use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
+
+use crate::module::Span;
 use crate::stack::StackBounds;
 use crate::walk::Registers;
 
 /// Most places of a trail; the leaf's give way.
 const MOST: usize = 64;
+/// Trails of a thread.
+const TRAILS: usize = 8;
 
 /// A position of a walk, and what its rule said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     registers: Registers,
-    /// Of the module.
-    identity: u64,
     saved_bp: SavedBp,
+    code: Code,
+    /// Where the caller's rbp has to be compared: 0 if it need not be. Known once the caller is.
+    compare_bp_at: usize,
 }
 
-/// Where a position's caller finds its rbp.
+/// Whose code a position lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Code(u64);
+
+impl Code {
+    /// A module's that is never unloaded.
+    pub const STAYS: Code = Code(1);
+    /// Any; the step from there is not one by a plain rule, so it cannot be followed.
+    const NOT_FOLLOWED: Code = Code(0);
+
+    /// The module's with that identity.
+    #[inline(always)]
+    pub fn of(module: &Span) -> Code {
+        match module.identity {
+            _ if module.stays => Code::STAYS,
+            identity if identity > Code::STAYS.0 => Code(identity),
+            _ => Code::NOT_FOLLOWED,
+        }
+    }
+
+    /// The identity of the module; `None` for the two above.
+    #[inline(always)]
+    fn identity(self) -> Option<u64> {
+        (self.0 > Code::STAYS.0).then_some(self.0)
+    }
+}
+
+/// Where a position's caller finds its rbp, and whether the position's own matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct SavedBp(usize);
 
 impl SavedBp {
-    /// The step is not one by a plain rule, so it cannot be followed.
-    pub const NO_PLAIN_STEP: SavedBp = SavedBp(0);
     /// It is as it was.
     pub const SAME: SavedBp = SavedBp(1);
+    /// Added to the address where it is saved by a frame that is found by rsp: the rbp that such a frame was called with is of no
+    /// use to the walk. (It is often a variable of the caller's, and another at each call.)
+    const UNUSED: usize = 2;
 
-    /// In memory.
+    /// In memory. The frame itself is found by rsp or not.
     #[inline(always)]
-    pub fn at(address: usize) -> SavedBp {
-        SavedBp(address)
+    pub fn at(address: usize, is_by_sp: bool) -> SavedBp {
+        SavedBp(if is_by_sp { address | SavedBp::UNUSED } else { address })
+    }
+
+    #[inline(always)]
+    fn is_bp_unused(self) -> bool {
+        self.0 & SavedBp::UNUSED != 0
+    }
+
+    /// Its address; 0 if it is as it was.
+    #[inline(always)]
+    fn address(self) -> usize {
+        self.0 & !(SavedBp::SAME.0 | SavedBp::UNUSED)
     }
 }
 
 impl Place {
     const NONE: Place =
-        Place { registers: Registers { pc: 0, sp: 0, bp: 0 }, identity: 0, saved_bp: SavedBp::NO_PLAIN_STEP };
+        Place { registers: Registers { pc: 0, sp: 0, bp: 0 }, saved_bp: SavedBp::SAME, code: Code::NOT_FOLLOWED, compare_bp_at: 0 };
+
+    /// Whether a walk with these registers goes on as it did from here.
+    #[inline(always)]
+    fn is_at(&self, registers: Registers) -> bool {
+        let Registers { pc, sp, bp } = self.registers;
+        pc == registers.pc && sp == registers.sp && (bp == registers.bp || self.saved_bp.is_bp_unused())
+    }
 }
 
-/// The positions of the last walk. All bytes zero at first, 5 KiB.
-pub struct Trail {
+impl Place {
+    /// Its caller is known: notes what has to be compared. Everything that is lies, aligned, between the two stack pointers;
+    /// where that is not so the step is not followed.
+    #[inline(always)]
+    fn meet(&mut self, caller: &Place) {
+        let (from, to) = (self.registers.sp, caller.registers.sp);
+        let saved_bp = self.saved_bp.address();
+        self.compare_bp_at = if caller.saved_bp.is_bp_unused() { 0 } else { saved_bp };
+        let is_between = |address: usize| from <= address && address < to && address & 7 == 0;
+        if !is_between(to.wrapping_sub(8)) || (saved_bp != 0 && !is_between(saved_bp)) {
+            self.code = Code::NOT_FOLLOWED;
+        }
+    }
+}
+
+/// The positions of a walk.
+struct Trail {
     /// The root first.
     places: [Place; MOST],
     len: usize,
-    /// What a walk looks up, leaf first.
-    fresh: [Place; MOST],
+    root: Root,
+    /// What the owner calls this stack; 0 if it has not said so, or the trail does not lead from the leaf to the root.
+    name: u32,
+}
+
+/// How a walk ended at the outermost frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Root {
+    code: Code,
+    /// Where the return address lies, if it is 0.
+    zero_at: Option<NonZeroUsize>,
+}
+
+impl Root {
+    /// It did not, or not so that it could be compared with another.
+    pub const NOT_REACHED: Root = Root { code: Code::NOT_FOLLOWED, zero_at: None };
+
+    /// The tables say so.
+    #[inline(always)]
+    pub fn by_rule(module: &Span) -> Root {
+        Root { code: Code::of(module), zero_at: None }
+    }
+
+    /// The return address is 0; it lies there.
+    #[inline(always)]
+    pub fn zero_at(address: usize, module: &Span) -> Root {
+        Root { code: Code::of(module), zero_at: NonZeroUsize::new(address) }
+    }
 }
 
 impl Trail {
-    /// No walk yet.
-    #[expect(clippy::new_without_default, reason = "5 KiB belong into a static, never onto a stack")]
-    pub const fn new() -> Trail {
-        Trail { places: [Place::NONE; MOST], len: 0, fresh: [Place::NONE; MOST] }
+    const NONE: Trail = Trail { places: [Place::NONE; MOST], len: 0, root: Root::NOT_REACHED, name: 0 };
+
+    fn forget(&mut self) {
+        self.len = 0;
+        self.name = 0;
     }
 }
 
-impl AsMut<Trail> for Trail {
-    fn as_mut(&mut self) -> &mut Trail {
-        self
+/// The last walks of a thread, one for each class of leaves. All bytes zero at first, 23 KiB.
+pub struct Trails {
+    trails: [Trail; TRAILS],
+    /// What a walk looks up, leaf first.
+    fresh: [Place; MOST],
+    /// Whether a walk is under way. One that is left by longjmp leaves it so.
+    is_walking: AtomicBool,
+}
+
+impl Trails {
+    /// No walk yet.
+    #[expect(clippy::new_without_default, reason = "23 KiB belong into a static, never onto a stack")]
+    pub const fn new() -> Trails {
+        Trails { trails: [Trail::NONE; TRAILS], fresh: [Place::NONE; MOST], is_walking: AtomicBool::new(false) }
     }
+
+    /// Forgets all walks, and what they were called.
+    pub fn forget(&mut self) {
+        self.trails.iter_mut().for_each(Trail::forget);
+        self.is_walking.store(false, Ordering::Relaxed);
+    }
+
+    /// Calls the stack of the walk that was just made from `start` by a number, for [`recall`](crate::recall) to tell. Nothing
+    /// happens where the walk did not come to the root, or not by places that can be compared.
+    #[inline]
+    pub fn name(&mut self, start: Registers, name: NonZeroU32) {
+        let Some(trail) = self.trails.get_mut(class_of(start)) else { return };
+        let is_whole = trail.root != Root::NOT_REACHED && trail.is_from(start);
+        trail.name = if is_whole { name.get() } else { 0 };
+    }
+
+    /// What the stack of a walk from `start` was called, if it is the same still. `is_loaded` as in [`Follower::go_on`].
+    #[inline]
+    pub(crate) fn name_of(
+        &self,
+        start: Registers,
+        stack: StackBounds,
+        is_loaded: &mut dyn FnMut(usize, u64) -> bool,
+    ) -> Option<NonZeroU32> {
+        let trail = self.trails.get(class_of(start))?;
+        let name = NonZeroU32::new(trail.name)?;
+        if !trail.is_from(start) || self.is_walking.load(Ordering::Relaxed) {
+            return None;
+        }
+        let places = trail.places.get(..trail.len)?;
+        let root = places.first()?;
+        let is_same = steps_that_hold(places, stack, is_loaded) == places.len().wrapping_sub(1)
+            && trail.root.code.identity().is_none_or(|identity| is_loaded(root.registers.pc, identity))
+            && trail.root.zero_at.is_none_or(|address| stack.word(address.get()) == Some(0));
+        is_same.then_some(name)
+    }
+}
+
+impl Trail {
+    #[inline(always)]
+    fn is_from(&self, start: Registers) -> bool {
+        self.places.get(self.len.wrapping_sub(1)).is_some_and(|leaf| leaf.is_at(start))
+    }
+}
+
+/// Which trail is that of walks from there.
+#[inline(always)]
+fn class_of(start: Registers) -> usize {
+    let mixed = (start.pc ^ start.sp.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed.wrapping_shr(usize::BITS - TRAILS.ilog2()) & (TRAILS - 1)
 }
 
 /// A walk along the trail of the last one, which leaves its own.
-pub(crate) struct Follower<T: AsMut<Trail>> {
-    trail: T,
+pub(crate) struct Follower<'t> {
+    trail: &'t mut Trail,
+    fresh: &'t mut [Place; MOST],
+    is_walking: &'t AtomicBool,
     /// Where on the trail the walk is, or the next place that it may come upon: this many are towards the root of it.
     at: usize,
     /// How many places were left of the trail where the walk came upon it; 0 while it is beside it.
@@ -90,29 +249,38 @@ pub(crate) struct Follower<T: AsMut<Trail>> {
     is_broken: bool,
 }
 
-impl<T: AsMut<Trail>> Follower<T> {
+impl<'t> Follower<'t> {
     /// Begins a walk.
     #[inline]
-    pub fn new(mut trail: T) -> Self {
-        let len = trail.as_mut().len;
-        Follower { trail, at: len, joined: 0, looked_up: 0, is_broken: false }
+    pub fn new(trails: &'t mut Trails, start: Registers) -> Option<Self> {
+        if trails.is_walking.load(Ordering::Relaxed) {
+            trails.forget();
+        }
+        trails.is_walking.store(true, Ordering::Relaxed);
+        // A signal handler on this thread that jumps out of the walk must leave that mark if it leaves anything.
+        compiler_fence(Ordering::SeqCst);
+        let Trails { trails, fresh, is_walking } = trails;
+        let trail = trails.get_mut(class_of(start))?;
+        trail.name = 0;
+        let at = trail.len;
+        Some(Follower { trail, fresh, is_walking, at, joined: 0, looked_up: 0, is_broken: false })
     }
 
     /// Whether the walk is upon the trail.
     #[inline(always)]
     pub fn is_upon(&mut self, registers: Registers) -> bool {
-        let places = &self.trail.as_mut().places;
-        let at = |at: usize| places.get(at.wrapping_sub(1)).map(|place| place.registers);
+        let places = &self.trail.places;
+        let at = |at: usize| places.get(at.wrapping_sub(1));
         if self.joined != 0 {
             let next = self.at.wrapping_sub(1);
-            let is_next = at(next) == Some(registers);
+            let is_next = at(next).is_some_and(|place| place.is_at(registers));
             self.at = if is_next { next } else { self.at };
             return is_next;
         }
-        while at(self.at).is_some_and(|place| place.sp < registers.sp) {
+        while at(self.at).is_some_and(|place| place.registers.sp < registers.sp) {
             self.at = self.at.wrapping_sub(1);
         }
-        let is_upon = at(self.at) == Some(registers);
+        let is_upon = at(self.at).is_some_and(|place| place.is_at(registers));
         self.joined = if is_upon { self.at } else { 0 };
         is_upon
     }
@@ -125,8 +293,8 @@ impl<T: AsMut<Trail>> Follower<T> {
         &'f mut self,
         stack: StackBounds,
         is_loaded: &mut dyn FnMut(usize, u64) -> bool,
-    ) -> (impl ExactSizeIterator<Item = usize> + use<'f, T>, Registers) {
-        let ahead = self.trail.as_mut().places.get(..self.at).unwrap_or(&[]);
+    ) -> (impl ExactSizeIterator<Item = usize> + use<'f>, Registers) {
+        let ahead = self.trail.places.get(..self.at).unwrap_or(&[]);
         let left = ahead.len().wrapping_sub(steps_that_hold(ahead, stack, is_loaded));
         self.at = left;
         let followed = ahead.get(left..).unwrap_or(&[]);
@@ -134,15 +302,16 @@ impl<T: AsMut<Trail>> Follower<T> {
         (followed.iter().rev().map(|place| place.registers.pc), come_to.registers)
     }
 
-    /// Notes a position whose rule was looked up.
+    /// Notes a position whose rule was looked up, and the step from there if it is one by a plain rule.
     #[inline(always)]
-    pub fn note(&mut self, registers: Registers, identity: u64, saved_bp: SavedBp) {
-        let place = Place { registers, identity, saved_bp };
+    pub fn note(&mut self, registers: Registers, step: Option<(Code, SavedBp)>) {
+        let (code, saved_bp) = step.unwrap_or((Code::NOT_FOLLOWED, SavedBp::SAME));
+        let place = Place { registers, saved_bp, code, compare_bp_at: 0 };
         if self.joined != 0 {
-            match self.trail.as_mut().places.get(self.at.wrapping_sub(1)) {
-                Some(here) if *here == place => return,
+            match self.trail.places.get(self.at.wrapping_sub(1)) {
+                Some(here) if here.is_at(registers) && (here.code, here.saved_bp) == (code, saved_bp) => return,
                 // Its rule is another.
-                Some(here) if here.registers == registers => self.leave(self.at),
+                Some(here) if here.is_at(registers) => self.leave(self.at),
                 _ => self.leave(self.at.wrapping_sub(1)),
             }
         }
@@ -154,7 +323,7 @@ impl<T: AsMut<Trail>> Follower<T> {
     #[inline(never)]
     fn leave(&mut self, last: usize) {
         for index in (last..self.joined).rev() {
-            if let Some(place) = self.trail.as_mut().places.get(index).copied() {
+            if let Some(place) = self.trail.places.get(index).copied() {
                 self.add(place);
             }
         }
@@ -163,7 +332,7 @@ impl<T: AsMut<Trail>> Follower<T> {
 
     #[inline(always)]
     fn add(&mut self, place: Place) {
-        match self.trail.as_mut().fresh.get_mut(self.looked_up) {
+        match self.fresh.get_mut(self.looked_up) {
             Some(room) => {
                 *room = place;
                 self.looked_up = self.looked_up.wrapping_add(1);
@@ -174,36 +343,65 @@ impl<T: AsMut<Trail>> Follower<T> {
 
     /// The walk is over: what it looked up comes before what it followed.
     #[inline]
-    pub fn end(mut self) {
+    pub fn end(self, root: Root) {
         let kept = if self.is_broken { 0 } else { self.joined };
-        let Trail { places, len, fresh } = self.trail.as_mut();
-        let fresh = fresh.get(..self.looked_up).unwrap_or(&[]);
+        let Trail { places, len, root: end, .. } = self.trail;
+        let fresh = self.fresh.get(..self.looked_up).unwrap_or(&[]);
         let room = places.get_mut(kept..).unwrap_or(&mut []);
+        *end = if self.is_broken || fresh.len() > room.len() { Root::NOT_REACHED } else { root };
         *len = kept.wrapping_add(fresh.len()).min(MOST);
         for (room, place) in room.iter_mut().zip(fresh.iter().rev()) {
             *room = *place;
         }
+        for index in kept.max(1)..*len {
+            let Some([caller, here]) = places.get_mut(index.wrapping_sub(1)..).and_then(<[Place]>::first_chunk_mut) else {
+                break;
+            };
+            here.meet(caller);
+        }
+        compiler_fence(Ordering::SeqCst);
+        self.is_walking.store(false, Ordering::Relaxed);
     }
 }
 
 /// How many of the last places have the one before them as their caller still.
 #[inline(never)] // so that the loop has the registers for itself
 fn steps_that_hold(places: &[Place], stack: StackBounds, is_loaded: &mut dyn FnMut(usize, u64) -> bool) -> usize {
-    let mut known = None;
-    let holds = |pair: &&[Place]| {
-        let [caller, here] = pair else { return false };
-        let next = caller.registers;
-        if known != Some(here.identity) {
-            known = is_loaded(here.registers.pc, here.identity).then_some(here.identity);
+    let (Some(root), Some(leaf)) = (places.first(), places.last()) else { return 0 };
+    if !stack.covers(leaf.registers.sp, root.registers.sp) {
+        return 0;
+    }
+    let mut known = Code::STAYS;
+    let mut steps = 0_usize;
+    for pair in places.windows(2).rev() {
+        let [caller, here] = pair else { break };
+        if here.code != known {
+            let is_there = match here.code.identity() {
+                Some(identity) => is_loaded(here.registers.pc, identity),
+                None => here.code == Code::STAYS,
+            };
+            if !is_there {
+                break;
+            }
+            known = here.code;
         }
-        let is_same = match here.saved_bp {
-            SavedBp::NO_PLAIN_STEP => false,
-            SavedBp::SAME => true,
-            SavedBp(address) => stack.word(address) == Some(next.bp),
+        let Registers { pc, sp, bp } = caller.registers;
+        if sp > root.registers.sp {
+            break;
+        }
+        // SAFETY: what is compared of a place that is followed lies, aligned, between its stack pointer and its caller's
+        // (`Place::meet`). So all places so far lie one above the other, the leaf lowest, and this caller is not above the root:
+        // it is within what was found to be covered.
+        let is_same = unsafe {
+            (here.compare_bp_at == 0 || stack.covered_word(here.compare_bp_at) == bp)
+                && stack.covered_word(sp.wrapping_sub(8)) == pc
         };
-        known.is_some() && is_same && stack.word(next.sp.wrapping_sub(8)) == Some(next.pc)
-    };
-    places.windows(2).rev().take_while(holds).count()
+        if !is_same {
+            break;
+        }
+        steps = steps.wrapping_add(1);
+    }
+    steps
 }
 
 #[cfg(test)]
@@ -230,7 +428,7 @@ mod tests {
             let low = self.memory.as_ptr().addr();
             let place = |(index, (pc, bp)): (usize, &(usize, usize))| {
                 let sp = low + index * FRAME;
-                let saved_bp = SavedBp::at(sp + 8 * SAVED);
+                let saved_bp = SavedBp::at(sp + 8 * SAVED, false);
                 Place { registers: Registers { pc: *pc, sp, bp: *bp }, identity: 7, saved_bp }
             };
             self.places = frames.iter().enumerate().map(place).collect();

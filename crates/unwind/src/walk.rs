@@ -2,17 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+use core::num::NonZeroU32;
+
 use crate::cache::RuleCache;
 use crate::first;
 use crate::learn;
 use crate::module::{LoadedModule, ModuleSource, Span};
 use crate::rule::{Base, Bp, PlainFrame, Rule};
 use crate::stack::StackBounds;
-use crate::trail::{Follower, SavedBp, Trail};
+use crate::trail::{Code, Follower, Root, SavedBp, Trails};
 use crate::x86_64::{UCONTEXT_BP, UCONTEXT_PC, UCONTEXT_SP};
-
-/// Frames that are walked without the trail: stacks that are no deeper gain nothing, and the leaf's differ most.
-pub const TRAIL_FROM: usize = 8;
 
 /// The three registers a walk tracks, as they are in the caller right after the hook returns to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,50 +97,58 @@ impl Frames for &mut [usize] {
 /// 3 KiB of stack. Excepted from "no system call": leaving a handler that ran on a sigaltstack (two), and a pc seen for
 /// the first time while the modules come from the snapshot (one).
 pub fn walk(start: Registers, stack: StackBounds, cache: &RuleCache, out: &mut impl Frames) -> Walk {
-    walk_with(ModuleSource::current(), start, stack, cache, || None::<&mut Trail>, out)
+    walk_with(ModuleSource::current(), start, stack, cache, None, out)
 }
 
-/// [`walk`], along the trail of the thread's last one: quicker where deep stacks are walked so frequently that the trail is
-/// in the caches. `trail` is asked for it once the walk has come to [`TRAIL_FROM`] frames.
-pub fn walk_along<T: AsMut<Trail>>(
-    trail: impl FnOnce() -> Option<T>,
+/// [`walk`], along one of the trails of the thread's last ones: quicker where stacks are walked so frequently that the trails are
+/// in the caches.
+pub fn walk_along(
+    trails: Option<&mut Trails>,
     start: Registers,
     stack: StackBounds,
     cache: &RuleCache,
     out: &mut impl Frames,
 ) -> Walk {
-    walk_with(ModuleSource::current(), start, stack, cache, trail, out)
+    walk_with(ModuleSource::current(), start, stack, cache, trails, out)
+}
+
+/// What the thread's last stack from `start` was called ([`Trails::name`]), if it is the same to the root: then there is no need
+/// to walk it.
+///
+/// # Hot path
+/// 1 to 2 ns a frame. As [`walk`].
+pub fn recall(trails: &Trails, start: Registers, stack: StackBounds) -> Option<NonZeroU32> {
+    let mut modules = None;
+    let mut module = Span::NONE;
+    trails.name_of(start, stack, &mut |pc, identity| {
+        let modules = modules.get_or_insert_with(|| RecentModules::new(ModuleSource::current()));
+        modules.is_loaded(pc, identity, &mut module)
+    })
 }
 
 /// [`walk`] or [`walk_along`] with a given source of modules.
 #[inline]
-pub fn walk_with<T: AsMut<Trail>>(
+pub fn walk_with(
     source: ModuleSource,
     start: Registers,
     stack: StackBounds,
     cache: &RuleCache,
-    trail: impl FnOnce() -> Option<T>,
+    trails: Option<&mut Trails>,
     out: &mut impl Frames,
 ) -> Walk {
-    let (mut trail, mut follower) = (Some(trail), None);
+    let mut follower = trails.and_then(|trails| Follower::new(trails, start));
     let mut modules = RecentModules::new(source);
     let mut at = Position { registers: start, stack, behind: 1, left_signal_stack: false, guessed: false };
     let mut module = Span::NONE;
     let mut frames = 0_usize;
+    let mut root = Root::NOT_REACHED;
     let end = loop {
-        if frames == TRAIL_FROM
-            && let Some(trail) = trail.take()
-        {
-            follower = trail().map(Follower::new);
-        }
         if let Some(follower) = &mut follower
             && at.behind == 1
             && follower.is_upon(at.registers)
         {
-            let (left_behind, come_to) = follower.go_on(at.stack, &mut |pc, identity| {
-                let within = pc.wrapping_sub(1);
-                (module.contains(within) || modules.find(within, &mut module)) && module.identity == identity
-            });
+            let (left_behind, come_to) =
+                follower.go_on(at.stack, &mut |pc, identity| modules.is_loaded(pc, identity, &mut module));
             let there = frames.wrapping_add(left_behind.len());
             frames = frames.wrapping_add(out.extend(left_behind));
             if frames != there {
@@ -161,11 +168,16 @@ pub fn walk_with<T: AsMut<Trail>>(
         let word = cache.get(within, module.identity);
         let Some(rule) = PlainFrame::unpack(word) else {
             if let Some(follower) = &mut follower {
-                follower.note(at.registers, module.identity, SavedBp::NO_PLAIN_STEP);
+                follower.note(at.registers, None);
             }
             match at.take_slow_step(word, cache, &modules) {
                 Ok(next) => at = next,
-                Err(end) => break end,
+                Err(end) => {
+                    if Rule::unpack(word) == Some(Rule::Outermost) {
+                        root = Root::by_rule(&module);
+                    }
+                    break end;
+                }
             }
             continue;
         };
@@ -180,21 +192,21 @@ pub fn walk_with<T: AsMut<Trail>>(
             let address = cfa.wrapping_add_signed(offset);
             let Some(saved) = at.stack.word(address) else { break End::BadCfa };
             at.registers.bp = saved;
-            saved_bp = SavedBp::at(address);
+            saved_bp = SavedBp::at(address, rule.is_by_sp());
         }
         if let Some(follower) = &mut follower {
-            let how = if at.behind == 1 { saved_bp } else { SavedBp::NO_PLAIN_STEP };
-            follower.note(Registers { pc, sp, bp }, module.identity, how);
+            follower.note(Registers { pc, sp, bp }, (at.behind == 1).then(|| (Code::of(&module), saved_bp)));
         }
         at.registers.sp = cfa;
         at.registers.pc = caller;
         at.behind = 1;
         if caller == 0 {
+            root = Root::zero_at(cfa.wrapping_sub(8), &module);
             break End::Outermost;
         }
     };
     if let Some(follower) = follower {
-        follower.end();
+        follower.end(root);
     }
     Walk { frames, end, guessed: at.guessed }
 }
@@ -319,6 +331,13 @@ impl RecentModules {
         }
         self.oldest = self.oldest.wrapping_add(1) & 3;
         true
+    }
+
+    /// Whether `pc`, a return address, lies in the module of that identity. `module` is where the last one was found.
+    #[inline(always)]
+    fn is_loaded(&mut self, pc: usize, identity: u64, module: &mut Span) -> bool {
+        let within = pc.wrapping_sub(1);
+        (module.contains(within) || self.find(within, module)) && module.identity == identity
     }
 
     /// The whole of what is known of a module, for the slow step.
