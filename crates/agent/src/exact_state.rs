@@ -72,19 +72,19 @@ impl Own {
     pub const UNKNOWN: Own = Own { state: None, calls: 0 };
 }
 
-/// The state of the calling thread, whose id is `tid`. To be called while it holds its guard.
+/// The state of the calling thread, of which `ids` are the process's and its own. To be called while it holds its guard.
 ///
 /// # Hot path
 /// Calls in exact mode. A comparison; where there is no state yet, at times up to [`LOOKS`] system calls. No allocation, lock
 /// or panic.
 #[inline(always)]
-pub(crate) fn of_thread(own: &Cell<Own>, pid: u32, tid: u32) -> Option<&'static ExactState> {
-    own.get().state.or_else(|| ask(own, pid, tid))
+pub(crate) fn of_thread(own: &Cell<Own>, ids: impl FnOnce() -> (u32, u32)) -> Option<&'static ExactState> {
+    own.get().state.or_else(|| ask(own, ids()))
 }
 
 #[cold]
 #[inline(never)]
-fn ask(own: &Cell<Own>, pid: u32, tid: u32) -> Option<&'static ExactState> {
+fn ask(own: &Cell<Own>, (pid, tid): (u32, u32)) -> Option<&'static ExactState> {
     let calls = own.get().calls;
     if calls > 0 {
         own.set(Own { state: None, calls: calls.saturating_sub(1) });

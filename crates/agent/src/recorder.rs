@@ -5,7 +5,7 @@
 
 use crate::capture::Captured;
 use crate::kernel::{self, OpenFile};
-use crate::libc_symbols::now_ms;
+use crate::libc_symbols::{KeepErrno, now_ms};
 use crate::machine::prefetch;
 use crate::place::{NewPlace, Place};
 use crate::records;
@@ -154,7 +154,7 @@ impl Recorder {
             return;
         }
         // They are far from the caches, and there while the stack is taken.
-        session.live.for_each_place(block.address, prefetch);
+        session.live.for_each_likely_place(block.address, prefetch);
         let Some(stack) = self.stack_of(published, thread, caller) else {
             return;
         };
@@ -194,7 +194,9 @@ impl Recorder {
         self.filter.remove(address);
         let class = published.class_of(thread);
         count_free(published, &entry, class);
-        tell_free(published, thread, class, address, &entry, &stopwatch);
+        if let Some(calls) = stopwatch.calls() {
+            tell_free(published, thread, class, address, &entry, &stopwatch, calls);
+        }
     }
 
     /// The reallocation of a busy block succeeded: the old block is gone. Not a free: its bytes live on elsewhere.
@@ -202,7 +204,9 @@ impl Recorder {
         let stopwatch = thread.stopwatch(published.ladder.first());
         published.session.live.drop_busy(busy);
         self.filter.remove(address);
-        tell_free(published, thread, Class::App, address, &busy.entry, &stopwatch);
+        if let Some(calls) = stopwatch.calls() {
+            tell_free(published, thread, Class::App, address, &busy.entry, &stopwatch, calls);
+        }
     }
 }
 
@@ -213,7 +217,8 @@ fn tell(session: &Session<'_>, record: &Payload) {
     }
 }
 
-/// Tells of a free, and what it took, if it is one of those that are measured.
+/// Tells of a free that is one of those that are measured, for so many calls, and what it took.
+#[inline(never)]
 fn tell_free(
     published: &Published,
     thread: &ThreadBlock,
@@ -221,11 +226,11 @@ fn tell_free(
     address: usize,
     entry: &Entry,
     stopwatch: &Stopwatch,
+    calls: u64,
 ) {
-    if let Some(calls) = stopwatch.calls() {
-        tell(&published.session, &records::free(class, thread.tid(), address, entry, published.age_ms()));
-        published.session.cost.left(thread.tid(), stopwatch.cycles(), calls);
-    }
+    let _errno = KeepErrno::new();
+    tell(&published.session, &records::free(class, thread.tid(), address, entry, published.age_ms()));
+    published.session.cost.left(thread.tid(), stopwatch.cycles(), calls);
 }
 
 /// A block that the sampler chose.

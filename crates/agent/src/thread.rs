@@ -151,7 +151,7 @@ impl ThreadBlock {
     /// What the thread keeps for itself in exact mode, see [`exact_state::of_thread`].
     #[inline(always)]
     pub(crate) fn exact_state(&self, pid: u32) -> Option<&'static ExactState> {
-        exact_state::of_thread(&self.own, pid, self.tid())
+        exact_state::of_thread(&self.own, || (pid, self.tid()))
     }
 
     /// Class of the thread; a system call until its name is known to be its own. A new thread still bears the
@@ -207,6 +207,20 @@ impl ThreadBlock {
         let (counter, interval, rng) = unsafe { (&raw const (*sampler).counter, (*sampler).interval, (*sampler).rng) };
         // SAFETY: as above; volatile, so that it is not joined with its neighbour.
         Sampler { counter: unsafe { counter.read_volatile() }, interval, rng }
+    }
+
+    /// Whether the sample at hand was drawn in exact mode; the next one is as well then, without drawing.
+    #[inline]
+    pub(crate) fn crosses_always(&self) -> bool {
+        let sampler = self.sampler.as_ptr();
+        // SAFETY: as in `sampler`.
+        let interval = unsafe { (*sampler).interval };
+        let is_exact = interval.is_some_and(Interval::is_exact);
+        if is_exact {
+            // SAFETY: as above. The next allocation takes at least 1 off.
+            unsafe { (*sampler).counter = 1 };
+        }
+        is_exact
     }
 
     /// Uses the thread's cached stack bounds.

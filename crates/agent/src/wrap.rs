@@ -91,7 +91,6 @@ impl Recorder {
             return false;
         }
         if let Some(published) = self.recording() {
-            let _errno = KeepErrno::new();
             self.leave(published, thread::current(), address as usize);
         }
         true
@@ -179,8 +178,12 @@ impl Recorder {
     }
 
     /// The sampler's verdict on an allocation whose charge brought the counter below 1.
+    #[inline(always)]
     fn choose(&self, published: &Published, thread: &ThreadBlock, size: usize) -> Option<Interval> {
         let current = published.interval();
+        if current.is_exact() && thread.crosses_always() {
+            return Some(current);
+        }
         let mut sampler = thread.sampler();
         let chosen = if sampler.is_started() {
             Some(sampler.after_crossing(current))

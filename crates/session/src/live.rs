@@ -208,7 +208,7 @@ impl<'a> LiveTable<'a> {
         }
         let address = address as u64;
         let hash = Hash::of(address);
-        if let Some((_, segment, slot, key)) = self.find(address as usize)
+        if let Some((_, segment, slot, key)) = self.find(address, hash)
             && let Some(old) = claim(segment, slot, key)
         {
             fill(segment, slot, key, address, entry);
@@ -229,11 +229,11 @@ impl<'a> LiveTable<'a> {
         Inserted::Full
     }
 
-    /// Calls `visit` for each place where `address` may lie, newest first, so that the processor can be told beforehand.
+    /// Calls `visit` for the places where `address` will lie, most probably, so that the processor can be told beforehand.
     #[inline]
-    pub fn for_each_place(&self, address: usize, visit: impl Fn(&'a AtomicU64)) {
+    pub fn for_each_likely_place(&self, address: usize, visit: impl Fn(&'a AtomicU64)) {
         let hash = Hash::of(address as u64);
-        for segment in self.newest_first(self.open_segments()) {
+        if let Some(segment) = self.newest_first(self.open_segments()).next() {
             for [first, ..] in segment.candidates(hash).into_iter().filter_map(|number| segment.buckets.get(number)) {
                 visit(first);
             }
@@ -251,7 +251,7 @@ impl<'a> LiveTable<'a> {
     /// # Hot path
     /// Frees that pass the filter. No allocation, lock, system call or panic; safe in signal handlers.
     pub fn take(&self, address: usize) -> Option<Entry> {
-        let (_, segment, slot, key) = self.find(address)?;
+        let (_, segment, slot, key) = self.find_address(address)?;
         let entry = segment.read(slot);
         // Nobody writes the value of an entry that stands, and a slot that was filled anew has another generation.
         // AcqRel: the value was read before, and its last owner has finished when the next one enters its own.
@@ -262,7 +262,7 @@ impl<'a> LiveTable<'a> {
 
     /// Marks the entry of `address` busy: its block is about to be reallocated.
     pub fn mark_busy(&self, address: usize) -> Option<Busy> {
-        let (index, segment, slot, key) = self.find(address)?;
+        let (index, segment, slot, key) = self.find_address(address)?;
         // Acquire: as in `find`. AcqRel because the entry is read after it.
         segment.key(slot)?.compare_exchange(key, key | BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
         Some(Busy { segment: index, slot, key, entry: segment.read(slot) })
@@ -327,14 +327,17 @@ impl<'a> LiveTable<'a> {
         self.segments.get(index)
     }
 
-    #[inline]
-    fn find(&self, address: usize) -> Option<(usize, &Segment<'a>, usize, u64)> {
+    #[inline(always)]
+    fn find_address(&self, address: usize) -> Option<(usize, &Segment<'a>, usize, u64)> {
         // Null would match an empty slot, an odd address the flags of another block's key.
         if !Self::fits(address) {
             return None;
         }
-        let address = address as u64;
-        let hash = Hash::of(address);
+        self.find(address as u64, Hash::of(address as u64))
+    }
+
+    #[inline(always)]
+    fn find(&self, address: u64, hash: Hash) -> Option<(usize, &Segment<'a>, usize, u64)> {
         let mut index = self.open_segments();
         for segment in self.newest_first(index) {
             index = index.wrapping_sub(1);
