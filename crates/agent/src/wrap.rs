@@ -87,13 +87,9 @@ impl Recorder {
     /// Takes a block out that passed the filter; false if it must not reach the real free (an early block).
     #[inline(never)]
     pub fn release(&self, arena: &Arena, address: Pointer) -> bool {
-        if arena.owns(address as usize) {
-            return false;
-        }
-        if let Some(published) = self.recording() {
-            self.leave(published, thread::current(), address as usize);
-        }
-        true
+        let is_taken_out = self.recording().is_some_and(|published| self.leave(published, thread::current(), address as usize));
+        // What was recorded is no early block.
+        is_taken_out || !arena.owns(address as usize)
     }
 
     /// `realloc(address, size)`, of which the size is charged and `chosen` or not.
