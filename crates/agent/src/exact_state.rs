@@ -1,16 +1,17 @@
 //! What a thread keeps for itself where every block is recorded: there the same stacks are taken thousands of times a second, so
-//! the trails of its last walks are worth their 23 KiB.
+//! the trails of its last walks are worth their memory.
 //!
-//! They would be too large for the thread blocks, whose room libc takes from the threads' stacks. So there are some for all
-//! threads, in a static. A thread takes one at its first record and has it until its end, which is noticed by whoever finds
-//! none that is free: it asks the kernel for two owners. Threads that get none walk without.
+//! They would be too large for the thread blocks, whose room libc takes from the threads' stacks. So a recording that begins
+//! exactly reserves some for all threads. A thread takes one at its first record and has it until its end, which is noticed by
+//! whoever finds none that is free: it asks the kernel for two owners. Threads that get none walk without.
 //!
 //! A forked child has the one thread that forked, so all are given back ([`after_fork`]).
-#![allow(unsafe_code)] // hands out what lies in a static
+#![allow(unsafe_code)] // hands out parts of a mapping
 
 use crate::kernel;
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::ops::Range;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use leakscope_unwind::Trails;
 
 const STATES: usize = 128;
@@ -18,12 +19,36 @@ const STATES: usize = 128;
 const LOOKS: usize = 2;
 /// Calls until a thread that got none tries again.
 const PATIENCE: u16 = 4096;
+const BYTES: usize = size_of::<[ExactState; STATES]>();
 
-static STATES_OF_THREADS: [ExactState; STATES] =
-    [const { ExactState { owner: AtomicU32::new(NOBODY), trails: UnsafeCell::new(Trails::new()) } }; STATES];
+/// Those of all threads; null before a recording has begun exactly.
+static STATES_OF_THREADS: AtomicPtr<[ExactState; STATES]> = AtomicPtr::new(core::ptr::null_mut());
 static HAND: AtomicU32 = AtomicU32::new(0);
 
 const NOBODY: u32 = 0;
+
+/// Reserves the memory, of which only what is used becomes resident. Where the kernel has none, threads go without.
+pub(crate) fn reserve() {
+    if all().is_some() {
+        return; // a forked child has a copy
+    }
+    if let Ok(base) = kernel::map_private(BYTES as u64) {
+        // Release: pairs with the Acquire in `all`.
+        STATES_OF_THREADS.store(base.cast(), Ordering::Release);
+    }
+}
+
+/// Where they lie.
+pub(crate) fn range() -> Range<usize> {
+    let start = STATES_OF_THREADS.load(Ordering::Acquire) as usize;
+    start..start + if start == 0 { 0 } else { BYTES }
+}
+
+fn all() -> Option<&'static [ExactState; STATES]> {
+    // SAFETY: null, or a mapping of that size, aligned to a page, which is never undone. Zeroes are valid states, and they are
+    // reached by shared references only.
+    unsafe { STATES_OF_THREADS.load(Ordering::Acquire).as_ref() }
+}
 
 /// The state of one thread.
 #[repr(align(64))]
@@ -90,20 +115,20 @@ fn ask(own: &Cell<Own>, (pid, tid): (u32, u32)) -> Option<&'static ExactState> {
         own.set(Own { state: None, calls: calls.saturating_sub(1) });
         return None;
     }
-    let state = find(pid, tid);
+    let state = all().and_then(|all| find(all, pid, tid));
     own.set(Own { state, calls: PATIENCE });
     state
 }
 
-fn find(pid: u32, tid: u32) -> Option<&'static ExactState> {
+fn find(all: &'static [ExactState; STATES], pid: u32, tid: u32) -> Option<&'static ExactState> {
     // One whose owner had the caller's id before it: that thread has ended.
     let is_free = |state: &&ExactState| match state.owner.load(Ordering::Relaxed) {
         owner if owner == NOBODY || owner == tid => state.take(owner, tid),
         _ => false,
     };
-    STATES_OF_THREADS.iter().find(is_free).or_else(|| {
+    all.iter().find(is_free).or_else(|| {
         (0..LOOKS).find_map(|_| {
-            let state = STATES_OF_THREADS.get(HAND.fetch_add(1, Ordering::Relaxed) as usize % STATES)?;
+            let state = all.get(HAND.fetch_add(1, Ordering::Relaxed) as usize % STATES)?;
             let owner = state.owner.load(Ordering::Relaxed);
             (!kernel::thread_exists(pid, owner) && state.take(owner, tid)).then_some(state)
         })
@@ -113,5 +138,63 @@ fn find(pid: u32, tid: u32) -> Option<&'static ExactState> {
 /// A forked child has one thread, which has not asked yet.
 pub(crate) fn after_fork() {
     // Release: pairs with the Acquire in `take`.
-    STATES_OF_THREADS.iter().for_each(|state| state.owner.store(NOBODY, Ordering::Release));
+    all().into_iter().flatten().for_each(|state| state.owner.store(NOBODY, Ordering::Release));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(state: &ExactState) -> usize {
+        core::ptr::from_ref(state).addr()
+    }
+
+    #[test]
+    fn each_thread_has_one_to_itself_until_it_ends() {
+        // SAFETY: zeroes that stay.
+        let all = unsafe { &*kernel::map_private(BYTES as u64).unwrap().cast::<[ExactState; STATES]>() };
+        let find = |tid| find(all, kernel::pid() as u32, tid).map(address);
+        let living = kernel::tid();
+        let state = find(living).expect("one is free");
+        assert_eq!(find(living), Some(state), "who has the same id comes after it");
+        // Ids that no thread of this process has.
+        let mut taken: Vec<_> = (0..STATES as u32 - 1).map(|n| find(0x7000_0000 + n).expect("one is free")).collect();
+        taken.push(state);
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken.len(), STATES, "each to itself");
+        // None is free: those of threads that have ended are taken, never that of a living one.
+        let late: Vec<_> = (0..10 * STATES as u32).filter_map(|n| find(0x7100_0000 + n)).collect();
+        assert!(late.len() > 9 * STATES && !late.contains(&state), "{}", late.len());
+        all.iter().for_each(|state| state.owner.store(living, Ordering::Relaxed));
+        assert_eq!(find(1), None, "all owners live");
+    }
+
+    #[test]
+    fn who_has_none_asks_at_times() {
+        let own = Cell::new(Own { state: None, calls: PATIENCE });
+        for left in (0..PATIENCE).rev() {
+            assert!(ask(&own, (1, 1)).is_none());
+            assert_eq!(own.get().calls, left);
+        }
+    }
+
+    #[test]
+    fn memory_is_reserved_once() {
+        reserve();
+        let reserved = range();
+        reserve();
+        assert_eq!((range(), reserved.len()), (reserved.clone(), BYTES));
+        let own = Cell::new(Own::UNKNOWN);
+        let first = of_thread(&own, || (kernel::pid() as u32, kernel::tid())).map(address).expect("one is free");
+        assert!(reserved.contains(&first));
+        assert_eq!(of_thread(&own, || panic!("it knows")).map(address), Some(first));
+    }
+
+    #[test]
+    fn zeroes_are_a_thread_that_does_not_know() {
+        // SAFETY: what is claimed: a thread block begins as zeroes.
+        let own: Own = unsafe { core::mem::zeroed() };
+        assert!(own.state.is_none() && own.calls == 0);
+    }
 }

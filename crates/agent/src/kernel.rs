@@ -255,11 +255,21 @@ pub(crate) const PAGE: u64 = 4096;
 /// Maps a whole file, shared. Not part of core dumps.
 pub(crate) fn map_shared(fd: &Fd, bytes: u64) -> Result<*mut u8, Errno> {
     const MAP_SHARED: usize = 1;
+    map_unlocked(MAP_SHARED, fd.0, bytes)
+}
+
+/// Maps memory of the process's own, of which hardly any will be touched. Not part of core dumps.
+pub(crate) fn map_private(bytes: u64) -> Result<*mut u8, Errno> {
+    const MAP_NORESERVE: usize = 0x4000;
+    map_unlocked(MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, usize::MAX, bytes)
+}
+
+fn map_unlocked(flags: usize, fd: usize, bytes: u64) -> Result<*mut u8, Errno> {
     const MADV_DONTDUMP: usize = 16;
     const PROT_NONE: usize = 0;
     // A process that locks all its future mappings would get every page of it: so it is out of reach until it is unlocked.
     // SAFETY: a new mapping at an address of the kernel's choice.
-    let base = checked(unsafe { syscall(number::MMAP, [0, bytes as usize, PROT_NONE, MAP_SHARED, fd.0, 0]) })?;
+    let base = checked(unsafe { syscall(number::MMAP, [0, bytes as usize, PROT_NONE, flags, fd, 0]) })?;
     unlock(base, bytes as usize);
     // SAFETY: our own mapping.
     let opened = checked(unsafe { syscall(number::MPROTECT, [base, bytes as usize, PROT_READ_WRITE, 0, 0, 0]) });
@@ -338,7 +348,7 @@ pub(crate) fn thread_exists(pid: u32, tid: u32) -> bool {
     checked(unsafe { syscall(number::TGKILL, [pid as usize, tid as usize, 0, 0, 0, 0]) }) != Err(ESRCH)
 }
 
-/// Undoes [`map_shared`].
+/// Undoes [`map_shared`] and [`map_private`].
 pub(crate) fn unmap(base: *mut u8, bytes: u64) {
     // SAFETY: the caller's own mapping, which nothing refers to any more.
     unsafe { syscall(number::MUNMAP, [base as usize, bytes as usize, 0, 0, 0, 0]) };

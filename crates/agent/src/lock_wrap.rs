@@ -7,6 +7,7 @@
 //! mlockall through `syscall(2)` does not come here.
 #![allow(unsafe_code)] // a system call on ranges of /proc/self/maps
 
+use crate::exact_state;
 use crate::helper;
 use crate::kernel;
 use crate::libc_symbols::KeepErrno;
@@ -20,8 +21,8 @@ const MCL_CURRENT: c_int = 1;
 const MCL_FUTURE: c_int = 2;
 const MCL_ONFAULT: c_int = 4;
 
-/// Ranges of ours that stay as they are: the session, and the helper's three tables.
-const RESERVED: usize = 4;
+/// Ranges of ours that stay as they are: the session, the threads' states, and the helper's three tables.
+const RESERVED: usize = 5;
 
 /// mlockall.
 pub fn lock_all(flags: c_int) -> c_int {
@@ -31,7 +32,8 @@ pub fn lock_all(flags: c_int) -> c_int {
         return real_map::mlockall(flags);
     };
     let [first, second, third] = helper::tables();
-    let reserved = [memory.base..memory.base.saturating_add(memory.bytes as usize), first, second, third];
+    let session = memory.base..memory.base.saturating_add(memory.bytes as usize);
+    let reserved = [session, exact_state::range(), first, second, third];
     if lock_others(flags, &reserved) {
         return 0;
     }
@@ -44,7 +46,7 @@ fn lock_others(flags: c_int, reserved: &[Range<usize>; RESERVED]) -> bool {
     let _errno = KeepErrno::new();
     // Fails before Linux 4.4, and where what is reserved is more than may be locked.
     if real_map::mlockall(flags | MCL_ONFAULT) == 0 {
-        reserved.iter().for_each(|range| kernel::unlock(range.start, range.end - range.start));
+        reserved.iter().for_each(|range| kernel::unlock(range.start, range.len()));
     }
     let mut is_locked = true;
     let is_read = for_each_mapping(|mapping| {
@@ -80,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_is_reserved_is_cut_out() {
-        let reserved = [10..20, 40..50, 50..60, 50..60];
+        let reserved = [10..20, 40..50, 50..60, 50..60, 0..0];
         let others = |start, end| {
             let mut parts = Vec::new();
             for_each_other(start..end, &reserved, |part| parts.push((part.start, part.end)));

@@ -6,6 +6,7 @@
 //! be.
 #![allow(unsafe_code)] // makes the session from a raw mapping
 
+use crate::exact_state;
 use crate::forked::in_child;
 use crate::kernel::{self, Errno, Fd};
 use crate::libc_symbols::{KeepErrno, PthreadCreate, find_in_environment, now_ms, run_in_forked_children};
@@ -190,6 +191,9 @@ fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
     };
     if settings.method_ids > 0 {
         RECORDER.jvm.set_method_id_cap(settings.method_ids);
+    }
+    if published.ladder.first().is_exact() {
+        exact_state::reserve();
     }
     RECORDER.begin(published, made.place);
     if why != Why::Fork {

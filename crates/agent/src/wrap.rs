@@ -87,7 +87,8 @@ impl Recorder {
     /// Takes a block out that passed the filter; false if it must not reach the real free (an early block).
     #[inline(never)]
     pub fn release(&self, arena: &Arena, address: Pointer) -> bool {
-        let is_taken_out = self.recording().is_some_and(|published| self.leave(published, thread::current(), address as usize));
+        let is_taken_out =
+            self.recording().is_some_and(|published| self.leave(published, thread::current(), address as usize));
         // What was recorded is no early block.
         is_taken_out || !arena.owns(address as usize)
     }

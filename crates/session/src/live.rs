@@ -384,15 +384,17 @@ fn enter(segment: &Segment<'_>, address: u64, hash: Hash, entry: &Entry) -> bool
     let (Some(first), Some(second)) = (segment.buckets.get(a), segment.buckets.get(b)) else { return false };
     // The emptier is the one whose first free slot comes earlier, for that is what is taken.
     let room = (occupied(first), occupied(second));
-    let order = if room.0 <= room.1 { [(a, first, room.0), (b, second, room.1)] } else { [(b, second, room.1), (a, first, room.0)] };
+    let order = if room.0 <= room.1 {
+        [(a, first, room.0), (b, second, room.1)]
+    } else {
+        [(b, second, room.1), (a, first, room.0)]
+    };
     for (number, bucket, from) in order {
         for (i, key) in bucket.iter().enumerate().skip(from) {
             let empty = key.load(Ordering::Relaxed);
             // Acquire: pairs with the Release that emptied it: the last owner has finished reading the value.
             if is_empty(empty)
-                && key
-                    .compare_exchange(empty, empty | address | RESERVED, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
+                && key.compare_exchange(empty, empty | address | RESERVED, Ordering::Acquire, Ordering::Relaxed).is_ok()
             {
                 fill(segment, number.wrapping_mul(BUCKET).wrapping_add(i), empty, address, entry);
                 return true;

@@ -7,10 +7,12 @@
 
 use std::ffi::c_void;
 use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use leakscope_unwind::{
-    CachedBounds, ModuleSource, Registers, RuleCache, StackBounds, Trail, refresh_modules, walk_with,
+    CachedBounds, ModuleSource, Registers, RuleCache, StackBounds, Trails, recall, refresh_modules, walk_with,
 };
 use support::{Library, compile};
 
@@ -42,19 +44,26 @@ extern "C" fn measure(registers: &Registers, _argument: *mut c_void) {
     for (source, cold) in [ModuleSource::Loader, ModuleSource::Snapshot].into_iter().zip(&COLD) {
         let stack = StackBounds::locate(registers.sp, &mut cached);
         let start = Instant::now();
-        let first = walk_with(source, *registers, stack, cold, || None::<&mut Trail>, &mut out.as_mut_slice());
+        let first = walk_with(source, *registers, stack, cold, None, &mut out.as_mut_slice());
         println!("{source:?}: cold {:6.0} ns, {} frames, {:?}", start.elapsed().as_nanos(), first.frames, first.end);
         let warm = median(|| {
             let stack = StackBounds::locate(black_box(registers.sp), &mut cached);
-            black_box(walk_with(source, *registers, stack, &CACHE, || None::<&mut Trail>, &mut out.as_mut_slice()));
+            black_box(walk_with(source, *registers, stack, &CACHE, None, &mut out.as_mut_slice()));
         });
         println!("{source:?}: warm {warm:6.1} ns, {:.2} ns a frame", warm / first.frames as f64);
-        let mut trail = Trail::new();
+        static TRAILS: Mutex<Trails> = Mutex::new(Trails::new());
+        let mut trails = TRAILS.lock().expect("nobody panics");
         let along = median(|| {
             let stack = StackBounds::locate(black_box(registers.sp), &mut cached);
-            black_box(walk_with(source, *registers, stack, &CACHE, || Some(&mut trail), &mut out.as_mut_slice()));
+            black_box(walk_with(source, *registers, stack, &CACHE, Some(&mut trails), &mut out.as_mut_slice()));
         });
         println!("{source:?}: along the last walk {along:6.1} ns, {:.2} ns a frame", along / first.frames as f64);
+        trails.name(*registers, NonZeroU32::MIN);
+        let recalled = median(|| {
+            let stack = StackBounds::locate(black_box(registers.sp), &mut cached);
+            black_box(recall(&trails, *registers, stack));
+        });
+        println!("{source:?}: recalled {recalled:6.1} ns, {:.2} ns a frame", recalled / first.frames as f64);
     }
     let rival = median(|| {
         let mut left = FRAMES;

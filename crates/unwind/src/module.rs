@@ -191,12 +191,7 @@ impl LoadedModule {
     }
 
     pub(crate) fn span(&self) -> Span {
-        Span {
-            start: self.start,
-            bytes: self.end.wrapping_sub(self.start),
-            identity: self.identity,
-            stays: false,
-        }
+        Span { start: self.start, bytes: self.end.wrapping_sub(self.start), identity: self.identity, stays: false }
     }
 
     /// Whether `address` lies in it.

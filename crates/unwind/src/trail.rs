@@ -25,8 +25,12 @@ use crate::walk::Registers;
 
 /// Most places of a trail; the leaf's give way.
 const MOST: usize = 64;
-/// Trails of a thread.
-const TRAILS: usize = 8;
+/// Trails of a thread that walks a lot: a power of two.
+const TRAILS: usize = 64;
+/// Trails of one that has just begun, and how many walks for each of them it makes before it gets twice as many. Few threads do,
+/// and the others' trails take few pages.
+const FIRST_TRAILS: usize = 8;
+const WALKS_EACH: u32 = 256;
 
 /// A position of a walk, and what its rule said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +101,12 @@ impl SavedBp {
 }
 
 impl Place {
-    const NONE: Place =
-        Place { registers: Registers { pc: 0, sp: 0, bp: 0 }, saved_bp: SavedBp::SAME, code: Code::NOT_FOLLOWED, compare_bp_at: 0 };
+    const NONE: Place = Place {
+        registers: Registers { pc: 0, sp: 0, bp: 0 },
+        saved_bp: SavedBp::SAME,
+        code: Code::NOT_FOLLOWED,
+        compare_bp_at: 0,
+    };
 
     /// Whether a walk with these registers goes on as it did from here.
     #[inline(always)]
@@ -123,14 +131,15 @@ impl Place {
     }
 }
 
-/// The positions of a walk.
+/// The positions of a walk. What is not used comes last.
+#[repr(C)]
 struct Trail {
-    /// The root first.
-    places: [Place; MOST],
     len: usize,
     root: Root,
     /// What the owner calls this stack; 0 if it has not said so, or the trail does not lead from the leaf to the root.
     name: u32,
+    /// The root first.
+    places: [Place; MOST],
 }
 
 /// How a walk ended at the outermost frame.
@@ -167,9 +176,13 @@ impl Trail {
     }
 }
 
-/// The last walks of a thread, one for each class of leaves. All bytes zero at first, 23 KiB.
+/// The last walks of a thread, one for each class of leaves. All bytes zero at first, 200 KiB.
 pub struct Trails {
     trails: [Trail; TRAILS],
+    /// How many times the number of classes was doubled.
+    doublings: u32,
+    /// Walks since then.
+    walks: u32,
     /// What a walk looks up, leaf first.
     fresh: [Place; MOST],
     /// Whether a walk is under way. One that is left by longjmp leaves it so.
@@ -178,14 +191,39 @@ pub struct Trails {
 
 impl Trails {
     /// No walk yet.
-    #[expect(clippy::new_without_default, reason = "23 KiB belong into a static, never onto a stack")]
+    #[expect(clippy::new_without_default, reason = "200 KiB belong into a static, never onto a stack")]
     pub const fn new() -> Trails {
-        Trails { trails: [Trail::NONE; TRAILS], fresh: [Place::NONE; MOST], is_walking: AtomicBool::new(false) }
+        Trails {
+            trails: [Trail::NONE; TRAILS],
+            doublings: 0,
+            walks: 0,
+            fresh: [Place::NONE; MOST],
+            is_walking: AtomicBool::new(false),
+        }
+    }
+
+    /// Which trail is that of walks from there.
+    #[inline(always)]
+    fn class_of(&self, start: Registers) -> usize {
+        const KEY: usize = 0x9E37_79B9_7F4A_7C15;
+        let mixed = (start.pc ^ start.sp.rotate_left(32)).wrapping_mul(KEY);
+        let mixed = (mixed ^ mixed.wrapping_shr(32)).wrapping_mul(KEY);
+        mixed.wrapping_shr(usize::BITS.wrapping_sub(FIRST_TRAILS.ilog2()).wrapping_sub(self.doublings)) & (TRAILS - 1)
+    }
+
+    fn count_walk(&mut self) {
+        self.walks = self.walks.wrapping_add(1);
+        let classes = FIRST_TRAILS.wrapping_shl(self.doublings);
+        if classes < TRAILS && self.walks >= WALKS_EACH.wrapping_mul(classes as u32) {
+            self.doublings = self.doublings.wrapping_add(1);
+            self.walks = 0;
+        }
     }
 
     /// Forgets all walks, and what they were called.
     pub fn forget(&mut self) {
         self.trails.iter_mut().for_each(Trail::forget);
+        (self.doublings, self.walks) = (0, 0);
         self.is_walking.store(false, Ordering::Relaxed);
     }
 
@@ -193,7 +231,8 @@ impl Trails {
     /// happens where the walk did not come to the root, or not by places that can be compared.
     #[inline]
     pub fn name(&mut self, start: Registers, name: NonZeroU32) {
-        let Some(trail) = self.trails.get_mut(class_of(start)) else { return };
+        let class = self.class_of(start);
+        let Some(trail) = self.trails.get_mut(class) else { return };
         let is_whole = trail.root != Root::NOT_REACHED && trail.is_from(start);
         trail.name = if is_whole { name.get() } else { 0 };
     }
@@ -206,7 +245,7 @@ impl Trails {
         stack: StackBounds,
         is_loaded: &mut dyn FnMut(usize, u64) -> bool,
     ) -> Option<NonZeroU32> {
-        let trail = self.trails.get(class_of(start))?;
+        let trail = self.trails.get(self.class_of(start))?;
         let name = NonZeroU32::new(trail.name)?;
         if !trail.is_from(start) || self.is_walking.load(Ordering::Relaxed) {
             return None;
@@ -225,13 +264,6 @@ impl Trail {
     fn is_from(&self, start: Registers) -> bool {
         self.places.get(self.len.wrapping_sub(1)).is_some_and(|leaf| leaf.is_at(start))
     }
-}
-
-/// Which trail is that of walks from there.
-#[inline(always)]
-fn class_of(start: Registers) -> usize {
-    let mixed = (start.pc ^ start.sp.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    mixed.wrapping_shr(usize::BITS - TRAILS.ilog2()) & (TRAILS - 1)
 }
 
 /// A walk along the trail of the last one, which leaves its own.
@@ -259,8 +291,10 @@ impl<'t> Follower<'t> {
         trails.is_walking.store(true, Ordering::Relaxed);
         // A signal handler on this thread that jumps out of the walk must leave that mark if it leaves anything.
         compiler_fence(Ordering::SeqCst);
-        let Trails { trails, fresh, is_walking } = trails;
-        let trail = trails.get_mut(class_of(start))?;
+        trails.count_walk();
+        let class = trails.class_of(start);
+        let Trails { trails, fresh, is_walking, .. } = trails;
+        let trail = trails.get_mut(class)?;
         trail.name = 0;
         let at = trail.len;
         Some(Follower { trail, fresh, is_walking, at, joined: 0, looked_up: 0, is_broken: false })
@@ -354,7 +388,8 @@ impl<'t> Follower<'t> {
             *room = *place;
         }
         for index in kept.max(1)..*len {
-            let Some([caller, here]) = places.get_mut(index.wrapping_sub(1)..).and_then(<[Place]>::first_chunk_mut) else {
+            let Some([caller, here]) = places.get_mut(index.wrapping_sub(1)..).and_then(<[Place]>::first_chunk_mut)
+            else {
                 break;
             };
             here.meet(caller);
@@ -405,109 +440,5 @@ fn steps_that_hold(places: &[Place], stack: StackBounds, is_loaded: &mut dyn FnM
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SAVED: usize = 4;
-    /// Bytes from one frame to the next.
-    const FRAME: usize = 64;
-
-    /// A stack of frames with these pcs, each with its caller's rbp saved in the word `SAVED` of it.
-    struct Stack {
-        memory: Vec<usize>,
-        places: Vec<Place>,
-    }
-
-    impl Stack {
-        fn of(frames: &[(usize, usize)]) -> Stack {
-            Stack { memory: vec![0; 8 * 80], places: vec![] }.filled(frames)
-        }
-
-        /// The same memory, with frames of these pcs and rbps, leaf first.
-        fn filled(mut self, frames: &[(usize, usize)]) -> Stack {
-            let low = self.memory.as_ptr().addr();
-            let place = |(index, (pc, bp)): (usize, &(usize, usize))| {
-                let sp = low + index * FRAME;
-                let saved_bp = SavedBp::at(sp + 8 * SAVED, false);
-                Place { registers: Registers { pc: *pc, sp, bp: *bp }, identity: 7, saved_bp }
-            };
-            self.places = frames.iter().enumerate().map(place).collect();
-            for (index, place) in self.places.iter().enumerate().skip(1) {
-                let words = index * FRAME / 8;
-                self.memory[words - 1] = place.registers.pc;
-                self.memory[words - 8 + SAVED] = place.registers.bp;
-            }
-            self
-        }
-
-        /// Walks it along the trail; how many places were looked up.
-        fn walk(&self, trail: &mut Trail, loaded: u64) -> usize {
-            let bounds = StackBounds::of_words(&self.memory);
-            let mut follower = Follower::new(trail);
-            let (mut index, mut looked_up) = (0, 0);
-            while let Some(place) = self.places.get(index) {
-                if follower.is_upon(place.registers) {
-                    let (pcs, come_to) = follower.go_on(bounds, &mut |_, identity| identity == loaded);
-                    for pc in pcs {
-                        assert_eq!(pc, self.places[index].registers.pc);
-                        index += 1;
-                    }
-                    assert_eq!(come_to, self.places[index].registers);
-                }
-                follower.note(self.places[index].registers, loaded, self.places[index].saved_bp);
-                looked_up += 1;
-                index += 1;
-            }
-            follower.end();
-            looked_up
-        }
-    }
-
-    fn frames() -> Vec<(usize, usize)> {
-        (1..=10).map(|n| (n * 0x100, n)).collect()
-    }
-
-    #[test]
-    fn what_recurs_is_followed_to_the_root() {
-        let (stack, mut trail) = (Stack::of(&frames()), Trail::new());
-        assert_eq!([(); 3].map(|()| stack.walk(&mut trail, 7)), [10, 1, 1], "the root has no caller to compare with");
-    }
-
-    #[test]
-    fn what_differs_is_looked_up_until_the_stacks_join() {
-        let mut trail = Trail::new();
-        let mut stack = Stack::of(&frames());
-        // Place, its pc and rbp, and what has to be looked up: the place before, whose caller it is, the place, and the root.
-        for (at, pc, bp, expected) in [(5, 0x9000, 6, 3), (5, 0x600, 60, 3), (0, 0x9000, 1, 2), (9, 0x9000, 10, 2)] {
-            stack = stack.filled(&frames());
-            stack.walk(&mut trail, 7);
-            let mut frames = frames();
-            frames[at] = (pc, bp);
-            stack = stack.filled(&frames);
-            assert_eq!(stack.walk(&mut trail, 7), expected, "{at} {pc:#x} {bp}");
-            assert_eq!(stack.walk(&mut trail, 7), 1, "the same again");
-        }
-    }
-
-    #[test]
-    fn a_step_by_no_plain_rule_is_looked_up_each_time() {
-        let (mut stack, mut trail) = (Stack::of(&frames()), Trail::new());
-        stack.places[4].saved_bp = SavedBp::NO_PLAIN_STEP;
-        assert_eq!([(); 3].map(|()| stack.walk(&mut trail, 7)), [10, 2, 2]);
-    }
-
-    #[test]
-    fn what_is_loaded_no_more_is_not_followed() {
-        let (stack, mut trail) = (Stack::of(&frames()), Trail::new());
-        stack.walk(&mut trail, 7);
-        assert_eq!([(); 2].map(|()| stack.walk(&mut trail, 8)), [10, 1], "another library in its place");
-    }
-
-    #[test]
-    fn of_a_stack_that_is_too_deep_the_leaf_is_looked_up() {
-        let deep: Vec<_> = (1..=80).map(|n| (n * 0x100, n)).collect();
-        let (stack, mut trail) = (Stack::of(&deep), Trail::new());
-        // Of the first walk the places near the root found no room.
-        assert_eq!([(); 3].map(|()| stack.walk(&mut trail, 7)), [80, 17, 17]);
-    }
-}
+#[path = "trail/tests.rs"]
+mod tests;

@@ -170,3 +170,20 @@ fn a_scan_beside_writers_never_sees_a_torn_entry() {
         }
     });
 }
+
+/// A look-up ends at a key of 0: none of a used slot may become that, however often it is filled.
+#[test]
+fn a_slot_that_was_filled_many_times_is_never_taken_for_an_unused_one() {
+    let memory = Memory::new(1, 1);
+    let table = memory.table();
+    // Both lie in the one bucket; the first slot is filled again and again while the second keeps its entry.
+    let (first, second) = (0x7f00_0000_0010, 0x7f00_0000_0020);
+    assert_eq!(table.insert(first, &entry(1)), Inserted::Fresh);
+    assert_eq!(table.insert(second, &entry(2)), Inserted::Fresh);
+    for round in 0..(1 << 16) + 2 {
+        assert!(table.take(first).is_some());
+        assert_eq!(table.insert(second, &entry(2)), Inserted::Replaced(entry(2)), "round {round}");
+        assert_eq!(table.insert(first, &entry(1)), Inserted::Fresh);
+    }
+    assert!(table.take(first).is_some() && table.take(second).is_some());
+}

@@ -4,17 +4,20 @@
 #![allow(dead_code)] // each test program uses a part of it
 
 use std::ffi::{CString, c_void};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use leakscope_unwind::{CachedBounds, End, ModuleSource, Registers, RuleCache, StackBounds, Trail, Walk, walk_with};
+use leakscope_unwind::{
+    CachedBounds, End, ModuleSource, Registers, RuleCache, StackBounds, Trails, Walk, recall, walk_with,
+};
 
 /// Shared by all tests of a program, as all threads of a target share it.
 pub static CACHE: RuleCache = RuleCache::new();
 
-/// Of the last walk of any test.
-static TRAIL: Mutex<Trail> = Mutex::new(Trail::new());
+/// Of the last walks of any test, and the stacks that were given a name, which is their number in this list.
+static TRAILS: Mutex<(Trails, Vec<Vec<usize>>)> = Mutex::new((Trails::new(), Vec::new()));
 
 std::arch::global_asm!(
     // void with_registers(void (*callback)(const Registers *, void *), void *argument)
@@ -55,6 +58,8 @@ pub struct Capture {
     pub frames: Vec<usize>,
     /// The oracle's frames from the same first one on.
     pub oracle: Vec<usize>,
+    /// How many times, of three, the stack was recalled.
+    pub recalled: usize,
 }
 
 /// How to walk, and where the result goes.
@@ -104,22 +109,33 @@ extern "C" fn on_registers(registers: &Registers, argument: *mut c_void) {
     let mut cached = CachedBounds::new();
     let stack = StackBounds::locate(registers.sp, &mut cached);
     let mut frames = vec![0; request.limit];
-    let walk = walk_with(request.source, *registers, stack, &CACHE, || None::<&mut Trail>, &mut frames.as_mut_slice());
+    let walk = walk_with(request.source, *registers, stack, &CACHE, None, &mut frames.as_mut_slice());
     // Warm, and with bounds from the cache, it must come to the same.
     let mut again = vec![0; request.limit];
     let stack = StackBounds::locate(registers.sp, &mut cached);
-    let second = walk_with(request.source, *registers, stack, &CACHE, || None::<&mut Trail>, &mut again.as_mut_slice());
+    let second = walk_with(request.source, *registers, stack, &CACHE, None, &mut again.as_mut_slice());
     assert_eq!((second, &again), (walk, &frames), "cold and warm walks differ");
-    // So must walks along the trail of another one, and along their own.
-    let mut trail = TRAIL.try_lock().ok();
-    for _ in 0..2 {
+    // So must walks along the trail of another one, and along their own; and a stack that is recalled by its name is this one.
+    let mut known = TRAILS.try_lock().ok();
+    let mut recalled = 0;
+    for _ in 0..3 {
+        if let Some((trails, named)) = known.as_deref()
+            && let Some(name) = recall(trails, *registers, stack)
+        {
+            assert_eq!(hex(&named[name.get() as usize - 1]), hex(&frames[..walk.frames]), "another stack is recalled");
+            recalled += 1;
+        }
         let mut along = vec![0; request.limit];
-        let trail = trail.as_deref_mut();
-        let third = walk_with(request.source, *registers, stack, &CACHE, || trail, &mut along.as_mut_slice());
+        let trails = known.as_deref_mut().map(|(trails, _)| trails);
+        let third = walk_with(request.source, *registers, stack, &CACHE, trails, &mut along.as_mut_slice());
         assert_eq!((third, hex(&along)), (walk, hex(&frames)), "walks along a trail differ");
+        if let Some((trails, named)) = known.as_deref_mut() {
+            named.push(frames[..walk.frames].to_vec());
+            trails.name(*registers, NonZeroU32::new(named.len() as u32).unwrap());
+        }
     }
     frames.truncate(walk.frames);
-    request.result = Some(Capture { walk, frames, oracle: oracle(registers.pc) });
+    request.result = Some(Capture { walk, frames, recalled, oracle: oracle(registers.pc) });
 }
 
 /// libgcc's frames from `first` on, without the zeros that some versions append.
