@@ -172,7 +172,7 @@ fn a_walk_that_was_left_leaves_nothing_that_is_believed() {
     let elsewhere = (1..).map(|pc| Registers { pc, sp: 8, bp: 0 });
     let class = trails.class_of(stack.places[0].registers);
     let elsewhere = elsewhere.into_iter().find(|start| trails.class_of(*start) != class).unwrap();
-    std::mem::forget(Follower::new(&mut trails, elsewhere).unwrap());
+    assert!(Follower::new(&mut trails, elsewhere).is_some(), "a walk begins, and does not end");
     assert_eq!(stack.recalled(&trails, 7), 0);
     assert_eq!(stack.walk(&mut trails, 7), 10);
 }
