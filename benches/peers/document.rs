@@ -2,7 +2,7 @@
 
 use crate::series::{Cell, Row};
 use crate::tools::Tool;
-use crate::workloads::{GROUPS, MACRO};
+use crate::workloads::{GROUPS, MACRO, MICRO};
 use plotters::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -46,23 +46,45 @@ pub fn line(row: &Row, tools: &[Tool]) -> String {
     format!("| {} | {} |", row.name, cells.collect::<Vec<_>>().join(" | "))
 }
 
-/// What each tool adds to what is resident, and what it writes, in programs: patterns run shorter under slow tools.
+/// What each tool adds to what is resident and what it writes, in programs: patterns run shorter under slow tools. And what of the
+/// processor all takes together.
 pub fn besides(rows: &[Row], tools: &[Tool]) -> String {
-    let table = |title: &str, of: &dyn Fn(&Cell, &Cell) -> Option<f64>| {
-        let names: Vec<&str> = tools.iter().skip(1).map(|tool| tool.name).collect();
+    let table = |title: &str, skipped: usize, group: &str, of: &dyn Fn(&Cell, &Cell) -> Option<String>| {
+        let names: Vec<&str> = tools.iter().skip(skipped).map(|tool| tool.name).collect();
         let mut text = format!("\n## {title}\n\n| | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
-        for row in rows.iter().filter(|row| row.group == MACRO) {
+        for row in rows.iter().filter(|row| row.group == group) {
             let Some(plain) = &row.cells[0] else { continue };
             let value = |cell: &Option<Cell>| cell.as_ref().and_then(|cell| of(cell, plain));
-            let cells =
-                row.cells.iter().skip(1).map(|cell| value(cell).map_or("–".to_owned(), |v| format!("{v:.1}")));
+            let cells = row.cells.iter().skip(skipped).map(|cell| value(cell).unwrap_or("–".to_owned()));
             text.push_str(&format!("| {} | {} |\n", row.name, cells.collect::<Vec<_>>().join(" | ")));
         }
         text
     };
-    table("MiB added to the target's resident memory at its highest", &|cell, plain| {
-        Some((cell.resident_kib - plain.resident_kib) / 1024.0)
-    }) + &table("MB written by such a run", &|cell, _| cell.written_bytes.map(|bytes| bytes / 1e6))
+    table("MiB added to the target's resident memory at its highest", 1, MACRO, &|cell, plain| {
+        Some(format!("{:.1}", (cell.resident_kib - plain.resident_kib) / 1024.0))
+    }) + &table("MB written by such a run", 1, MACRO, &|cell, _| {
+        cell.written_bytes.map(|bytes| format!("{:.1}", bytes / 1e6))
+    }) + &table("Seconds of processor time of a whole run, all processes together", 0, MICRO, &|cell, _| {
+        cell.cpu_seconds.is_finite().then(|| format!("{:.2}", cell.cpu_seconds))
+    }) + &against(rows, tools, "leakscope exact", "heaptrack")
+}
+
+/// How many times as much one tool takes as another over the patterns: the geometric mean.
+fn against(rows: &[Row], tools: &[Tool], tool: &str, other: &str) -> String {
+    let at = |name: &str| tools.iter().position(|tool| tool.name == name);
+    let (Some(tool_at), Some(other_at)) = (at(tool), at(other)) else { return String::new() };
+    let patterns = rows.iter().filter(|row| row.group == MICRO);
+    let both = patterns.filter_map(|row| row.cells[tool_at].as_ref().zip(row.cells[other_at].as_ref()));
+    let both: Vec<_> = both.collect();
+    let mean = |of: &dyn Fn(&Cell) -> f64| {
+        let logarithms: f64 = both.iter().map(|(own, others)| (of(others) / of(own)).ln()).sum();
+        (logarithms / both.len() as f64).exp()
+    };
+    let (time, cpu) = (mean(&|cell| cell.ratio().0), mean(&|cell| cell.cpu_seconds));
+    format!(
+        "\nOver these {} patterns {other} takes {time:.1} times as long as {tool}, and {cpu:.1} times the processor time (geometric means).\n",
+        both.len()
+    )
 }
 
 /// The rows, and those of docs/benchmarks.json that were not measured now, in the order of `names`.
@@ -74,7 +96,8 @@ pub fn with_the_others(docs: &Path, measured: Vec<Row>, names: &[&str], tools: &
         let resident_kib = value["resident_kib"].as_f64()?;
         let written_bytes = value["written_bytes"].as_f64();
         let [figures, ratios, series] = ["figures", "ratios", "series"].map(|name| list(&value[name]));
-        Some(Cell { figures, ratios, series, resident_kib, written_bytes })
+        let cpu_seconds = value["cpu_seconds"].as_f64().unwrap_or(f64::NAN);
+        Some(Cell { figures, ratios, series, resident_kib, written_bytes, cpu_seconds })
     };
     let row = |value: &Value| {
         let group = GROUPS.into_iter().find(|group| value["group"] == *group)?;
@@ -107,7 +130,8 @@ fn as_json(rows: &[Row], tools: &[Tool]) -> Value {
     let cell = |(at, cell): (usize, &Option<Cell>)| {
         cell.as_ref().map(|cell| {
             json!({ "tool": tools[at].name, "figures": cell.figures, "ratios": cell.ratios, "series": cell.series,
-                    "resident_kib": cell.resident_kib, "written_bytes": cell.written_bytes })
+                    "resident_kib": cell.resident_kib, "written_bytes": cell.written_bytes,
+                    "cpu_seconds": cell.cpu_seconds })
         })
     };
     let row = |row: &Row| {

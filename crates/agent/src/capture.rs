@@ -216,6 +216,8 @@ struct Taking<'a> {
     caller: Caller,
     /// The thread's, in exact mode.
     trails: Option<&'a mut Trails>,
+    /// Not where there is no room for more than the caller.
+    is_walked: bool,
 }
 
 impl Recorder {
@@ -224,7 +226,7 @@ impl Recorder {
     pub(crate) fn stack_of(&self, published: &Published, thread: &ThreadBlock, caller: Caller) -> Option<u32> {
         let bounds = thread.stack_from(caller.registers().sp);
         let is_native = !has_jvm(&published.session);
-        let exact = if published.ladder.first().is_exact() { thread.exact_state(published.pid) } else { None };
+        let exact = if published.ladder.first().is_exact() { thread.exact_state() } else { None };
         // SAFETY: the thread's own, which has its guard: whoever takes a stack does. No other reference is made below.
         let mut trails = exact.map(|state| unsafe { state.trails() });
         if let Some(trails) = &trails
@@ -233,9 +235,11 @@ impl Recorder {
         {
             return self.is_current(published).then_some(known.get());
         }
-        let stack = self.take_stack(&mut Taking { published, bounds, caller, trails: trails.as_deref_mut() })?;
+        let mut taking = Taking { published, bounds, caller, trails: trails.as_deref_mut(), is_walked: false };
+        let stack = self.take_stack(&mut taking)?;
         // Java frames are no part of what is compared.
-        if let (Some(trails), true, Some(stack)) = (trails, is_native, NonZeroU32::new(stack)) {
+        let is_whole = taking.is_walked && is_native;
+        if let (Some(trails), true, Some(stack)) = (trails, is_whole, NonZeroU32::new(stack)) {
             trails.name(caller.registers(), stack);
         }
         Some(stack)
@@ -283,7 +287,7 @@ impl Recorder {
     }
 
     fn capture(&self, taking: &mut Taking<'_>, room: Room, frames: &mut FrameBuffer<'_>) -> Captured {
-        let Taking { published, bounds, caller, trails } = taking;
+        let Taking { published, bounds, caller, trails, is_walked } = taking;
         if room == Room::Caller {
             frames.push(FrameWord::native(caller.registers().pc as u64));
             frames.push(FrameWord::marker(Marker::Truncated));
@@ -294,6 +298,7 @@ impl Recorder {
         let has_jvm = has_jvm(session);
         let (registers, rules) = (caller.registers(), self.rules);
         let trails = trails.as_deref_mut();
+        *is_walked = true;
         let mut walked = walk_along(trails, registers, *bounds, rules, &mut frames.native(native_depth));
         // Without a JVM there is hardly ever code outside of all modules.
         if !has_jvm

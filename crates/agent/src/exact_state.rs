@@ -2,20 +2,22 @@
 //! the trails of its last walks are worth their memory.
 //!
 //! They would be too large for the thread blocks, whose room libc takes from the threads' stacks. So a recording that begins
-//! exactly reserves some for all threads. A thread takes one at its first record and has it until its end, which is noticed by
-//! whoever finds none that is free: it asks the kernel for two owners. Threads that get none walk without.
+//! exactly reserves some for all threads. A thread takes one at its first record and has it until its end; threads that get none
+//! walk without. That a thread has ended is noticed as for the table of threads: at each pthread_create two owners are asked for.
 //!
-//! A forked child has the one thread that forked, so all are given back ([`after_fork`]).
+//! A forked child has the one thread that forked, and another session: so all are given back ([`give_all_back`]), and who had one
+//! sees by its owner that it has it no more.
 #![allow(unsafe_code)] // hands out parts of a mapping
 
-use crate::kernel;
+use crate::kernel::{self, Errno};
+use crate::libc_symbols::thread_id_of_libc;
 use core::cell::{Cell, UnsafeCell};
 use core::ops::Range;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use leakscope_unwind::Trails;
 
 const STATES: usize = 128;
-/// Owners that are asked for where none is free.
+/// Owners that are asked for at each pthread_create.
 const LOOKS: usize = 2;
 /// Calls until a thread that got none tries again.
 const PATIENCE: u16 = 4096;
@@ -23,19 +25,25 @@ const BYTES: usize = size_of::<[ExactState; STATES]>();
 
 /// Those of all threads; null before a recording has begun exactly.
 static STATES_OF_THREADS: AtomicPtr<[ExactState; STATES]> = AtomicPtr::new(core::ptr::null_mut());
-static HAND: AtomicU32 = AtomicU32::new(0);
+static HAND: AtomicUsize = AtomicUsize::new(0);
 
-const NOBODY: u32 = 0;
-
-/// Reserves the memory, of which only what is used becomes resident. Where the kernel has none, threads go without.
+/// Reserves the memory, of which only what is used becomes resident: by a file, so that it can be told from the target's. Not
+/// where memory of the process's own is limited: it would be missing to the target.
 pub(crate) fn reserve() {
-    if all().is_some() {
-        return; // a forked child has a copy
-    }
-    if let Ok(base) = kernel::map_private(BYTES as u64) {
+    if let Some(all) = all() {
+        give_all_back(all); // a forked child's copy: it has another session
+    } else if [kernel::ADDRESS_SPACE, kernel::DATA].map(kernel::soft_limit) == [u64::MAX; 2]
+        && let Ok(base) = map()
+    {
         // Release: pairs with the Acquire in `all`.
         STATES_OF_THREADS.store(base.cast(), Ordering::Release);
     }
+}
+
+fn map() -> Result<*mut u8, Errno> {
+    let file = kernel::memfd(c"leakscope-threads")?;
+    kernel::set_length(&file, BYTES as u64)?;
+    kernel::map_private(&file, BYTES as u64)
 }
 
 /// Where they lie.
@@ -53,8 +61,8 @@ fn all() -> Option<&'static [ExactState; STATES]> {
 /// The state of one thread.
 #[repr(align(64))]
 pub(crate) struct ExactState {
-    /// Kernel id of the thread.
-    owner: AtomicU32,
+    /// Turn (32) and kernel id of the thread (32), 0 if it is nobody's. The turn grows each time.
+    owner: AtomicU64,
     trails: UnsafeCell<Trails>,
 }
 
@@ -72,73 +80,94 @@ impl ExactState {
         unsafe { &mut *self.trails.get() }
     }
 
-    fn take(&self, from: u32, tid: u32) -> bool {
-        // Acquire: pairs with the Release of the one who had it before, or gave it back.
-        let is_taken = self.owner.compare_exchange(from, tid, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        if is_taken {
-            // SAFETY: it is the caller's own now, who has just begun.
-            unsafe { self.trails() }.forget();
-        }
-        is_taken
+    /// Makes it that of `tid`, or nobody's; the new word, unless it is no longer `before`.
+    fn change(&self, before: u64, tid: u32) -> Option<u64> {
+        let now = (before >> 32).wrapping_add(1) << 32 | u64::from(tid);
+        // AcqRel: what the one before has written is there for the next.
+        self.owner.compare_exchange(before, now, Ordering::AcqRel, Ordering::Relaxed).ok().map(|_| now)
     }
 }
 
 /// What a thread knows of its own state. All bytes zero at first.
 #[derive(Clone, Copy)]
 pub(crate) struct Own {
-    /// Its own until it ends.
     state: Option<&'static ExactState>,
+    /// What the state's owner is for as long as it is its own.
+    owner: u64,
     /// Without one it asks after so many calls.
     calls: u16,
 }
 
 impl Own {
     /// A new thread's.
-    pub const UNKNOWN: Own = Own { state: None, calls: 0 };
+    pub const UNKNOWN: Own = Own { state: None, owner: 0, calls: 0 };
 }
 
-/// The state of the calling thread, of which `ids` are the process's and its own. To be called while it holds its guard.
+/// The state of the calling thread. To be called while it holds its guard.
 ///
 /// # Hot path
-/// Calls in exact mode. A comparison; where there is no state yet, at times up to [`LOOKS`] system calls. No allocation, lock
-/// or panic.
+/// Calls in exact mode. Two comparisons; where there is no state yet, at times a look at all. No allocation, lock, system call
+/// (where libc tells the thread's id) or panic.
 #[inline(always)]
-pub(crate) fn of_thread(own: &Cell<Own>, ids: impl FnOnce() -> (u32, u32)) -> Option<&'static ExactState> {
-    own.get().state.or_else(|| ask(own, ids()))
+pub(crate) fn of_thread(own: &Cell<Own>) -> Option<&'static ExactState> {
+    let Own { state, owner, .. } = own.get();
+    state.filter(|state| state.owner.load(Ordering::Relaxed) == owner).or_else(|| ask(own))
 }
 
 #[cold]
 #[inline(never)]
-fn ask(own: &Cell<Own>, (pid, tid): (u32, u32)) -> Option<&'static ExactState> {
-    let calls = own.get().calls;
-    if calls > 0 {
-        own.set(Own { state: None, calls: calls.saturating_sub(1) });
+fn ask(own: &Cell<Own>) -> Option<&'static ExactState> {
+    let Own { state, calls, .. } = own.get();
+    if state.is_none() && calls > 0 {
+        own.set(Own { calls: calls.saturating_sub(1), ..Own::UNKNOWN });
         return None;
     }
-    let state = all().and_then(|all| find(all, pid, tid));
-    own.set(Own { state, calls: PATIENCE });
-    state
+    // Not the id that the thread block has: in a forked child it may be the parent's still.
+    let taken = all().and_then(|all| find(all, thread_id_of_libc().unwrap_or_else(kernel::tid)));
+    own.set(taken.map_or(Own { calls: PATIENCE, ..Own::UNKNOWN }, |(state, owner)| Own {
+        state: Some(state),
+        owner,
+        calls: 0,
+    }));
+    taken.map(|(state, _)| state)
 }
 
-fn find(all: &'static [ExactState; STATES], pid: u32, tid: u32) -> Option<&'static ExactState> {
-    // One whose owner had the caller's id before it: that thread has ended.
-    let is_free = |state: &&ExactState| match state.owner.load(Ordering::Relaxed) {
-        owner if owner == NOBODY || owner == tid => state.take(owner, tid),
-        _ => false,
-    };
-    all.iter().find(is_free).or_else(|| {
-        (0..LOOKS).find_map(|_| {
-            let state = all.get(HAND.fetch_add(1, Ordering::Relaxed) as usize % STATES)?;
-            let owner = state.owner.load(Ordering::Relaxed);
-            (!kernel::thread_exists(pid, owner) && state.take(owner, tid)).then_some(state)
-        })
+/// One that is nobody's, or whose owner had the caller's id before it: that thread has ended. And its owner from now on.
+fn find(all: &'static [ExactState; STATES], tid: u32) -> Option<(&'static ExactState, u64)> {
+    all.iter().find_map(|state| {
+        let owner = state.owner.load(Ordering::Relaxed);
+        let taken = if owner as u32 == 0 || owner as u32 == tid { state.change(owner, tid) } else { None }?;
+        // SAFETY: it is the caller's own now, who has just begun.
+        unsafe { state.trails() }.forget();
+        Some((state, taken))
     })
 }
 
-/// A forked child has one thread, which has not asked yet.
+/// Gives those back whose owners have ended, if they are among the next that are looked at.
+pub(crate) fn look_for_ended(pid: u32) {
+    let Some(all) = all() else { return };
+    for _ in 0..LOOKS {
+        let Some(state) = all.get(HAND.fetch_add(1, Ordering::Relaxed) % STATES) else { return };
+        let owner = state.owner.load(Ordering::Relaxed);
+        let tid = owner as u32;
+        // What was made by clone and shares our memory may be a process of its own.
+        if tid != 0 && !kernel::thread_exists(pid, tid) && !kernel::thread_exists(tid, tid) {
+            state.change(owner, 0);
+        }
+    }
+}
+
+/// A forked child has one thread, and none of the stacks that its parent knew.
 pub(crate) fn after_fork() {
-    // Release: pairs with the Acquire in `take`.
-    all().into_iter().flatten().for_each(|state| state.owner.store(NOBODY, Ordering::Release));
+    if let Some(all) = all() {
+        give_all_back(all);
+    }
+}
+
+fn give_all_back(all: &[ExactState; STATES]) {
+    for state in all {
+        state.change(state.owner.load(Ordering::Relaxed), 0);
+    }
 }
 
 #[cfg(test)]
@@ -149,52 +178,69 @@ mod tests {
         core::ptr::from_ref(state).addr()
     }
 
+    /// Ids from here on belong to no thread of this process.
+    const ENDED: u32 = 0x7000_0000;
+
     #[test]
-    fn each_thread_has_one_to_itself_until_it_ends() {
+    fn each_thread_has_one_to_itself() {
         // SAFETY: zeroes that stay.
-        let all = unsafe { &*kernel::map_private(BYTES as u64).unwrap().cast::<[ExactState; STATES]>() };
-        let find = |tid| find(all, kernel::pid() as u32, tid).map(address);
-        let living = kernel::tid();
-        let state = find(living).expect("one is free");
-        assert_eq!(find(living), Some(state), "who has the same id comes after it");
-        // Ids that no thread of this process has.
-        let mut taken: Vec<_> = (0..STATES as u32 - 1).map(|n| find(0x7000_0000 + n).expect("one is free")).collect();
+        let all = unsafe { &*map().unwrap().cast::<[ExactState; STATES]>() };
+        let find = |tid| find(all, tid).map(|(state, _)| address(state));
+        let state = find(7).expect("one is free");
+        assert_eq!(find(7), Some(state), "who has the same id comes after it");
+        let mut taken: Vec<_> = (0..STATES as u32 - 1).map(|n| find(ENDED + n).expect("one is free")).collect();
         taken.push(state);
         taken.sort_unstable();
         taken.dedup();
-        assert_eq!(taken.len(), STATES, "each to itself");
-        // None is free: those of threads that have ended are taken, never that of a living one.
-        let late: Vec<_> = (0..10 * STATES as u32).filter_map(|n| find(0x7100_0000 + n)).collect();
-        assert!(late.len() > 9 * STATES && !late.contains(&state), "{}", late.len());
-        all.iter().for_each(|state| state.owner.store(living, Ordering::Relaxed));
-        assert_eq!(find(1), None, "all owners live");
+        assert_eq!((taken.len(), find(1)), (STATES, None), "each to itself");
+        give_all_back(all);
+        assert!(find(1).is_some());
+    }
+
+    /// One test, for these look at what all threads of the process have.
+    #[test]
+    fn a_thread_has_one_until_it_ends() {
+        reserve();
+        let reserved = range();
+        assert_eq!(reserved.len(), BYTES);
+        let pid = kernel::pid() as u32;
+        let own = Cell::new(Own::UNKNOWN);
+        let first = of_thread(&own).map(address).expect("one is free");
+        assert!(reserved.contains(&first));
+        assert_eq!(of_thread(&own).map(address), Some(first));
+        let ended = all().unwrap().iter().find_map(|state| {
+            let owner = state.owner.load(Ordering::Relaxed);
+            (owner as u32 == 0).then(|| state.change(owner, ENDED)).flatten().map(|owner| (state, owner))
+        });
+        let (state, owner) = ended.expect("one is free");
+        (0..STATES).for_each(|_| look_for_ended(pid));
+        assert_ne!(state.owner.load(Ordering::Relaxed), owner, "given back");
+        assert_eq!(state.change(owner, 1), None, "by whoever saw it first alone");
+        assert_eq!(of_thread(&own).map(address), Some(first), "the owner lives");
+
+        // As in a forked child: what it had is not its own any more.
+        let mine = own.get().owner;
+        after_fork();
+        assert_ne!(
+            all().unwrap().iter().map(|state| state.owner.load(Ordering::Relaxed)).find(|owner| *owner == mine),
+            Some(mine)
+        );
+        assert!(of_thread(&own).is_some() && own.get().owner != mine, "asked anew");
     }
 
     #[test]
     fn who_has_none_asks_at_times() {
-        let own = Cell::new(Own { state: None, calls: PATIENCE });
+        let own = Cell::new(Own { calls: PATIENCE, ..Own::UNKNOWN });
         for left in (0..PATIENCE).rev() {
-            assert!(ask(&own, (1, 1)).is_none());
+            assert!(of_thread(&own).is_none());
             assert_eq!(own.get().calls, left);
         }
-    }
-
-    #[test]
-    fn memory_is_reserved_once() {
-        reserve();
-        let reserved = range();
-        reserve();
-        assert_eq!((range(), reserved.len()), (reserved.clone(), BYTES));
-        let own = Cell::new(Own::UNKNOWN);
-        let first = of_thread(&own, || (kernel::pid() as u32, kernel::tid())).map(address).expect("one is free");
-        assert!(reserved.contains(&first));
-        assert_eq!(of_thread(&own, || panic!("it knows")).map(address), Some(first));
     }
 
     #[test]
     fn zeroes_are_a_thread_that_does_not_know() {
         // SAFETY: what is claimed: a thread block begins as zeroes.
         let own: Own = unsafe { core::mem::zeroed() };
-        assert!(own.state.is_none() && own.calls == 0);
+        assert!(own.state.is_none() && (own.owner, own.calls) == (0, 0));
     }
 }

@@ -208,6 +208,8 @@ pub(crate) const FILE_SIZE: usize = 1;
 pub(crate) const ADDRESS_SPACE: usize = 9;
 /// RLIMIT_NOFILE.
 pub(crate) const OPEN_FILES: usize = 7;
+/// Limit of private writable memory, bytes.
+pub(crate) const DATA: usize = 2;
 
 /// A sealable memfd.
 pub(crate) fn memfd(name: &core::ffi::CStr) -> Result<Fd, Errno> {
@@ -258,10 +260,10 @@ pub(crate) fn map_shared(fd: &Fd, bytes: u64) -> Result<*mut u8, Errno> {
     map_unlocked(MAP_SHARED, fd.0, bytes)
 }
 
-/// Maps memory of the process's own, of which hardly any will be touched. Not part of core dumps.
-pub(crate) fn map_private(bytes: u64) -> Result<*mut u8, Errno> {
-    const MAP_NORESERVE: usize = 0x4000;
-    map_unlocked(MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, usize::MAX, bytes)
+/// Maps a file whole, what is written to it being the process's own, as it is in a forked child. Not part of core dumps.
+pub(crate) fn map_private(fd: &Fd, bytes: u64) -> Result<*mut u8, Errno> {
+    const MAP_PRIVATE: usize = 2;
+    map_unlocked(MAP_PRIVATE, fd.0, bytes)
 }
 
 fn map_unlocked(flags: usize, fd: usize, bytes: u64) -> Result<*mut u8, Errno> {

@@ -52,7 +52,7 @@ fn lock_others(flags: c_int, reserved: &[Range<usize>; RESERVED]) -> bool {
     let is_read = for_each_mapping(|mapping| {
         // The kernel's own page outside of the address space.
         if mapping.path != b"[vsyscall]" {
-            for_each_other(mapping.start..mapping.end, reserved, |part| {
+            for_each_other(mapping.start..mapping.end, reserved, &mut |part| {
                 is_locked &= kernel::lock_pages(part.start, part.end - part.start) || !mapping.readable;
             });
         }
@@ -61,7 +61,8 @@ fn lock_others(flags: c_int, reserved: &[Range<usize>; RESERVED]) -> bool {
 }
 
 /// The parts of a range outside of the reserved ones.
-fn for_each_other(range: Range<usize>, reserved: &[Range<usize>; RESERVED], mut visit: impl FnMut(Range<usize>)) {
+#[inline(never)]
+fn for_each_other(range: Range<usize>, reserved: &[Range<usize>], visit: &mut dyn FnMut(Range<usize>)) {
     let mut start = range.start;
     while start < range.end {
         let is_inside = |r: &&Range<usize>| r.contains(&start);
@@ -85,7 +86,7 @@ mod tests {
         let reserved = [10..20, 40..50, 50..60, 50..60, 0..0];
         let others = |start, end| {
             let mut parts = Vec::new();
-            for_each_other(start..end, &reserved, |part| parts.push((part.start, part.end)));
+            for_each_other(start..end, &reserved, &mut |part| parts.push((part.start, part.end)));
             parts
         };
         assert_eq!(others(0, 100), [(0, 10), (20, 40), (60, 100)]);

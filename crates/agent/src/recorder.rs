@@ -184,12 +184,12 @@ impl Recorder {
         }
     }
 
-    /// Takes a block out that is about to be freed; false, and nothing happens, if it is no live sample.
-    pub(crate) fn leave(&self, published: &Published, thread: &ThreadBlock, address: usize) -> bool {
+    /// Takes a block out that is about to be freed; nothing happens if it is no live sample.
+    pub(crate) fn leave(&self, published: &Published, thread: &ThreadBlock, address: usize) {
         let session = &published.session;
         let stopwatch = thread.stopwatch(published.ladder.first());
         let Some(entry) = session.live.take(address) else {
-            return false;
+            return;
         };
         self.filter.remove(address);
         let class = published.class_of(thread);
@@ -197,7 +197,6 @@ impl Recorder {
         if let Some(calls) = stopwatch.calls() {
             tell_free(published, thread, class, address, &entry, &stopwatch, calls);
         }
-        true
     }
 
     /// The reallocation of a busy block succeeded: the old block is gone. Not a free: its bytes live on elsewhere.
@@ -212,6 +211,7 @@ impl Recorder {
 }
 
 /// Puts a record on the ring.
+#[inline(never)]
 fn tell(session: &Session<'_>, record: &Payload) {
     if !session.ring.push(record) {
         session.losses.add(Loss::RingFull, 1);

@@ -115,7 +115,8 @@ impl ThreadBlock {
         if !bounds.is_on_own_stack(holder) {
             return sp < holder || kernel::on_signal_stack();
         }
-        let is_further_down = sp < holder || !bounds.is_on_own_stack(sp);
+        // A signal stack may be a part of the thread's own.
+        let is_further_down = sp < holder || !bounds.is_on_own_stack(sp) || kernel::on_signal_stack();
         // SAFETY: an aligned word of this thread's own stack, which stays mapped where it was once in use.
         is_further_down && unsafe { *(holder as *const usize) } == self.guard_return.get()
     }
@@ -150,8 +151,8 @@ impl ThreadBlock {
 
     /// What the thread keeps for itself in exact mode, see [`exact_state::of_thread`].
     #[inline(always)]
-    pub(crate) fn exact_state(&self, pid: u32) -> Option<&'static ExactState> {
-        exact_state::of_thread(&self.own, || (pid, self.tid()))
+    pub(crate) fn exact_state(&self) -> Option<&'static ExactState> {
+        exact_state::of_thread(&self.own)
     }
 
     /// Class of the thread; a system call until its name is known to be its own. A new thread still bears the

@@ -14,6 +14,7 @@
 //! at /proc/PID/task at each snapshot.
 
 use crate::Caller;
+use crate::exact_state;
 use crate::kernel;
 use crate::libc_symbols::{KeepErrno, NewStack, StartRoutine, new_stack};
 use crate::recorder::{Published, RECORDER, Recorder};
@@ -179,6 +180,7 @@ impl Recorder {
                 look_at(published, slot);
             }
         }
+        exact_state::look_for_ended(published.pid);
         let stack = self.stack_of(published, thread, caller);
         let slot = stack.and_then(|_| session.threads.claim());
         let new = new_stack(attributes);

@@ -87,10 +87,13 @@ impl Recorder {
     /// Takes a block out that passed the filter; false if it must not reach the real free (an early block).
     #[inline(never)]
     pub fn release(&self, arena: &Arena, address: Pointer) -> bool {
-        let is_taken_out =
-            self.recording().is_some_and(|published| self.leave(published, thread::current(), address as usize));
-        // What was recorded is no early block.
-        is_taken_out || !arena.owns(address as usize)
+        if arena.owns(address as usize) {
+            return false;
+        }
+        if let Some(published) = self.recording() {
+            self.leave(published, thread::current(), address as usize);
+        }
+        true
     }
 
     /// `realloc(address, size)`, of which the size is charged and `chosen` or not.
@@ -181,6 +184,11 @@ impl Recorder {
         if current.is_exact() && thread.crosses_always() {
             return Some(current);
         }
+        self.draw(published, thread, size, current)
+    }
+
+    #[inline(never)]
+    fn draw(&self, published: &Published, thread: &ThreadBlock, size: usize, current: Interval) -> Option<Interval> {
         let mut sampler = thread.sampler();
         let chosen = if sampler.is_started() {
             Some(sampler.after_crossing(current))

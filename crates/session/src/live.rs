@@ -92,7 +92,8 @@ impl Hash {
 }
 
 impl<'a> Segment<'a> {
-    const NONE: Segment<'a> = Segment { buckets: &[], values: &[] };
+    /// None: without buckets.
+    pub const NONE: Segment<'a> = Segment { buckets: &[], values: &[] };
 
     /// A view; `keys.len()` is `BUCKET` times a power of two, `values.len()` is `VALUE_WORDS` times that.
     pub fn new(keys: &'a [AtomicU64], values: &'a [AtomicU64]) -> Self {
@@ -188,9 +189,9 @@ pub struct Busy {
 }
 
 impl<'a> LiveTable<'a> {
-    /// A view over `segments` (the first `None` ends them) and the count of open segments (at least 1 is used).
-    pub fn new(segments: [Option<Segment<'a>>; MAX_SEGMENTS], open: &'a AtomicU32) -> Self {
-        Self { segments: segments.map(|segment| segment.unwrap_or(Segment::NONE)), open }
+    /// A view over `segments` (the first [`Segment::NONE`] ends them) and the count of open segments (at least 1 is used).
+    pub fn new(segments: [Segment<'a>; MAX_SEGMENTS], open: &'a AtomicU32) -> Self {
+        Self { segments, open }
     }
 
     /// Whether `address` can be a key: aligned to 8 and in the lower half of the address space.
@@ -214,11 +215,23 @@ impl<'a> LiveTable<'a> {
             fill(segment, slot, key, address, entry);
             return Inserted::Replaced(old);
         }
+        let newest = self.newest_first(self.open_segments()).next();
+        if newest.is_some_and(|segment| enter_emptier(segment, address, hash, entry)) {
+            return Inserted::Fresh;
+        }
+        self.insert_anywhere(address, hash, entry)
+    }
+
+    /// Where the newest segment has no room, or another thread has just taken it.
+    #[cold]
+    #[inline(never)]
+    fn insert_anywhere(&self, address: u64, hash: Hash, entry: &Entry) -> Inserted {
         // Bounded, although each turn opens a segment: the count of open ones lies in shared memory.
         for _ in 0..=MAX_SEGMENTS {
             let open = self.open_segments();
             for segment in self.newest_first(open) {
-                if enter(segment, address, hash, entry) {
+                let mut buckets = segment.candidates(hash).into_iter();
+                if buckets.any(|number| enter_bucket(segment, number, address, entry)) {
                     return Inserted::Fresh;
                 }
             }
@@ -261,6 +274,7 @@ impl<'a> LiveTable<'a> {
     }
 
     /// Marks the entry of `address` busy: its block is about to be reallocated.
+    #[inline(never)]
     pub fn mark_busy(&self, address: usize) -> Option<Busy> {
         let (index, segment, slot, key) = self.find_address(address)?;
         // Acquire: as in `find`. AcqRel because the entry is read after it.
@@ -377,31 +391,37 @@ fn claim(segment: &Segment<'_>, slot: usize, key: u64) -> Option<Entry> {
     Some(segment.read(slot))
 }
 
-/// Fills an empty slot of a segment, if it has one for that address.
+/// Fills the first free slot of the emptier candidate: the one whose first free slot comes earlier.
 #[inline(always)]
-fn enter(segment: &Segment<'_>, address: u64, hash: Hash, entry: &Entry) -> bool {
+fn enter_emptier(segment: &Segment<'_>, address: u64, hash: Hash, entry: &Entry) -> bool {
     let [a, b] = segment.candidates(hash);
     let (Some(first), Some(second)) = (segment.buckets.get(a), segment.buckets.get(b)) else { return false };
-    // The emptier is the one whose first free slot comes earlier, for that is what is taken.
-    let room = (occupied(first), occupied(second));
-    let order = if room.0 <= room.1 {
-        [(a, first, room.0), (b, second, room.1)]
-    } else {
-        [(b, second, room.1), (a, first, room.0)]
-    };
-    for (number, bucket, from) in order {
-        for (i, key) in bucket.iter().enumerate().skip(from) {
-            let empty = key.load(Ordering::Relaxed);
-            // Acquire: pairs with the Release that emptied it: the last owner has finished reading the value.
-            if is_empty(empty)
-                && key.compare_exchange(empty, empty | address | RESERVED, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            {
-                fill(segment, number.wrapping_mul(BUCKET).wrapping_add(i), empty, address, entry);
-                return true;
-            }
-        }
+    let (in_first, in_second) = (occupied(first), occupied(second));
+    let (number, at) = if in_first <= in_second { (a, in_first) } else { (b, in_second) };
+    at < BUCKET && enter_at(segment, number.wrapping_mul(BUCKET).wrapping_add(at), address, entry)
+}
+
+/// Fills any free slot of a bucket.
+#[inline(never)]
+fn enter_bucket(segment: &Segment<'_>, number: usize, address: u64, entry: &Entry) -> bool {
+    let first = number.wrapping_mul(BUCKET);
+    // The compiler would repeat the whole for each slot.
+    let slots = core::hint::black_box(BUCKET);
+    (0..slots).any(|i| enter_at(segment, first.wrapping_add(i), address, entry))
+}
+
+/// Fills a slot, unless it is not empty.
+#[inline(always)]
+fn enter_at(segment: &Segment<'_>, slot: usize, address: u64, entry: &Entry) -> bool {
+    let Some(key) = segment.key(slot) else { return false };
+    let empty = key.load(Ordering::Relaxed);
+    // Acquire: pairs with the Release that emptied it: the last owner has finished reading the value.
+    let is_ours = is_empty(empty)
+        && key.compare_exchange(empty, empty | address | RESERVED, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    if is_ours {
+        fill(segment, slot, empty, address, entry);
     }
-    false
+    is_ours
 }
 
 /// Writes the value of a slot that we hold RESERVED, and publishes it. `key` is what the slot had before.

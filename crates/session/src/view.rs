@@ -346,10 +346,10 @@ impl<'a> Memory<'a> {
     }
 
     fn views(&self, header: Header<'a>, layout: &Layout) -> Option<Session<'a>> {
-        let mut segments = [None; MAX_SEGMENTS];
+        let mut segments = [Segment::NONE; MAX_SEGMENTS];
         for ((view, keys), values) in segments.iter_mut().zip(layout.keys).zip(layout.values) {
             if keys.bytes > 0 {
-                *view = Some(Segment::new(self.words(keys), self.words(values)));
+                *view = Segment::new(self.words(keys), self.words(values));
             }
         }
         Some(Session {

@@ -45,9 +45,9 @@ impl TableMemory {
         Arc::new(Self { open: AtomicU32::new(1), segments })
     }
     fn table(&self) -> LiveTable<'_> {
-        let mut views = [None; MAX_SEGMENTS];
+        let mut views = [Segment::NONE; MAX_SEGMENTS];
         for (view, (keys, values)) in views.iter_mut().zip(&self.segments) {
-            *view = Some(Segment::new(keys, values));
+            *view = Segment::new(keys, values);
         }
         LiveTable::new(views, &self.open)
     }

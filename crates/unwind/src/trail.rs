@@ -222,8 +222,13 @@ impl Trails {
 
     /// Forgets all walks, and what they were called.
     pub fn forget(&mut self) {
-        self.trails.iter_mut().for_each(Trail::forget);
+        // Those that were not used are not touched: each lies on a page of its own. (The compiler would repeat it for each.)
+        let used = FIRST_TRAILS.wrapping_shl(self.doublings).min(TRAILS);
+        let used = self.trails.get_mut(..core::hint::black_box(used)).unwrap_or(&mut []);
+        used.iter_mut().filter(|trail| trail.len != 0).for_each(Trail::forget);
         (self.doublings, self.walks) = (0, 0);
+        // A handler that jumps out meanwhile must find the mark as long as anything is left.
+        compiler_fence(Ordering::SeqCst);
         self.is_walking.store(false, Ordering::Relaxed);
     }
 
@@ -319,12 +324,13 @@ impl<'t> Follower<'t> {
         is_upon
     }
 
-    /// Follows the trail from where [`Follower::is_upon`] has found the walk to be: the return addresses left behind, leaf
+    /// Follows the trail from `here`, where [`Follower::is_upon`] has found the walk to be: the return addresses left behind, leaf
     /// first, and the position that was come to. `is_loaded` is asked whether a pc still lies in the module of that identity,
     /// once for each change of modules.
     #[inline]
     pub fn go_on<'f>(
         &'f mut self,
+        here: Registers,
         stack: StackBounds,
         is_loaded: &mut dyn FnMut(usize, u64) -> bool,
     ) -> (impl ExactSizeIterator<Item = usize> + use<'f>, Registers) {
@@ -332,8 +338,15 @@ impl<'t> Follower<'t> {
         let left = ahead.len().wrapping_sub(steps_that_hold(ahead, stack, is_loaded));
         self.at = left;
         let followed = ahead.get(left..).unwrap_or(&[]);
-        let come_to = ahead.get(left.wrapping_sub(1)).unwrap_or(&Place::NONE);
-        (followed.iter().rev().map(|place| place.registers.pc), come_to.registers)
+        let come_to = match (followed.first(), ahead.get(left.wrapping_sub(1))) {
+            // It was not compared where it did not matter; should its rule be another now, it does.
+            (Some(last), Some(place)) => {
+                let bp = NonZeroUsize::new(last.saved_bp.address()).and_then(|address| stack.word(address.get()));
+                Registers { bp: bp.unwrap_or(place.registers.bp), ..place.registers }
+            }
+            _ => here,
+        };
+        (followed.iter().rev().map(|place| place.registers.pc), come_to)
     }
 
     /// Notes a position whose rule was looked up, and the step from there if it is one by a plain rule.
@@ -378,6 +391,11 @@ impl<'t> Follower<'t> {
     /// The walk is over: what it looked up comes before what it followed.
     #[inline]
     pub fn end(self, root: Root) {
+        if !self.is_walking.load(Ordering::Relaxed) {
+            // Another walk has come in between, and has used what is ours.
+            self.trail.forget();
+            return;
+        }
         let kept = if self.is_broken { 0 } else { self.joined };
         let Trail { places, len, root: end, .. } = self.trail;
         let fresh = self.fresh.get(..self.looked_up).unwrap_or(&[]);

@@ -147,8 +147,8 @@ pub fn walk_with(
             && at.behind == 1
             && follower.is_upon(at.registers)
         {
-            let (left_behind, come_to) =
-                follower.go_on(at.stack, &mut |pc, identity| modules.is_loaded(pc, identity, &mut module));
+            let (left_behind, come_to) = follower
+                .go_on(at.registers, at.stack, &mut |pc, identity| modules.is_loaded(pc, identity, &mut module));
             let there = frames.wrapping_add(left_behind.len());
             frames = frames.wrapping_add(out.extend(left_behind));
             if frames != there {

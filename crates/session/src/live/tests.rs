@@ -18,9 +18,9 @@ impl Memory {
         Self { open: AtomicU32::new(1), segments }
     }
     fn table(&self) -> LiveTable<'_> {
-        let mut segments = [None; MAX_SEGMENTS];
+        let mut segments = [Segment::NONE; MAX_SEGMENTS];
         for (view, (keys, values)) in segments.iter_mut().zip(&self.segments) {
-            *view = Some(Segment::new(keys, values));
+            *view = Segment::new(keys, values);
         }
         LiveTable::new(segments, &self.open)
     }

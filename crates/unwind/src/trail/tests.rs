@@ -52,7 +52,8 @@ impl Stack {
         let (mut index, mut looked_up) = (0, 0);
         while let Some(place) = self.places.get(index) {
             if follower.is_upon(place.registers) {
-                let (pcs, come_to) = follower.go_on(self.bounds(), &mut |_, identity| identity == loaded);
+                let (pcs, come_to) =
+                    follower.go_on(place.registers, self.bounds(), &mut |_, identity| identity == loaded);
                 for pc in pcs {
                     assert_eq!(pc, self.places[index].registers.pc);
                     index += 1;
