@@ -8,7 +8,7 @@
 //! ```text
 //! scripts/bench [quick] [--only TEXT] [--runs N] [--repeat N] [--write]
 //! ```
-//! `quick`: fewer and shorter runs. `--only`: rows whose name contains TEXT. `--runs`: turns of each row in a series (the
+//! `quick`: fewer and shorter runs. `--only`: rows whose name, or that of their table, contains TEXT. `--runs`: turns of each row in a series (the
 //! peers take part in one of three). `--repeat`: so many series of the whole table. `--write`: docs/benchmarks.md, its chart
 //! and its figures as JSON anew; with `--only` the rows that were not measured stay as they are there.
 //! `ASYNC_PROFILER=…/libasyncProfiler.so` and `BYTEHOUND=…/libbytehound.so` add those two, which are in no package, and
@@ -57,7 +57,8 @@ fn main() {
     let tools = tools::found(scratch.path());
     let workloads = workloads::all(scratch.path(), asked.quick);
     println!("{}", document::introduction(&tools));
-    let wanted: Vec<_> = workloads.iter().filter(|workload| asked.wants(&workload.name)).collect();
+    let is_wanted = |workload: &&Workload| asked.wants(&workload.name) || asked.wants(workload.group);
+    let wanted: Vec<_> = workloads.iter().filter(is_wanted).collect();
     let series = |number| {
         if asked.series > 1 {
             println!("\nSeries {number} of {}:", asked.series);

@@ -9,7 +9,7 @@
 //! sees by its owner that it has it no more.
 #![allow(unsafe_code)] // hands out parts of a mapping
 
-use crate::kernel::{self, Errno};
+use crate::kernel;
 use crate::libc_symbols::thread_id_of_libc;
 use core::cell::{Cell, UnsafeCell};
 use core::ops::Range;
@@ -25,25 +25,23 @@ const BYTES: usize = size_of::<[ExactState; STATES]>();
 
 /// Those of all threads; null before a recording has begun exactly.
 static STATES_OF_THREADS: AtomicPtr<[ExactState; STATES]> = AtomicPtr::new(core::ptr::null_mut());
+/// Turn (32) and kernel id of the thread that has each (32), 0 if it is nobody's. The turn grows with each change.
+static OWNERS: Owners = [const { AtomicU64::new(0) }; STATES];
+type Owners = [AtomicU64; STATES];
 static HAND: AtomicUsize = AtomicUsize::new(0);
 
-/// Reserves the memory, of which only what is used becomes resident: by a file, so that it can be told from the target's. Not
-/// where memory of the process's own is limited: it would be missing to the target.
-pub(crate) fn reserve() {
-    if let Some(all) = all() {
-        give_all_back(all); // a forked child's copy: it has another session
+/// Reserves the memory, of which only what is used becomes resident; where it lies. Not where memory of the process's own is
+/// limited: it would be missing to the target.
+pub(crate) fn reserve() -> Range<usize> {
+    if all().is_some() {
+        give_all_back(&OWNERS); // a forked child's copy: it has another session
     } else if [kernel::ADDRESS_SPACE, kernel::DATA].map(kernel::soft_limit) == [u64::MAX; 2]
-        && let Ok(base) = map()
+        && let Ok(base) = kernel::map_private(BYTES as u64)
     {
         // Release: pairs with the Acquire in `all`.
         STATES_OF_THREADS.store(base.cast(), Ordering::Release);
     }
-}
-
-fn map() -> Result<*mut u8, Errno> {
-    let file = kernel::memfd(c"leakscope-threads")?;
-    kernel::set_length(&file, BYTES as u64)?;
-    kernel::map_private(&file, BYTES as u64)
+    range()
 }
 
 /// Where they lie.
@@ -61,12 +59,10 @@ fn all() -> Option<&'static [ExactState; STATES]> {
 /// The state of one thread.
 #[repr(align(64))]
 pub(crate) struct ExactState {
-    /// Turn (32) and kernel id of the thread (32), 0 if it is nobody's. The turn grows each time.
-    owner: AtomicU64,
     trails: UnsafeCell<Trails>,
 }
 
-// SAFETY: the trails are reached by the owner only, see `trails`; the rest is atomic.
+// SAFETY: the trails are reached by the owner only, see `trails`.
 unsafe impl Sync for ExactState {}
 
 impl ExactState {
@@ -79,28 +75,33 @@ impl ExactState {
         // SAFETY: by the caller's promise nobody else has a reference.
         unsafe { &mut *self.trails.get() }
     }
+}
 
-    /// Makes it that of `tid`, or nobody's; the new word, unless it is no longer `before`.
-    fn change(&self, before: u64, tid: u32) -> Option<u64> {
-        let now = (before >> 32).wrapping_add(1) << 32 | u64::from(tid);
-        // AcqRel: what the one before has written is there for the next.
-        self.owner.compare_exchange(before, now, Ordering::AcqRel, Ordering::Relaxed).ok().map(|_| now)
-    }
+/// Makes a state that of `tid`, or nobody's; the owner's new word, unless it is no longer `before`.
+fn change(owner: &AtomicU64, before: u64, tid: u32) -> Option<u64> {
+    let now = (before >> 32).wrapping_add(1) << 32 | u64::from(tid);
+    // AcqRel: what the one before has written is there for the next.
+    owner.compare_exchange(before, now, Ordering::AcqRel, Ordering::Relaxed).ok().map(|_| now)
 }
 
 /// What a thread knows of its own state. All bytes zero at first.
 #[derive(Clone, Copy)]
 pub(crate) struct Own {
     state: Option<&'static ExactState>,
-    /// What the state's owner is for as long as it is its own.
+    /// What the word of its owner is for as long as it is its own, and which word that is.
     owner: u64,
-    /// Without one it asks after so many calls.
+    number: u16,
+    /// Without a state it asks after so many calls.
     calls: u16,
 }
 
 impl Own {
     /// A new thread's.
-    pub const UNKNOWN: Own = Own { state: None, owner: 0, calls: 0 };
+    pub const UNKNOWN: Own = Own { state: None, owner: 0, number: 0, calls: 0 };
+
+    fn is_still(&self) -> bool {
+        OWNERS.get(usize::from(self.number)).is_some_and(|owner| owner.load(Ordering::Relaxed) == self.owner)
+    }
 }
 
 /// The state of the calling thread. To be called while it holds its guard.
@@ -110,8 +111,8 @@ impl Own {
 /// (where libc tells the thread's id) or panic.
 #[inline(always)]
 pub(crate) fn of_thread(own: &Cell<Own>) -> Option<&'static ExactState> {
-    let Own { state, owner, .. } = own.get();
-    state.filter(|state| state.owner.load(Ordering::Relaxed) == owner).or_else(|| ask(own))
+    let known = own.get();
+    known.state.filter(|_| known.is_still()).or_else(|| ask(own))
 }
 
 #[cold]
@@ -123,50 +124,52 @@ fn ask(own: &Cell<Own>) -> Option<&'static ExactState> {
         return None;
     }
     // Not the id that the thread block has: in a forked child it may be the parent's still.
-    let taken = all().and_then(|all| find(all, thread_id_of_libc().unwrap_or_else(kernel::tid)));
-    own.set(taken.map_or(Own { calls: PATIENCE, ..Own::UNKNOWN }, |(state, owner)| Own {
-        state: Some(state),
-        owner,
-        calls: 0,
-    }));
-    taken.map(|(state, _)| state)
-}
-
-/// One that is nobody's, or whose owner had the caller's id before it: that thread has ended. And its owner from now on.
-fn find(all: &'static [ExactState; STATES], tid: u32) -> Option<(&'static ExactState, u64)> {
-    all.iter().find_map(|state| {
-        let owner = state.owner.load(Ordering::Relaxed);
-        let taken = if owner as u32 == 0 || owner as u32 == tid { state.change(owner, tid) } else { None }?;
+    let taken = all().and_then(|all| {
+        let (number, owner) = take_one(&OWNERS, thread_id_of_libc().unwrap_or_else(kernel::tid))?;
+        let state = all.get(number)?;
         // SAFETY: it is the caller's own now, who has just begun.
         unsafe { state.trails() }.forget();
-        Some((state, taken))
+        Some(Own { state: Some(state), owner, number: number as u16, calls: 0 })
+    });
+    let now = taken.unwrap_or(Own { calls: PATIENCE, ..Own::UNKNOWN });
+    own.set(now);
+    now.state
+}
+
+/// Takes one that is nobody's, or whose owner had the caller's id before it: that thread has ended. Its number, and its owner's
+/// word from now on.
+fn take_one(owners: &Owners, tid: u32) -> Option<(usize, u64)> {
+    owners.iter().enumerate().find_map(|(number, owner)| {
+        let before = owner.load(Ordering::Relaxed);
+        let is_free = before as u32 == 0 || before as u32 == tid;
+        Some((number, if is_free { change(owner, before, tid) } else { None }?))
     })
 }
 
 /// Gives those back whose owners have ended, if they are among the next that are looked at.
 pub(crate) fn look_for_ended(pid: u32) {
-    let Some(all) = all() else { return };
+    if all().is_none() {
+        return;
+    }
     for _ in 0..LOOKS {
-        let Some(state) = all.get(HAND.fetch_add(1, Ordering::Relaxed) % STATES) else { return };
-        let owner = state.owner.load(Ordering::Relaxed);
-        let tid = owner as u32;
+        let Some(owner) = OWNERS.get(HAND.fetch_add(1, Ordering::Relaxed) % STATES) else { return };
+        let before = owner.load(Ordering::Relaxed);
+        let tid = before as u32;
         // What was made by clone and shares our memory may be a process of its own.
         if tid != 0 && !kernel::thread_exists(pid, tid) && !kernel::thread_exists(tid, tid) {
-            state.change(owner, 0);
+            change(owner, before, 0);
         }
     }
 }
 
 /// A forked child has one thread, and none of the stacks that its parent knew.
 pub(crate) fn after_fork() {
-    if let Some(all) = all() {
-        give_all_back(all);
-    }
+    give_all_back(&OWNERS);
 }
 
-fn give_all_back(all: &[ExactState; STATES]) {
-    for state in all {
-        state.change(state.owner.load(Ordering::Relaxed), 0);
+fn give_all_back(owners: &Owners) {
+    for owner in owners {
+        change(owner, owner.load(Ordering::Relaxed), 0);
     }
 }
 
@@ -183,49 +186,37 @@ mod tests {
 
     #[test]
     fn each_thread_has_one_to_itself() {
-        // SAFETY: zeroes that stay.
-        let all = unsafe { &*map().unwrap().cast::<[ExactState; STATES]>() };
-        let find = |tid| find(all, tid).map(|(state, _)| address(state));
-        let state = find(7).expect("one is free");
-        assert_eq!(find(7), Some(state), "who has the same id comes after it");
-        let mut taken: Vec<_> = (0..STATES as u32 - 1).map(|n| find(ENDED + n).expect("one is free")).collect();
-        taken.push(state);
-        taken.sort_unstable();
-        taken.dedup();
-        assert_eq!((taken.len(), find(1)), (STATES, None), "each to itself");
-        give_all_back(all);
-        assert!(find(1).is_some());
+        let owners: Owners = [const { AtomicU64::new(0) }; STATES];
+        let take = |tid| take_one(&owners, tid).map(|(number, _)| number);
+        assert_eq!([take(7), take(7)], [Some(0); 2], "who has the same id comes after it");
+        let others: Vec<_> = (0..STATES as u32 - 1).map(|n| take(ENDED + n)).collect();
+        assert_eq!(others, (1..STATES).map(Some).collect::<Vec<_>>());
+        assert_eq!(take(1), None);
+        give_all_back(&owners);
+        assert_eq!(take(1), Some(0));
     }
 
     /// One test, for these look at what all threads of the process have.
     #[test]
     fn a_thread_has_one_until_it_ends() {
-        reserve();
-        let reserved = range();
+        let reserved = reserve();
         assert_eq!(reserved.len(), BYTES);
         let pid = kernel::pid() as u32;
         let own = Cell::new(Own::UNKNOWN);
         let first = of_thread(&own).map(address).expect("one is free");
         assert!(reserved.contains(&first));
         assert_eq!(of_thread(&own).map(address), Some(first));
-        let ended = all().unwrap().iter().find_map(|state| {
-            let owner = state.owner.load(Ordering::Relaxed);
-            (owner as u32 == 0).then(|| state.change(owner, ENDED)).flatten().map(|owner| (state, owner))
-        });
-        let (state, owner) = ended.expect("one is free");
+        let (ended, word) = take_one(&OWNERS, ENDED).expect("one is free");
         (0..STATES).for_each(|_| look_for_ended(pid));
-        assert_ne!(state.owner.load(Ordering::Relaxed), owner, "given back");
-        assert_eq!(state.change(owner, 1), None, "by whoever saw it first alone");
+        assert_ne!(OWNERS[ended].load(Ordering::Relaxed), word, "given back");
+        assert_eq!(change(&OWNERS[ended], word, 1), None, "by whoever saw it first alone");
         assert_eq!(of_thread(&own).map(address), Some(first), "the owner lives");
-
-        // As in a forked child: what it had is not its own any more.
-        let mine = own.get().owner;
-        after_fork();
-        assert_ne!(
-            all().unwrap().iter().map(|state| state.owner.load(Ordering::Relaxed)).find(|owner| *owner == mine),
-            Some(mine)
-        );
-        assert!(of_thread(&own).is_some() && own.get().owner != mine, "asked anew");
+        // As in a forked child.
+        let before = own.get();
+        assert!(before.is_still());
+        assert_eq!(reserve(), reserved, "it has a copy");
+        assert!(!before.is_still());
+        assert!(of_thread(&own).is_some() && own.get().owner != before.owner, "asked anew");
     }
 
     #[test]

@@ -260,10 +260,13 @@ pub(crate) fn map_shared(fd: &Fd, bytes: u64) -> Result<*mut u8, Errno> {
     map_unlocked(MAP_SHARED, fd.0, bytes)
 }
 
-/// Maps a file whole, what is written to it being the process's own, as it is in a forked child. Not part of core dumps.
-pub(crate) fn map_private(fd: &Fd, bytes: u64) -> Result<*mut u8, Errno> {
-    const MAP_PRIVATE: usize = 2;
-    map_unlocked(MAP_PRIVATE, fd.0, bytes)
+/// Maps memory of the process's own, of which little will be touched: no huge pages. Not part of core dumps.
+pub(crate) fn map_private(bytes: u64) -> Result<*mut u8, Errno> {
+    const MADV_NOHUGEPAGE: usize = 15;
+    let base = map_unlocked(MAP_PRIVATE_ANONYMOUS, usize::MAX, bytes)?;
+    // SAFETY: advice on our own mapping.
+    unsafe { syscall(number::MADVISE, [base as usize, bytes as usize, MADV_NOHUGEPAGE, 0, 0, 0]) };
+    Ok(base)
 }
 
 fn map_unlocked(flags: usize, fd: usize, bytes: u64) -> Result<*mut u8, Errno> {

@@ -193,7 +193,9 @@ fn shake_hands(collector: &Collector, why: Why) -> Result<(), Errno> {
         RECORDER.jvm.set_method_id_cap(settings.method_ids);
     }
     if published.ladder.first().is_exact() {
-        exact_state::reserve();
+        let own = exact_state::reserve();
+        published.session.header.set(Word::OwnStart, own.start as u64);
+        published.session.header.set(Word::OwnBytes, own.len() as u64);
     }
     RECORDER.begin(published, made.place);
     if why != Why::Fork {

@@ -290,6 +290,7 @@ fn class_of(name: &[u8; 16]) -> Class {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::sync::atomic::AtomicU32;
 
     /// A call whose return address lies in this word.
     fn call_at(slot: &usize) -> Caller {
@@ -334,6 +335,50 @@ mod tests {
             assert!(block.enter(call_at(&slots[0])).is_none(), "still inside, for all that is known");
             slots[1] = 7;
             assert!(block.enter(call_at(&slots[0])).is_some(), "other calls have used the stack since");
+        })
+        .join()
+        .unwrap();
+    }
+
+    static NESTED: AtomicU32 = AtomicU32::new(0);
+
+    /// Whether a call from the handler is one from inside: 1 or 2.
+    extern "C" fn on_signal(_signal: libc::c_int) {
+        let slot = 0_usize;
+        let is_inside = current().enter(call_at(&slot)).is_none();
+        NESTED.store(1 + u32::from(is_inside), Ordering::Relaxed);
+    }
+
+    /// A signal stack that lies on the thread's own stack, above the call that was interrupted.
+    #[test]
+    fn a_handler_on_a_part_of_the_threads_stack_is_inside() {
+        #[inline(never)]
+        fn deeper(block: &'static ThreadBlock, signal: libc::c_int) {
+            let slot = 0_usize;
+            block.with_bounds(|bounds| StackBounds::locate(&raw const slot as usize - 4096, bounds));
+            let guard = block.enter(call_at(&slot)).expect("outside");
+            // SAFETY: its handler does nothing that must not be done there.
+            unsafe { libc::raise(signal) };
+            drop(guard);
+        }
+        std::thread::spawn(|| {
+            let signal = libc::SIGRTMIN() + 5;
+            let mut memory = [0_u8; 64 << 10];
+            let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
+            // SAFETY: zeroes are a valid sigaction; memory and handler stay until the stack is disabled again.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = on_signal as *const () as usize;
+                action.sa_flags = libc::SA_ONSTACK;
+                assert_eq!(libc::sigaction(signal, &raw const action, std::ptr::null_mut()), 0);
+                assert_eq!(libc::sigaltstack(&raw const stack, std::ptr::null_mut()), 0);
+            }
+            deeper(current(), signal);
+            let none = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+            // SAFETY: nobody is on it.
+            unsafe { libc::sigaltstack(&raw const none, std::ptr::null_mut()) };
+            std::hint::black_box(&memory);
+            assert_eq!(NESTED.load(Ordering::Relaxed), 2, "1: it was let in");
         })
         .join()
         .unwrap();

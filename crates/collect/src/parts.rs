@@ -22,6 +22,7 @@ use crate::shared::SharedSession;
 use crate::vm_structs::JvmMemory;
 use leakscope_profile::timeline::{Class, Part};
 use leakscope_session::frame::Decoded;
+use leakscope_session::header::Word;
 use leakscope_session::regions::{Region, RegionKind};
 use mapping::{Access, Mapping, Mappings, Named};
 pub(crate) use memory::TargetMemory;
@@ -126,7 +127,15 @@ fn heap_by_layout(mappings: &Mappings, heap_max_bytes: Option<u64>) -> Option<Ra
 struct Owner {
     range: Range<u64>,
     kind: RegionKind,
-    is_jvms: bool,
+    whose: Whose,
+}
+
+/// Who has mapped something.
+#[derive(Clone, Copy)]
+enum Whose {
+    Program,
+    Jvm,
+    Leakscope,
 }
 
 /// The recorded mappings by address, without overlaps.
@@ -140,9 +149,20 @@ fn owners(session: &SharedSession, mappings: &Mappings) -> Vec<Owner> {
             matches!(leaf, Decoded::Native(address) if mappings.is_jvms_code(address.saturating_sub(1)))
         })
     };
-    let owner =
-        |region: &Region| Owner { range: region.start..region.end, kind: region.kind, is_jvms: is_jvms(region) };
-    let owners = crate::regions::scan(session).iter().map(owner).collect();
+    let mut owner = |region: &Region| Owner {
+        range: region.start..region.end,
+        kind: region.kind,
+        whose: if is_jvms(region) { Whose::Jvm } else { Whose::Program },
+    };
+    let mut owners: Vec<Owner> = crate::regions::scan(session).iter().map(&mut owner).collect();
+    let word = |word| session.session().header.get(word);
+    let start = word(Word::OwnStart);
+    let own = start..start.saturating_add(word(Word::OwnBytes));
+    if !own.is_empty() {
+        owners.retain(|owner| overlap(&owner.range, &own).is_none());
+        let at = owners.partition_point(|owner| owner.range.end <= own.start);
+        owners.insert(at, Owner { range: own, kind: RegionKind::Anonymous, whose: Whose::Leakscope });
+    }
     session.release();
     owners
 }
@@ -191,13 +211,14 @@ fn owned(mapping: &Mapping, here: Range<u64>, owners: &[Owner]) -> (u64, Option<
     match owners.get(first) {
         Some(owner) if owner.range.start <= here.start => {
             let is_file = mapping.backing != mapping::Backing::Anonymous;
-            let class = match (owner.is_jvms, is_file, owner.kind) {
-                (true, false, _) => Some(Class::Jvm),
+            let class = match (owner.whose, is_file, owner.kind) {
+                (Whose::Leakscope, ..) => Some(Class::Leakscope),
+                (Whose::Jvm, false, _) => Some(Class::Jvm),
                 // What it maps of its installation, or of a heap file, has its name.
-                (true, true, _) => None,
-                (false, true, RegionKind::Segment) => Some(Class::MappedAnon),
-                (false, true, _) => Some(Class::MappedFile),
-                (false, false, _) => Some(Class::MappedAnon),
+                (Whose::Jvm, true, _) => None,
+                (Whose::Program, true, RegionKind::Segment) => Some(Class::MappedAnon),
+                (Whose::Program, true, _) => Some(Class::MappedFile),
+                (Whose::Program, false, _) => Some(Class::MappedAnon),
             };
             (owner.range.end.min(here.end), class)
         }

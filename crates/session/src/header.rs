@@ -60,6 +60,10 @@ pub enum Word {
     Collections = 68,
     /// Address of the malloc that the program calls, if that is not the shim's: then no malloc is recorded. Else 0.
     OtherMalloc = 69,
+    /// Where the target has memory of leakscope's besides the session, 0 if it has none.
+    OwnStart = 70,
+    /// Bytes of that.
+    OwnBytes = 71,
     /// Head of the ring.
     RingHead = 72,
     /// Tail of the ring (collector).

@@ -117,6 +117,7 @@ pub fn walk_along(
 ///
 /// # Hot path
 /// 1 to 2 ns a frame. As [`walk`].
+#[inline(never)] // what it has on the stack is not there while a walk is made instead
 pub fn recall(trails: &Trails, start: Registers, stack: StackBounds) -> Option<NonZeroU32> {
     let mut modules = None;
     let mut module = Span::NONE;

@@ -100,13 +100,15 @@ fn the_session_tells_whose_a_mapping_is() {
         "100000-500000 rw-p 0 | 400", // joined of four
         "600000-700000 r--p 7 /data/table.db | 30",
         "700000-800000 r--p 8 /jvm/lib/classes.jsa | 5",
+        "900000-a00000 rw-p 0 | 7",
     ]);
-    let owner = |start, end, kind, is_jvms| Owner { range: start..end, kind, is_jvms };
+    let owner = |start, end, kind, whose| Owner { range: start..end, kind, whose };
     let owners = [
-        owner(0x180000, 0x200000, RegionKind::Anonymous, true),
-        owner(0x200000, 0x300000, RegionKind::Anonymous, false),
-        owner(0x600000, 0x700000, RegionKind::File, false),
-        owner(0x700000, 0x800000, RegionKind::File, true),
+        owner(0x180000, 0x200000, RegionKind::Anonymous, Whose::Jvm),
+        owner(0x200000, 0x300000, RegionKind::Anonymous, Whose::Program),
+        owner(0x600000, 0x700000, RegionKind::File, Whose::Program),
+        owner(0x700000, 0x800000, RegionKind::File, Whose::Jvm),
+        owner(0x900000, 0xa00000, RegionKind::Anonymous, Whose::Leakscope),
     ];
     let expected = [
         (Class::Allocator, 200), // half a MB before, one between, half behind
@@ -114,6 +116,7 @@ fn the_session_tells_whose_a_mapping_is() {
         (Class::MappedFile, 30),
         (Class::Jvm, 50),
         (Class::Files, 5),
+        (Class::Leakscope, 7),
     ];
     let heap = Some(0x400000..0x480000);
     let mut with_heap = Vec::from([(Class::JavaHeap, 50)]);

@@ -178,6 +178,19 @@ fn a_walk_that_was_left_leaves_nothing_that_is_believed() {
     assert_eq!(stack.walk(&mut trails, 7), 10);
 }
 
+/// A signal handler that was not known to be inside walks in between.
+#[test]
+fn of_two_walks_at_once_nothing_is_kept() {
+    let (stack, mut trails) = (Stack::of(&frames()), trails());
+    stack.walk(&mut trails, 7);
+    stack.name(&mut trails, 5);
+    let start = stack.places[0].registers;
+    let outer = Follower::new(&mut trails, start).unwrap();
+    outer.is_walking.store(false, Ordering::Relaxed); // the other one has ended
+    outer.end(Root::by_rule(&module(7)));
+    assert_eq!((stack.recalled(&trails, 7), stack.walk(&mut trails, 7)), (0, 10));
+}
+
 /// A return address that lies outside of the stack, as far as it is known, is not read.
 #[test]
 fn what_lies_beyond_the_stack_is_not_followed() {
