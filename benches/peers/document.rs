@@ -46,27 +46,24 @@ pub fn line(row: &Row, tools: &[Tool]) -> String {
     format!("| {} | {} |", row.name, cells.collect::<Vec<_>>().join(" | "))
 }
 
-/// What each tool adds to what is resident and what it writes, in programs: patterns run shorter under slow tools. And what of the
-/// processor all takes together.
+/// What each tool adds to what is resident and what it writes, in programs: patterns run shorter under slow tools.
 pub fn besides(rows: &[Row], tools: &[Tool]) -> String {
-    let table = |title: &str, skipped: usize, group: &str, of: &dyn Fn(&Cell, &Cell) -> Option<String>| {
-        let names: Vec<&str> = tools.iter().skip(skipped).map(|tool| tool.name).collect();
+    let table = |title: &str, of: &dyn Fn(&Cell, &Cell) -> Option<f64>| {
+        let names: Vec<&str> = tools.iter().skip(1).map(|tool| tool.name).collect();
         let mut text = format!("\n## {title}\n\n| | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
-        for row in rows.iter().filter(|row| row.group == group) {
+        for row in rows.iter().filter(|row| row.group == MACRO) {
             let Some(plain) = &row.cells[0] else { continue };
             let value = |cell: &Option<Cell>| cell.as_ref().and_then(|cell| of(cell, plain));
-            let cells = row.cells.iter().skip(skipped).map(|cell| value(cell).unwrap_or("–".to_owned()));
+            let cells =
+                row.cells.iter().skip(1).map(|cell| value(cell).map_or("–".to_owned(), |v| format!("{v:.1}")));
             text.push_str(&format!("| {} | {} |\n", row.name, cells.collect::<Vec<_>>().join(" | ")));
         }
         text
     };
-    table("MiB added to the target's resident memory at its highest", 1, MACRO, &|cell, plain| {
-        Some(format!("{:.1}", (cell.resident_kib - plain.resident_kib) / 1024.0))
-    }) + &table("MB written by such a run", 1, MACRO, &|cell, _| {
-        cell.written_bytes.map(|bytes| format!("{:.1}", bytes / 1e6))
-    }) + &table("Seconds of processor time of a whole run, all processes together", 0, MICRO, &|cell, _| {
-        cell.cpu_seconds.is_finite().then(|| format!("{:.2}", cell.cpu_seconds))
-    }) + &against(rows, tools, "leakscope exact", "heaptrack")
+    table("MiB added to the target's resident memory at its highest", &|cell, plain| {
+        Some((cell.resident_kib - plain.resident_kib) / 1024.0)
+    }) + &table("MB written by such a run", &|cell, _| cell.written_bytes.map(|bytes| bytes / 1e6))
+        + &against(rows, tools, "leakscope exact", "heaptrack")
 }
 
 /// How many times as much one tool takes as another over the patterns: the geometric mean.
@@ -76,15 +73,9 @@ fn against(rows: &[Row], tools: &[Tool], tool: &str, other: &str) -> String {
     let patterns = rows.iter().filter(|row| row.group == MICRO);
     let both = patterns.filter_map(|row| row.cells[tool_at].as_ref().zip(row.cells[other_at].as_ref()));
     let both: Vec<_> = both.collect();
-    let mean = |of: &dyn Fn(&Cell) -> f64| {
-        let logarithms: f64 = both.iter().map(|(own, others)| (of(others) / of(own)).ln()).sum();
-        (logarithms / both.len() as f64).exp()
-    };
-    let (time, cpu) = (mean(&|cell| cell.ratio().0), mean(&|cell| cell.cpu_seconds));
-    format!(
-        "\nOver these {} patterns {other} takes {time:.1} times as long as {tool}, and {cpu:.1} times the processor time (geometric means).\n",
-        both.len()
-    )
+    let logarithms: f64 = both.iter().map(|(own, others)| (others.ratio().0 / own.ratio().0).ln()).sum();
+    let times = (logarithms / both.len() as f64).exp();
+    format!("\nOver the {} patterns {other} takes {times:.1} times as long as {tool} (geometric mean).\n", both.len())
 }
 
 /// The rows, and those of docs/benchmarks.json that were not measured now, in the order of `names`.
@@ -96,8 +87,7 @@ pub fn with_the_others(docs: &Path, measured: Vec<Row>, names: &[&str], tools: &
         let resident_kib = value["resident_kib"].as_f64()?;
         let written_bytes = value["written_bytes"].as_f64();
         let [figures, ratios, series] = ["figures", "ratios", "series"].map(|name| list(&value[name]));
-        let cpu_seconds = value["cpu_seconds"].as_f64().unwrap_or(f64::NAN);
-        Some(Cell { figures, ratios, series, resident_kib, written_bytes, cpu_seconds })
+        Some(Cell { figures, ratios, series, resident_kib, written_bytes })
     };
     let row = |value: &Value| {
         let group = GROUPS.into_iter().find(|group| value["group"] == *group)?;
@@ -130,8 +120,7 @@ fn as_json(rows: &[Row], tools: &[Tool]) -> Value {
     let cell = |(at, cell): (usize, &Option<Cell>)| {
         cell.as_ref().map(|cell| {
             json!({ "tool": tools[at].name, "figures": cell.figures, "ratios": cell.ratios, "series": cell.series,
-                    "resident_kib": cell.resident_kib, "written_bytes": cell.written_bytes,
-                    "cpu_seconds": cell.cpu_seconds })
+                    "resident_kib": cell.resident_kib, "written_bytes": cell.written_bytes })
         })
     };
     let row = |row: &Row| {

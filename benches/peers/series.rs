@@ -1,5 +1,4 @@
 //! Runs that alternate between the tools, and what they showed.
-#![allow(unsafe_code)] // asks the kernel for the time of the children
 
 use crate::tools::Tool;
 use crate::workloads::Workload;
@@ -26,8 +25,6 @@ pub struct Cell {
     pub resident_kib: f64,
     /// Bytes that the tool wrote; likewise.
     pub written_bytes: Option<f64>,
-    /// Processor time of a whole run, of all its processes, seconds; likewise.
-    pub cpu_seconds: f64,
 }
 
 impl Cell {
@@ -71,7 +68,6 @@ impl Cell {
         self.ratios.sort_by(f64::total_cmp);
         self.series.extend(further.series);
         self.resident_kib = mean(self.resident_kib, further.resident_kib);
-        self.cpu_seconds = mean(self.cpu_seconds, further.cpu_seconds);
         self.written_bytes = self.written_bytes.zip(further.written_bytes).map(|(own, further)| mean(own, further));
         self
     }
@@ -95,7 +91,6 @@ struct Run {
     figure: f64,
     resident_kib: f64,
     written: Option<f64>,
-    cpu_seconds: f64,
 }
 
 /// The peers take part in one turn of so many: their ratios are far from 1.
@@ -149,7 +144,6 @@ fn cell(runs: &[(Run, f64)]) -> Cell {
         ratios,
         resident_kib: median(runs.iter().map(|(run, _)| run.resident_kib)),
         written_bytes: written.map(|written| median(written.into_iter())),
-        cpu_seconds: median(runs.iter().map(|(run, _)| run.cpu_seconds)),
     }
 }
 
@@ -158,7 +152,6 @@ fn once(workload: &Workload, tool: &Tool, scratch: &Path) -> Result<Run, String>
         std::fs::remove_dir_all(folder).and_then(|()| std::fs::create_dir_all(folder)).map_err(|e| e.to_string())?;
     }
     let mut command = workload.command(tool, scratch);
-    let before = cpu_of_children();
     let output = command.stderr(Stdio::null()).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout);
     // Some tools print to stdout, too.
@@ -166,22 +159,10 @@ fn once(workload: &Workload, tool: &Tool, scratch: &Path) -> Result<Run, String>
     match (output.status.success(), figures.next(), figures.next()) {
         (true, Some(figure), Some(resident_kib)) => {
             let written = tool.output.as_ref().map(|folder| size_of(folder) as f64);
-            Ok(Run { figure, resident_kib, written, cpu_seconds: cpu_of_children() - before })
+            Ok(Run { figure, resident_kib, written })
         }
         _ => Err(format!("{}, printed: {text}", output.status)),
     }
-}
-
-/// Processor time of all children that have ended, and of theirs, seconds.
-fn cpu_of_children() -> f64 {
-    // SAFETY: zeroes are a valid rusage, which the kernel fills in.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
-        usage
-    };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
 fn size_of(folder: &Path) -> u64 {

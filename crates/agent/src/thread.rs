@@ -115,10 +115,11 @@ impl ThreadBlock {
         if !bounds.is_on_own_stack(holder) {
             return sp < holder || kernel::on_signal_stack();
         }
-        // A signal stack may be a part of the thread's own.
-        let is_further_down = sp < holder || !bounds.is_on_own_stack(sp) || kernel::on_signal_stack();
         // SAFETY: an aligned word of this thread's own stack, which stays mapped where it was once in use.
-        is_further_down && unsafe { *(holder as *const usize) } == self.guard_return.get()
+        let is_there = unsafe { *(holder as *const usize) } == self.guard_return.get();
+        // A signal stack may be a part of the thread's own. (The kernel is asked last: a sandbox may not allow that.)
+        let is_elsewhere = || !bounds.is_on_own_stack(sp) || kernel::on_signal_stack();
+        is_there && sp != holder && (sp < holder || is_elsewhere())
     }
 
     /// The thread belongs to leakscope: none of its allocations is sampled.

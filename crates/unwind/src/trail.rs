@@ -17,7 +17,7 @@
 #![allow(unsafe_code)] // reads a part of the stack that was compared with its bounds as a whole
 
 use core::num::{NonZeroU32, NonZeroUsize};
-use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
+use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use crate::module::Span;
 use crate::stack::StackBounds;
@@ -31,6 +31,8 @@ const TRAILS: usize = 64;
 /// and the others' trails take few pages.
 const FIRST_TRAILS: usize = 8;
 const WALKS_EACH: u32 = 256;
+
+const NO_WALK: u32 = 0;
 
 /// A position of a walk, and what its rule said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,8 +187,10 @@ pub struct Trails {
     walks: u32,
     /// What a walk looks up, leaf first.
     fresh: [Place; MOST],
-    /// Whether a walk is under way. One that is left by longjmp leaves it so.
-    is_walking: AtomicBool,
+    /// Number of the last walk.
+    last: u32,
+    /// Number of the walk that is under way, 0 if none is. One that is left by longjmp leaves it so.
+    walking: AtomicU32,
 }
 
 impl Trails {
@@ -198,7 +202,8 @@ impl Trails {
             doublings: 0,
             walks: 0,
             fresh: [Place::NONE; MOST],
-            is_walking: AtomicBool::new(false),
+            last: 0,
+            walking: AtomicU32::new(NO_WALK),
         }
     }
 
@@ -222,14 +227,15 @@ impl Trails {
 
     /// Forgets all walks, and what they were called.
     pub fn forget(&mut self) {
-        // Those that were not used are not touched: each lies on a page of its own. (The compiler would repeat it for each.)
+        // Those that were not used are not touched, so that their pages stay away. (The compiler would repeat it for each.)
         let used = FIRST_TRAILS.wrapping_shl(self.doublings).min(TRAILS);
         let used = self.trails.get_mut(..core::hint::black_box(used)).unwrap_or(&mut []);
         used.iter_mut().filter(|trail| trail.len != 0).for_each(Trail::forget);
-        (self.doublings, self.walks) = (0, 0);
+        // The number of classes stays: it tells which trails were used.
+        self.walks = 0;
         // A handler that jumps out meanwhile must find the mark as long as anything is left.
         compiler_fence(Ordering::SeqCst);
-        self.is_walking.store(false, Ordering::Relaxed);
+        self.walking.store(NO_WALK, Ordering::Relaxed);
     }
 
     /// Calls the stack of the walk that was just made from `start` by a number, for [`recall`](crate::recall) to tell. Nothing
@@ -252,7 +258,7 @@ impl Trails {
     ) -> Option<NonZeroU32> {
         let trail = self.trails.get(self.class_of(start))?;
         let name = NonZeroU32::new(trail.name)?;
-        if !trail.is_from(start) || self.is_walking.load(Ordering::Relaxed) {
+        if !trail.is_from(start) || self.walking.load(Ordering::Relaxed) != NO_WALK {
             return None;
         }
         let places = trail.places.get(..trail.len)?;
@@ -275,7 +281,8 @@ impl Trail {
 pub(crate) struct Follower<'t> {
     trail: &'t mut Trail,
     fresh: &'t mut [Place; MOST],
-    is_walking: &'t AtomicBool,
+    number: u32,
+    walking: &'t AtomicU32,
     /// Where on the trail the walk is, or the next place that it may come upon: this many are towards the root of it.
     at: usize,
     /// How many places were left of the trail where the walk came upon it; 0 while it is beside it.
@@ -290,19 +297,21 @@ impl<'t> Follower<'t> {
     /// Begins a walk.
     #[inline]
     pub fn new(trails: &'t mut Trails, start: Registers) -> Option<Self> {
-        if trails.is_walking.load(Ordering::Relaxed) {
+        if trails.walking.load(Ordering::Relaxed) != NO_WALK {
             trails.forget();
         }
-        trails.is_walking.store(true, Ordering::Relaxed);
+        trails.last = trails.last.wrapping_add(1).max(1);
+        let number = trails.last;
+        trails.walking.store(number, Ordering::Relaxed);
         // A signal handler on this thread that jumps out of the walk must leave that mark if it leaves anything.
         compiler_fence(Ordering::SeqCst);
         trails.count_walk();
         let class = trails.class_of(start);
-        let Trails { trails, fresh, is_walking, .. } = trails;
+        let Trails { trails, fresh, walking, .. } = trails;
         let trail = trails.get_mut(class)?;
         trail.name = 0;
         let at = trail.len;
-        Some(Follower { trail, fresh, is_walking, at, joined: 0, looked_up: 0, is_broken: false })
+        Some(Follower { trail, fresh, number, walking, at, joined: 0, looked_up: 0, is_broken: false })
     }
 
     /// Whether the walk is upon the trail.
@@ -342,7 +351,7 @@ impl<'t> Follower<'t> {
             // It was not compared where it did not matter; should its rule be another now, it does.
             (Some(last), Some(place)) => {
                 let bp = NonZeroUsize::new(last.saved_bp.address()).and_then(|address| stack.word(address.get()));
-                Registers { bp: bp.unwrap_or(place.registers.bp), ..place.registers }
+                Registers { bp: bp.unwrap_or(last.registers.bp), ..place.registers }
             }
             _ => here,
         };
@@ -391,7 +400,7 @@ impl<'t> Follower<'t> {
     /// The walk is over: what it looked up comes before what it followed.
     #[inline]
     pub fn end(self, root: Root) {
-        if !self.is_walking.load(Ordering::Relaxed) {
+        if self.walking.load(Ordering::Relaxed) != self.number {
             // Another walk has come in between, and has used what is ours.
             self.trail.forget();
             return;
@@ -413,7 +422,7 @@ impl<'t> Follower<'t> {
             here.meet(caller);
         }
         compiler_fence(Ordering::SeqCst);
-        self.is_walking.store(false, Ordering::Relaxed);
+        self.walking.store(NO_WALK, Ordering::Relaxed);
     }
 }
 

@@ -186,9 +186,37 @@ fn of_two_walks_at_once_nothing_is_kept() {
     stack.name(&mut trails, 5);
     let start = stack.places[0].registers;
     let outer = Follower::new(&mut trails, start).unwrap();
-    outer.is_walking.store(false, Ordering::Relaxed); // the other one has ended
+    outer.walking.store(NO_WALK, Ordering::Relaxed); // the other one has ended
     outer.end(Root::by_rule(&module(7)));
     assert_eq!((stack.recalled(&trails, 7), stack.walk(&mut trails, 7)), (0, 10));
+    let outer = Follower::new(&mut trails, start).unwrap();
+    outer.walking.store(outer.number + 1, Ordering::Relaxed); // it was left
+    outer.end(Root::by_rule(&module(7)));
+    assert_eq!((stack.recalled(&trails, 7), stack.walk(&mut trails, 7)), (0, 10));
+}
+
+/// Its rbp was not compared; should its rule be another now (another library), the walk needs it.
+#[test]
+fn where_the_trail_ends_rbp_is_what_the_stack_says() {
+    let mut trails = trails();
+    let mut stack = Stack { is_by_sp: true, ..Stack::of(&frames()) }.filled(&frames());
+    stack.walk(&mut trails, 7);
+    let mut others: Vec<_> = frames().iter().map(|(pc, bp)| (*pc, bp + 1000)).collect();
+    others[5].0 = 0x9000;
+    stack = stack.filled(&others);
+    let start = stack.places[0].registers;
+    let mut goes_on = |is_loaded: bool| {
+        let mut follower = Follower::new(&mut trails, start).unwrap();
+        assert!(follower.is_upon(start));
+        let (steps, come_to) = {
+            let (pcs, come_to) = follower.go_on(start, stack.bounds(), &mut |_, _| is_loaded);
+            (pcs.len(), come_to)
+        };
+        follower.end(Root::NOT_REACHED);
+        (steps, come_to)
+    };
+    assert_eq!(goes_on(true), (4, stack.places[4].registers));
+    assert_eq!(goes_on(false), (0, start), "no step at all");
 }
 
 /// A return address that lies outside of the stack, as far as it is known, is not read.
