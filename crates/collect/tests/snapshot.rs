@@ -3,8 +3,9 @@
 mod support;
 
 use leakscope_collect::{
-    Collector, KnownModule, NativeName, NativeNames, NoNames, Occasion, ProcessFacts, SharedSession,
+    Collector, KnownModule, NativeName, NativeNames, NoNames, Occasion, PartsReader, ProcessFacts, SharedSession,
 };
+use leakscope_profile::timeline::Class;
 use leakscope_profile::{Code, Kind, Profile, Row};
 use leakscope_session::depot::Counter;
 use leakscope_session::frame::{FrameWord, Marker};
@@ -357,4 +358,22 @@ fn mappings_are_compared_with_what_is_mapped_and_threads_with_what_runs() {
     let profile = take(&mut Collector::new(writer.shared()), &gone, &mut NoNames);
     assert_eq!(profile.rows.iter().map(|row| row.samples).sum::<u64>(), 5);
     assert_eq!(profile.losses.get("missed_unmaps"), None);
+}
+
+/// Anonymous memory that leakscope has made in the target is not the target's, and not its allocator's.
+#[test]
+fn what_the_session_tells_of_is_leakscopes() {
+    const BYTES: usize = 8 << 20;
+    let writer = Writer::new(&Sizes::SMALL);
+    let mut own = memmap2::MmapMut::map_anon(BYTES).unwrap();
+    own.fill(1);
+    let mut resident = || {
+        let parts = PartsReader::of(std::process::id()).read(Some(&writer.shared()), None).unwrap();
+        parts.iter().find(|part| part.class == Class::Leakscope).map_or(0, |part| part.rss_bytes)
+    };
+    let before = resident();
+    writer.session().header.set(Word::OwnStart, own.as_ptr().addr() as u64);
+    writer.session().header.set(Word::OwnBytes, BYTES as u64);
+    // Under memory pressure some of it may be away.
+    assert!(resident() >= before + BYTES as u64 / 2, "{before} {}", resident());
 }

@@ -1,6 +1,6 @@
-//! The trail of a thread's last walk: the next one mostly ends in the same callers.
+//! The trails of a thread's last walks: the next one mostly ends in the same callers, or is the same altogether.
 //!
-//! Where a position recurs (pc, sp and rbp, in the same module), so does its rule, and with it the place of the next return
+//! Where a position recurs (pc and sp, and rbp if it matters, in the same module), so does its rule, and with it the place of the next return
 //! address and of the saved rbp. What lies there is read again and compared. So a walk that has come upon the trail follows it
 //! without looking rules up, and without waiting for one read before the next, since the processor guesses the comparisons
 //! right; from the first that differs on it looks up again, until it comes upon the trail anew where the stacks join.
@@ -13,6 +13,9 @@
 //!
 //! The list begins at the root, so that what is followed stays where it is, and only what was looked up is written. Two
 //! neighbours in it are always a place and the one that its rule leads to: that holds for as long as the module is loaded.
+//! Where it can be followed from the leaf to the root, the stack is the one that it was, and is called by the same name.
+//!
+//! There are several, told apart by the place where walks begin.
 
 #![allow(unsafe_code)] // reads a part of the stack that was compared with its bounds as a whole
 

@@ -154,6 +154,25 @@ fn what_is_loaded_no_more_is_not_followed() {
     assert_eq!(stack.recalled(&trails, 8), 0, "and the stack has no name any more");
 }
 
+/// Of a stack of one frame nothing is compared but that its module is loaded, or that there still is no return address.
+#[test]
+fn the_root_is_the_root_still() {
+    let (mut stack, mut trails) = (Stack::of(&frames()[..1]), trails());
+    stack.walk(&mut trails, 7);
+    stack.name(&mut trails, 5);
+    assert_eq!([7, 8].map(|loaded| stack.recalled(&trails, loaded)), [5, 0]);
+
+    let start = stack.places[0].registers;
+    let follower = Follower::new(&mut trails, start);
+    let mut follower = follower.unwrap();
+    follower.note(start, Some((Code::STAYS, SavedBp::SAME)));
+    follower.end(Root::zero_at(stack.memory.as_ptr().addr() + 8 * 20, &Span { stays: true, ..Span::NONE }));
+    stack.name(&mut trails, 6);
+    assert_eq!(stack.recalled(&trails, 7), 6);
+    stack.memory[20] = 0x1000;
+    assert_eq!(stack.recalled(&trails, 7), 0, "it has a caller now");
+}
+
 #[test]
 fn of_a_stack_that_is_too_deep_the_leaf_is_looked_up() {
     let deep: Vec<_> = (1..=80).map(|n| (n * 0x100, n)).collect();
@@ -185,13 +204,15 @@ fn of_two_walks_at_once_nothing_is_kept() {
     stack.walk(&mut trails, 7);
     stack.name(&mut trails, 5);
     let start = stack.places[0].registers;
-    let outer = Follower::new(&mut trails, start).unwrap();
-    outer.walking.store(NO_WALK, Ordering::Relaxed); // the other one has ended
-    outer.end(Root::by_rule(&module(7)));
-    assert_eq!((stack.recalled(&trails, 7), stack.walk(&mut trails, 7)), (0, 10));
-    let outer = Follower::new(&mut trails, start).unwrap();
-    outer.walking.store(outer.number + 1, Ordering::Relaxed); // it was left
-    outer.end(Root::by_rule(&module(7)));
+    let class = trails.class_of(start);
+    // The other one has ended, or was left.
+    for under_way in [NO_WALK, u32::MAX] {
+        let mut outer = Follower::new(&mut trails, start).unwrap();
+        outer.note(start, Some((Code::STAYS, SavedBp::SAME)));
+        outer.walking.store(under_way, Ordering::Relaxed);
+        outer.end(Root::by_rule(&module(7)));
+        assert_eq!(trails.trails[class].len, 0, "{under_way}");
+    }
     assert_eq!((stack.recalled(&trails, 7), stack.walk(&mut trails, 7)), (0, 10));
 }
 
