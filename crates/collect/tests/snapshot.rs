@@ -367,7 +367,7 @@ fn what_the_session_tells_of_is_leakscopes() {
     let writer = Writer::new(&Sizes::SMALL);
     let mut own = memmap2::MmapMut::map_anon(BYTES).unwrap();
     own.fill(1);
-    let mut resident = || {
+    let resident = || {
         let parts = PartsReader::of(std::process::id()).read(Some(&writer.shared()), None).unwrap();
         parts.iter().find(|part| part.class == Class::Leakscope).map_or(0, |part| part.rss_bytes)
     };
