@@ -73,6 +73,9 @@ fn against(rows: &[Row], tools: &[Tool], tool: &str, other: &str) -> String {
     let patterns = rows.iter().filter(|row| row.group == MICRO);
     let both = patterns.filter_map(|row| row.cells[tool_at].as_ref().zip(row.cells[other_at].as_ref()));
     let both: Vec<_> = both.collect();
+    if both.is_empty() {
+        return String::new(); // other rows were asked for
+    }
     let logarithms: f64 = both.iter().map(|(own, others)| (others.ratio().0 / own.ratio().0).ln()).sum();
     let times = (logarithms / both.len() as f64).exp();
     format!("\nOver the {} patterns {other} takes {times:.1} times as long as {tool} (geometric mean).\n", both.len())

@@ -8,8 +8,8 @@
 //! ```text
 //! scripts/bench [quick] [--only TEXT] [--runs N] [--repeat N] [--write]
 //! ```
-//! `quick`: fewer and shorter runs. `--only`: rows whose name, or that of their table, contains TEXT. `--runs`: turns of each row in a series (the
-//! peers take part in one of three). `--repeat`: so many series of the whole table. `--write`: docs/benchmarks.md, its chart
+//! `quick`: fewer and shorter runs. `--only`: rows whose name, or that of their table, contains TEXT. `--runs`: turns of each
+//! row in a series (the peers take part in one of three). `--repeat`: so many series of the whole table. `--write`: docs/benchmarks.md, its chart
 //! and its figures as JSON anew; with `--only` the rows that were not measured stay as they are there.
 //! `ASYNC_PROFILER=…/libasyncProfiler.so` and `BYTEHOUND=…/libbytehound.so` add those two, which are in no package, and
 //! `MEMRAY=…/memray` that one (`pip install memray`).

@@ -5,7 +5,7 @@
 //! exactly reserves some for all threads. A thread takes one at its first record and has it until its end; threads that get none
 //! walk without. That a thread has ended is noticed as for the table of threads: at each pthread_create two owners are asked for.
 //!
-//! A forked child has the one thread that forked, and another session: so all are given back ([`give_all_back`]), and who had one
+//! A forked child has the one thread that forked, and another session: so all are given back before it is recorded ([`reserve`]), and who had one
 //! sees by its owner that it has it no more.
 #![allow(unsafe_code)] // hands out parts of a mapping
 
@@ -163,11 +163,6 @@ pub(crate) fn look_for_ended(pid: u32) {
             change(owner, before, 0);
         }
     }
-}
-
-/// A forked child has one thread, and none of the stacks that its parent knew.
-pub(crate) fn after_fork() {
-    give_all_back(&OWNERS);
 }
 
 fn give_all_back(owners: &Owners) {

@@ -15,7 +15,6 @@
 //! A child that has put itself into a seccomp sandbox since is left alone: a system call that is new to it may kill.
 
 use crate::Caller;
-use crate::exact_state;
 use crate::helper;
 use crate::kernel;
 use crate::libc_symbols::{KeepErrno, thread_id_of_libc};
@@ -63,7 +62,6 @@ impl Recorder {
         self.jvm.after_fork();
         helper::after_fork();
         thread_wrap::after_fork();
-        exact_state::after_fork();
         if kernel::seccomp_filters() > inherited.seccomp_filters {
             return None;
         }

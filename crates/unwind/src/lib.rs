@@ -13,7 +13,7 @@
 //! 4. On a miss `learn` finds the module's tables (`elf`), searches them (`eh_frame`), runs the call frame
 //!    program (`cfa`) and reduces the row to a rule.
 //! 5. The rule is applied to the registers; reads of the stack go through [`StackBounds`].
-//! 6. Where every call is walked, `trail` remembers the last walk of the thread: callers that recur are compared, not
+//! 6. Where every call is walked, `trail` remembers the last walks of the thread: callers that recur are compared, not
 //!    looked up.
 //!
 //! Tracked are the canonical frame address, the return address and rbp: enough for what compilers emit at call

@@ -1,9 +1,10 @@
 //! The trails of a thread's last walks: the next one mostly ends in the same callers, or is the same altogether.
 //!
-//! Where a position recurs (pc and sp, and rbp if it matters, in the same module), so does its rule, and with it the place of the next return
-//! address and of the saved rbp. What lies there is read again and compared. So a walk that has come upon the trail follows it
-//! without looking rules up, and without waiting for one read before the next, since the processor guesses the comparisons
-//! right; from the first that differs on it looks up again, until it comes upon the trail anew where the stacks join.
+//! Where a position recurs (pc and sp, and rbp if it matters, in the same module), so does its rule, and with it the place of
+//! the next return address and of the saved rbp. What lies there is read again and compared. So a walk that has come upon the
+//! trail follows it without looking rules up, and without waiting for one read before the next, since the processor guesses
+//! the comparisons right; from the first that differs on it looks up again, until it comes upon the trail anew where the
+//! stacks join.
 //!
 //! ```text
 //!   last walk     malloc < inflateInit < load < main < start          sp ──>
@@ -119,9 +120,7 @@ impl Place {
         let Registers { pc, sp, bp } = self.registers;
         pc == registers.pc && sp == registers.sp && (bp == registers.bp || self.saved_bp.is_bp_unused())
     }
-}
 
-impl Place {
     /// Its caller is known: notes what has to be compared. Everything that is lies, aligned, between the two stack pointers;
     /// where that is not so the step is not followed.
     #[inline(always)]
@@ -178,6 +177,11 @@ impl Trail {
     fn forget(&mut self) {
         self.len = 0;
         self.name = 0;
+    }
+
+    #[inline(always)]
+    fn is_from(&self, start: Registers) -> bool {
+        self.places.get(self.len.wrapping_sub(1)).is_some_and(|leaf| leaf.is_at(start))
     }
 }
 
@@ -270,13 +274,6 @@ impl Trails {
             && trail.root.code.identity().is_none_or(|identity| is_loaded(root.registers.pc, identity))
             && trail.root.zero_at.is_none_or(|address| stack.word(address.get()) == Some(0));
         is_same.then_some(name)
-    }
-}
-
-impl Trail {
-    #[inline(always)]
-    fn is_from(&self, start: Registers) -> bool {
-        self.places.get(self.len.wrapping_sub(1)).is_some_and(|leaf| leaf.is_at(start))
     }
 }
 

@@ -91,6 +91,14 @@ fn trails() -> Box<Trails> {
     Box::new(Trails::new())
 }
 
+/// A stack that was walked and is called 5.
+fn walked() -> (Stack, Box<Trails>) {
+    let (stack, mut trails) = (Stack::of(&frames()), trails());
+    stack.walk(&mut trails, 7);
+    stack.name(&mut trails, 5);
+    (stack, trails)
+}
+
 #[test]
 fn what_recurs_is_followed_to_the_root() {
     let (stack, mut trails) = (Stack::of(&frames()), trails());
@@ -101,8 +109,12 @@ fn what_recurs_is_followed_to_the_root() {
 fn what_differs_is_looked_up_until_the_stacks_join() {
     let mut trails = trails();
     let mut stack = Stack::of(&frames());
+    // Another leaf that shares the trail.
+    let leaf = stack.places[0].registers;
+    let shares = |pc: &usize| trails.class_of(Registers { pc: *pc, ..leaf }) == trails.class_of(leaf);
+    let other_leaf = (0x9000..).find(shares).unwrap();
     // Place, its pc and rbp, and what has to be looked up: the place before, whose caller it is, the place, and the root.
-    for (at, pc, bp, expected) in [(5, 0x9000, 6, 3), (5, 0x600, 60, 3), (9, 0x9000, 10, 2)] {
+    for (at, pc, bp, expected) in [(5, 0x9000, 6, 3), (5, 0x600, 60, 3), (0, other_leaf, 1, 2), (9, 0x9000, 10, 2)] {
         stack = stack.filled(&frames());
         stack.walk(&mut trails, 7);
         stack.name(&mut trails, 5);
@@ -146,9 +158,7 @@ fn a_step_by_no_plain_rule_is_looked_up_each_time() {
 
 #[test]
 fn what_is_loaded_no_more_is_not_followed() {
-    let (stack, mut trails) = (Stack::of(&frames()), trails());
-    stack.walk(&mut trails, 7);
-    stack.name(&mut trails, 5);
+    let (stack, mut trails) = walked();
     assert_eq!([stack.recalled(&trails, 8), stack.recalled(&trails, 7)], [0, 5]);
     assert_eq!([(); 2].map(|()| stack.walk(&mut trails, 8)), [10, 1], "another library in its place");
     assert_eq!(stack.recalled(&trails, 8), 0, "and the stack has no name any more");
@@ -163,8 +173,7 @@ fn the_root_is_the_root_still() {
     assert_eq!([7, 8].map(|loaded| stack.recalled(&trails, loaded)), [5, 0]);
 
     let start = stack.places[0].registers;
-    let follower = Follower::new(&mut trails, start);
-    let mut follower = follower.unwrap();
+    let mut follower = Follower::new(&mut trails, start).unwrap();
     follower.note(start, Some((Code::STAYS, SavedBp::SAME)));
     follower.end(Root::zero_at(stack.memory.as_ptr().addr() + 8 * 20, &Span { stays: true, ..Span::NONE }));
     stack.name(&mut trails, 6);
@@ -185,13 +194,11 @@ fn of_a_stack_that_is_too_deep_the_leaf_is_looked_up() {
 
 #[test]
 fn a_walk_that_was_left_leaves_nothing_that_is_believed() {
-    let (stack, mut trails) = (Stack::of(&frames()), trails());
-    stack.walk(&mut trails, 7);
-    stack.name(&mut trails, 5);
+    let (stack, mut trails) = walked();
     // Of another class, so that the name is still there.
-    let elsewhere = (1..).map(|pc| Registers { pc, sp: 8, bp: 0 });
     let class = trails.class_of(stack.places[0].registers);
-    let elsewhere = elsewhere.into_iter().find(|start| trails.class_of(*start) != class).unwrap();
+    let mut starts = (1..).map(|pc| Registers { pc, sp: 8, bp: 0 });
+    let elsewhere = starts.find(|start| trails.class_of(*start) != class).unwrap();
     assert!(Follower::new(&mut trails, elsewhere).is_some(), "a walk begins, and does not end");
     assert_eq!(stack.recalled(&trails, 7), 0);
     assert_eq!(stack.walk(&mut trails, 7), 10);
@@ -200,9 +207,7 @@ fn a_walk_that_was_left_leaves_nothing_that_is_believed() {
 /// A signal handler that was not known to be inside walks in between.
 #[test]
 fn of_two_walks_at_once_nothing_is_kept() {
-    let (stack, mut trails) = (Stack::of(&frames()), trails());
-    stack.walk(&mut trails, 7);
-    stack.name(&mut trails, 5);
+    let (stack, mut trails) = walked();
     let start = stack.places[0].registers;
     let class = trails.class_of(start);
     // The other one has ended, or was left.
@@ -243,9 +248,7 @@ fn where_the_trail_ends_rbp_is_what_the_stack_says() {
 /// A return address that lies outside of the stack, as far as it is known, is not read.
 #[test]
 fn what_lies_beyond_the_stack_is_not_followed() {
-    let (stack, mut trails) = (Stack::of(&frames()), trails());
-    stack.walk(&mut trails, 7);
-    stack.name(&mut trails, 5);
+    let (stack, trails) = walked();
     let name_within = |words: usize| {
         let bounds = StackBounds::of_words(&stack.memory[..words]);
         trails.name_of(stack.places[0].registers, bounds, &mut |_, _| true).is_some()
