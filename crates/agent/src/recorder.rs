@@ -154,7 +154,11 @@ impl Recorder {
             return;
         }
         // They are far from the caches, and there while the stack is taken.
-        session.live.for_each_likely_place(block.address, prefetch);
+        let is_rare = !block.interval.is_exact();
+        session.live.for_each_likely_place(block.address, is_rare, prefetch);
+        if is_rare {
+            session.ring.for_next_place(prefetch);
+        }
         let Some(stack) = self.stack_of(published, thread, caller) else {
             return;
         };
@@ -188,6 +192,9 @@ impl Recorder {
     pub(crate) fn leave(&self, published: &Published, thread: &ThreadBlock, address: usize) {
         let session = &published.session;
         let stopwatch = thread.stopwatch(published.ladder.first());
+        if stopwatch.calls().is_some() {
+            session.ring.for_next_place(prefetch);
+        }
         let Some(entry) = session.live.take(address) else {
             return;
         };

@@ -9,10 +9,13 @@
 //!   key:    generation (16) | address (47, bits 3-46 of it) | flags (3)      no address = empty
 //!   value:  size | birth_ms (48) interval code (16) | stack (32) epoch (32)
 //! ```
+//! The first half of an address's first bucket is filled before its second is thought of. So whoever finds a key that never was
+//! used in that half has seen all: one line for most look-ups, while the table is no fuller than that.
+//!
 //! Flags: `RESERVED` while a value is being written, or read by whoever has just taken the entry; `BUSY` while a
 //! realloc of the block is under way. The generation tells a reader that a slot was emptied and filled again with the
 //! same address between its two looks: it grows each time the slot is filled, and stays while it is empty. So a key of 0 is one that
-//! never was used, and a look-up ends there: the slots of a bucket are used one after the other.
+//! never was used, and a look-up of a bucket ends there: its slots are used one after the other.
 //!
 //! Rules that keep it true:
 //! - an entry leaves **before** the real free, or another thread may be handed the address, and insert it, first.
@@ -39,6 +42,9 @@ const GENERATION_SHIFT: u32 = 48;
 const GENERATION: u64 = u64::MAX << GENERATION_SHIFT;
 /// The first empty slot of a bucket is what is taken, so behind a key that never was any none ever was.
 const NEVER_USED: u64 = 0;
+/// Slots of the first bucket that are used before any of the second. A segment is three quarters full then before an address
+/// finds no room in it; with all eight it would be two fifths.
+const FILLED_FIRST: usize = BUCKET / 2;
 
 /// A sampled live block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +84,24 @@ type Bucket = [AtomicU64; BUCKET];
 pub struct Segment<'a> {
     buckets: &'a [Bucket],
     values: &'a [[AtomicU64; VALUE_WORDS]],
+}
+
+/// What a segment has of an address.
+enum Survey {
+    /// Its entry, and the key of that.
+    Standing { slot: usize, key: u64 },
+    /// No entry; the empty slot that it would be given, unless there is none.
+    Absent { vacancy: Option<usize> },
+}
+
+/// What a bucket has of an address.
+struct Look {
+    /// The key of its entry.
+    key: Option<u64>,
+    /// Where that is, or else the first empty slot; [`BUCKET`] without one.
+    at: usize,
+    /// How many slots were used ever, as far as was looked.
+    used: usize,
 }
 
 /// Where an address may lie, in segments of any size.
@@ -122,20 +146,34 @@ impl<'a> Segment<'a> {
 
     #[inline(always)]
     fn find(&self, address: u64, hash: Hash) -> Option<(usize, u64)> {
-        for number in self.candidates(hash) {
-            for (i, key) in self.buckets.get(number)?.iter().enumerate() {
-                // Acquire: pairs with the Release store that published the entry.
-                let word = key.load(Ordering::Acquire);
-                // All but the generation.
-                if (word ^ address) << (u64::BITS - GENERATION_SHIFT) == 0 {
-                    return Some((number.wrapping_mul(BUCKET).wrapping_add(i), word));
-                }
-                if word == NEVER_USED {
-                    break;
-                }
-            }
+        match self.survey(address, hash) {
+            Survey::Standing { slot, key } => Some((slot, key)),
+            Survey::Absent { .. } => None,
         }
-        None
+    }
+
+    /// Looks for the entry of an address, and for the slot that it would be given.
+    #[inline(always)]
+    fn survey(&self, address: u64, hash: Hash) -> Survey {
+        let [first, second] = self.candidates(hash);
+        let (Some(first_keys), Some(second_keys)) = (self.buckets.get(first), self.buckets.get(second)) else {
+            return Survey::Absent { vacancy: None };
+        };
+        let slot = |number: usize, at: usize| number.wrapping_mul(BUCKET).wrapping_add(at);
+        let in_first = look(first_keys, address);
+        if let Some(key) = in_first.key {
+            return Survey::Standing { slot: slot(first, in_first.at), key };
+        }
+        if in_first.used < FILLED_FIRST {
+            return Survey::Absent { vacancy: Some(slot(first, in_first.at)) };
+        }
+        let in_second = look(second_keys, address);
+        if let Some(key) = in_second.key {
+            return Survey::Standing { slot: slot(second, in_second.at), key };
+        }
+        // The emptier one: whose first empty slot comes earlier.
+        let (number, at) = if in_first.at <= in_second.at { (first, in_first.at) } else { (second, in_second.at) };
+        Survey::Absent { vacancy: (at < BUCKET).then(|| slot(number, at)) }
     }
 
     #[inline]
@@ -209,14 +247,22 @@ impl<'a> LiveTable<'a> {
         }
         let address = address as u64;
         let hash = Hash::of(address);
-        if let Some((_, segment, slot, key)) = self.find(address, hash)
+        let mut segments = self.newest_first(self.open_segments());
+        let Some(newest) = segments.next() else { return Inserted::Full };
+        let (standing, vacancy) = match newest.survey(address, hash) {
+            Survey::Standing { slot, key } => (Some((newest, slot, key)), None),
+            Survey::Absent { vacancy } => {
+                let in_older = |segment| Segment::find(segment, address, hash).map(|(slot, key)| (segment, slot, key));
+                (segments.find_map(in_older), vacancy)
+            }
+        };
+        if let Some((segment, slot, key)) = standing
             && let Some(old) = claim(segment, slot, key)
         {
             fill(segment, slot, key, address, entry);
             return Inserted::Replaced(old);
         }
-        let newest = self.newest_first(self.open_segments()).next();
-        if newest.is_some_and(|segment| enter_emptier(segment, address, hash, entry)) {
+        if vacancy.is_some_and(|slot| enter_at(newest, slot, address, entry)) {
             return Inserted::Fresh;
         }
         self.insert_anywhere(address, hash, entry)
@@ -242,13 +288,22 @@ impl<'a> LiveTable<'a> {
         Inserted::Full
     }
 
-    /// Calls `visit` for the places where `address` will lie, most probably, so that the processor can be told beforehand.
-    #[inline]
-    pub fn for_each_likely_place(&self, address: usize, visit: impl Fn(&'a AtomicU64)) {
+    /// Calls `visit` for the places where `address` will lie, most probably, so that the processor can be told beforehand:
+    /// the keys, and where `with_values` the values of the slots that are filled first.
+    #[inline(always)]
+    pub fn for_each_likely_place(&self, address: usize, with_values: bool, visit: impl Fn(&'a AtomicU64)) {
         let hash = Hash::of(address as u64);
-        if let Some(segment) = self.newest_first(self.open_segments()).next() {
-            for [first, ..] in segment.candidates(hash).into_iter().filter_map(|number| segment.buckets.get(number)) {
-                visit(first);
+        let open = self.open_segments();
+        if let Some(segment) = self.newest_first(open).next() {
+            let [first, second] = segment.candidates(hash);
+            let is_grown = open > 1;
+            for number in [Some(first), is_grown.then_some(second)].into_iter().flatten() {
+                if let Some([key, ..]) = segment.buckets.get(number) {
+                    visit(key);
+                }
+            }
+            if with_values && let Some([value, ..]) = segment.values.get(first.wrapping_mul(BUCKET)) {
+                visit(value);
             }
         }
     }
@@ -391,14 +446,25 @@ fn claim(segment: &Segment<'_>, slot: usize, key: u64) -> Option<Entry> {
     Some(segment.read(slot))
 }
 
-/// Fills the first free slot of the emptier candidate: the one whose first free slot comes earlier.
+/// Looks through a bucket, up to the first key that never was used.
 #[inline(always)]
-fn enter_emptier(segment: &Segment<'_>, address: u64, hash: Hash, entry: &Entry) -> bool {
-    let [a, b] = segment.candidates(hash);
-    let (Some(first), Some(second)) = (segment.buckets.get(a), segment.buckets.get(b)) else { return false };
-    let (in_first, in_second) = (occupied(first), occupied(second));
-    let (number, at) = if in_first <= in_second { (a, in_first) } else { (b, in_second) };
-    at < BUCKET && enter_at(segment, number.wrapping_mul(BUCKET).wrapping_add(at), address, entry)
+fn look(bucket: &Bucket, address: u64) -> Look {
+    let mut empty = BUCKET;
+    for (at, key) in bucket.iter().enumerate() {
+        // Acquire: pairs with the Release store that published the entry.
+        let word = key.load(Ordering::Acquire);
+        // All but the generation.
+        if (word ^ address) << (u64::BITS - GENERATION_SHIFT) == 0 {
+            return Look { key: Some(word), at, used: BUCKET };
+        }
+        if word == NEVER_USED {
+            return Look { key: None, at: empty.min(at), used: at };
+        }
+        if is_empty(word) {
+            empty = empty.min(at);
+        }
+    }
+    Look { key: None, at: empty, used: BUCKET }
 }
 
 /// Fills any free slot of a bucket.
@@ -437,11 +503,6 @@ fn fill(segment: &Segment<'_>, slot: usize, key: u64, address: u64, entry: &Entr
         // Release: pairs with the Acquire loads in `Segment::find` and `read_stable`.
         word.store(generation | address, Ordering::Release);
     }
-}
-
-/// How many slots are occupied before the first that is not.
-fn occupied(bucket: &Bucket) -> usize {
-    bucket.iter().position(|key| is_empty(key.load(Ordering::Relaxed))).unwrap_or(BUCKET)
 }
 
 fn read_stable(segment: &Segment<'_>, slot: usize) -> Option<(u64, Entry)> {

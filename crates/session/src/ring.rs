@@ -68,6 +68,14 @@ impl<'a> Ring<'a> {
         self.publish(position, payload)
     }
 
+    /// Calls `visit` for the slot of the next record, most probably, so that the processor can be told beforehand.
+    #[inline(always)]
+    pub fn for_next_place(&self, visit: impl Fn(&'a AtomicU64)) {
+        if let Some(stamp) = self.slot(self.head.load(Ordering::Relaxed)).and_then(<[_]>::first) {
+            visit(stamp);
+        }
+    }
+
     /// Takes a position, or `None` if the ring is full.
     pub fn reserve(&self) -> Option<u64> {
         let mut head = self.head.load(Ordering::Relaxed);

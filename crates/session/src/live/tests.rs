@@ -92,6 +92,35 @@ fn grows_by_segments_and_says_when_it_is_full() {
     assert_eq!(scanned, entered);
 }
 
+/// What look-ups rely on: they pass the second bucket over if half of the first was never used.
+#[test]
+fn the_second_bucket_is_used_after_half_of_the_first() {
+    let memory = Memory::new(64, 1);
+    let table = memory.table();
+    let segment = table.segments[0];
+    let mut live = std::collections::VecDeque::new();
+    let mut in_second = 0;
+    for i in 0..20_000_usize {
+        let address = 0x7f00_0000_0000 + i * 48;
+        assert_eq!(table.insert(address, &entry(i as u64)), Inserted::Fresh);
+        live.push_back(address);
+        // First few entries, then as many as make buckets overflow.
+        if live.len() > if i < 2_000 { 100 } else { 330 } {
+            let oldest = live.pop_front().unwrap();
+            assert!(table.take(oldest).is_some(), "{oldest:#x}");
+        }
+        let number = address as u64;
+        let [first, second] = segment.candidates(Hash::of(number));
+        let holds =
+            |bucket: usize| segment.buckets[bucket].iter().any(|key| key.load(Ordering::Relaxed) & ADDRESS == number);
+        let used = segment.buckets[first].iter().filter(|key| key.load(Ordering::Relaxed) != NEVER_USED).count();
+        assert_ne!(holds(first), holds(second));
+        in_second += usize::from(holds(second));
+        assert!(holds(first) || used >= FILLED_FIRST, "{used} slots of the first bucket");
+    }
+    assert!(in_second > 500, "{in_second}: few needed their second bucket");
+}
+
 /// The design's figure: buckets first overflow at load 0.68-0.78.
 #[test]
 fn a_segment_takes_two_thirds_before_the_next_is_opened() {
