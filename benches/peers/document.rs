@@ -46,7 +46,8 @@ pub fn line(row: &Row, tools: &[Tool]) -> String {
     format!("| {} | {} |", row.name, cells.collect::<Vec<_>>().join(" | "))
 }
 
-/// What each tool adds to what is resident and what it writes, in programs: patterns run shorter under slow tools.
+/// What each tool adds to what is resident and what it writes, in programs (patterns run shorter under slow tools), and what it
+/// takes of processors, in patterns.
 pub fn besides(rows: &[Row], tools: &[Tool]) -> String {
     let table = |title: &str, of: &dyn Fn(&Cell, &Cell) -> Option<f64>| {
         let names: Vec<&str> = tools.iter().skip(1).map(|tool| tool.name).collect();
@@ -63,22 +64,48 @@ pub fn besides(rows: &[Row], tools: &[Tool]) -> String {
     table("MiB added to the target's resident memory at its highest", &|cell, plain| {
         Some((cell.resident_kib - plain.resident_kib) / 1024.0)
     }) + &table("MB written by such a run", &|cell, _| cell.written_bytes.map(|bytes| bytes / 1e6))
+        + &processor_times(rows, tools)
         + &against(rows, tools, "leakscope exact", "heaptrack")
 }
 
-/// How many times as much one tool takes as another over the patterns: the geometric mean.
+/// What the clock does not show where a profiler has processes of its own.
+fn processor_times(rows: &[Row], tools: &[Tool]) -> String {
+    let names: Vec<&str> = tools.iter().map(|tool| tool.name).collect();
+    let mut text = format!(
+        "\n## Ns of processor time per malloc and free, of all processes\n\n| | {} |\n|---|{}\n",
+        names.join(" | "),
+        "---|".repeat(names.len())
+    );
+    for row in rows.iter().filter(|row| row.group == MICRO) {
+        let value = |cell: &Option<Cell>| cell.as_ref().and_then(|cell| cell.processor_ns);
+        let cells = row.cells.iter().map(|cell| value(cell).map_or("–".to_owned(), figure));
+        text.push_str(&format!("| {} | {} |\n", row.name, cells.collect::<Vec<_>>().join(" | ")));
+    }
+    text
+}
+
+/// How many times as much one tool takes as another over the patterns: geometric means.
 fn against(rows: &[Row], tools: &[Tool], tool: &str, other: &str) -> String {
     let at = |name: &str| tools.iter().position(|tool| tool.name == name);
     let (Some(tool_at), Some(other_at)) = (at(tool), at(other)) else { return String::new() };
     let patterns = rows.iter().filter(|row| row.group == MICRO);
-    let both = patterns.filter_map(|row| row.cells[tool_at].as_ref().zip(row.cells[other_at].as_ref()));
-    let both: Vec<_> = both.collect();
-    if both.is_empty() {
+    let mean = |of: &dyn Fn(&Cell) -> Option<f64>| {
+        let quotient = |row: &Row| Some(of(row.cells[other_at].as_ref()?)? / of(row.cells[tool_at].as_ref()?)?);
+        // No quotient where noise was larger than what one of them adds.
+        let logarithms: Vec<f64> = patterns.clone().filter_map(quotient).filter(|q| *q > 0.0).map(f64::ln).collect();
+        (!logarithms.is_empty()).then(|| (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp())
+    };
+    let takes = mean(&|cell| Some(cell.ratio().0));
+    let adds = mean(&|cell| Some(cell.ratio().0 - 1.0));
+    let works = mean(&|cell| cell.processor_ns);
+    let (Some(takes), Some(adds), Some(works)) = (takes, adds, works) else {
         return String::new(); // other rows were asked for
-    }
-    let logarithms: f64 = both.iter().map(|(own, others)| (others.ratio().0 / own.ratio().0).ln()).sum();
-    let times = (logarithms / both.len() as f64).exp();
-    format!("\nOver the {} patterns {other} takes {times:.1} times as long as {tool} (geometric mean).\n", both.len())
+    };
+    format!(
+        "\nOver the {} patterns {other} takes {takes:.1} times as long as {tool}, adds {adds:.1} times as much to the time without \
+         a profiler, and takes {works:.1} times the processor time (geometric means).\n",
+        patterns.count()
+    )
 }
 
 /// The rows, and those of docs/benchmarks.json that were not measured now, in the order of `names`.
@@ -88,9 +115,9 @@ pub fn with_the_others(docs: &Path, measured: Vec<Row>, names: &[&str], tools: &
     let list = |value: &Value| value.as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
     let cell = |value: &Value| {
         let resident_kib = value["resident_kib"].as_f64()?;
-        let written_bytes = value["written_bytes"].as_f64();
+        let [written_bytes, processor_ns] = ["written_bytes", "processor_ns"].map(|name| value[name].as_f64());
         let [figures, ratios, series] = ["figures", "ratios", "series"].map(|name| list(&value[name]));
-        Some(Cell { figures, ratios, series, resident_kib, written_bytes })
+        Some(Cell { figures, ratios, series, resident_kib, written_bytes, processor_ns })
     };
     let row = |value: &Value| {
         let group = GROUPS.into_iter().find(|group| value["group"] == *group)?;
@@ -123,7 +150,7 @@ fn as_json(rows: &[Row], tools: &[Tool]) -> Value {
     let cell = |(at, cell): (usize, &Option<Cell>)| {
         cell.as_ref().map(|cell| {
             json!({ "tool": tools[at].name, "figures": cell.figures, "ratios": cell.ratios, "series": cell.series,
-                    "resident_kib": cell.resident_kib, "written_bytes": cell.written_bytes })
+                    "resident_kib": cell.resident_kib, "written_bytes": cell.written_bytes, "processor_ns": cell.processor_ns })
         })
     };
     let row = |row: &Row| {

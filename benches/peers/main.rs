@@ -5,10 +5,7 @@
 //! be repeated: then the ratio is the median of those of the series, and the spread is from the lowest to the highest; of one
 //! series it is the middle half of its turns. Nothing passes or fails here.
 //!
-//! ```text
-//! scripts/bench [quick] [--only TEXT] [--runs N] [--repeat N] [--write]
-//! ```
-//! `quick`: fewer and shorter runs. `--only`: rows whose name, or that of their table, contains TEXT. `--runs`: turns of each
+//! See [`USAGE`]. `quick`: fewer and shorter runs. `--only`: rows whose name, or that of their table, contains TEXT. `--runs`: turns of each
 //! row in a series (the peers take part in one of three). `--repeat`: so many series of the whole table. `--write`: docs/benchmarks.md, its chart
 //! and its figures as JSON anew; with `--only` the rows that were not measured stay as they are there.
 //! `ASYNC_PROFILER=…/libasyncProfiler.so` and `BYTEHOUND=…/libbytehound.so` add those two, which are in no package, and
@@ -22,6 +19,9 @@ mod workloads;
 
 use std::path::Path;
 use workloads::Workload;
+
+const USAGE: &str =
+    "scripts/bench [quick] [--only TEXT] [--runs N] [--repeat N] [--write]   (see benches/peers/main.rs)";
 
 /// What was asked for.
 pub struct Asked {
@@ -52,6 +52,10 @@ impl Asked {
 }
 
 fn main() {
+    if std::env::args().any(|word| word == "--help" || word == "-h") {
+        println!("{USAGE}");
+        return;
+    }
     let asked = Asked::read();
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let tools = tools::found(scratch.path());

@@ -3,7 +3,8 @@
 use crate::tools::Tool;
 use crate::workloads::Workload;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// What one program showed under each tool.
 pub struct Row {
@@ -25,6 +26,9 @@ pub struct Cell {
     pub resident_kib: f64,
     /// Bytes that the tool wrote; likewise.
     pub written_bytes: Option<f64>,
+    /// Processor time of all processes, the tool's own included, but for what it takes to start and to end: ns for each malloc
+    /// and free of a pattern; likewise.
+    pub processor_ns: Option<f64>,
 }
 
 impl Cell {
@@ -68,7 +72,10 @@ impl Cell {
         self.ratios.sort_by(f64::total_cmp);
         self.series.extend(further.series);
         self.resident_kib = mean(self.resident_kib, further.resident_kib);
-        self.written_bytes = self.written_bytes.zip(further.written_bytes).map(|(own, further)| mean(own, further));
+        let of_both =
+            |own: Option<f64>, further: Option<f64>| own.zip(further).map(|(own, further)| mean(own, further));
+        self.written_bytes = of_both(self.written_bytes, further.written_bytes);
+        self.processor_ns = of_both(self.processor_ns, further.processor_ns);
         self
     }
 }
@@ -91,6 +98,7 @@ struct Run {
     figure: f64,
     resident_kib: f64,
     written: Option<f64>,
+    processor: Duration,
 }
 
 /// The peers take part in one turn of so many: their ratios are far from 1.
@@ -110,7 +118,7 @@ pub fn alternate(workload: &Workload, tools: &[Tool], turns: usize, scratch: &Pa
         }
         let mut ran: Vec<Option<Run>> = tools.iter().map(|_| None).collect();
         for at in order {
-            match once(workload, &tools[at], scratch) {
+            match once(workload.command(&tools[at], scratch), &tools[at]) {
                 Ok(run) => ran[at] = Some(run),
                 Err(why) => {
                     eprintln!("{} under {}: {why}", workload.name, tools[at].name);
@@ -131,11 +139,23 @@ pub fn alternate(workload: &Workload, tools: &[Tool], turns: usize, scratch: &Pa
     Row {
         group: workload.group,
         name: workload.name.clone(),
-        cells: all.iter().map(|runs| runs.as_deref().map(cell)).collect(),
+        cells: all
+            .iter()
+            .zip(tools)
+            .map(|(runs, tool)| runs.as_deref().map(|runs| cell(runs, processor_ns(workload, tool, runs, scratch))))
+            .collect(),
     }
 }
 
-fn cell(runs: &[(Run, f64)]) -> Cell {
+fn processor_ns(workload: &Workload, tool: &Tool, runs: &[(Run, f64)], scratch: &Path) -> Option<f64> {
+    let pairs = workload.pairs_under(tool)?;
+    let idle = (0..3).filter_map(|_| once(workload.idle_command(tool, scratch), tool).ok());
+    let idle = sorted(idle.map(|run| run.processor.as_secs_f64()));
+    let whole = median(runs.iter().map(|(run, _)| run.processor.as_secs_f64()));
+    (!idle.is_empty()).then(|| (whole - quantile(&idle, 0.5)) * 1e9 / pairs)
+}
+
+fn cell(runs: &[(Run, f64)], processor_ns: Option<f64>) -> Cell {
     let ratios = sorted(runs.iter().map(|(run, plain)| run.figure / plain));
     let written: Option<Vec<f64>> = runs.iter().map(|(run, _)| run.written).collect();
     Cell {
@@ -144,25 +164,40 @@ fn cell(runs: &[(Run, f64)]) -> Cell {
         ratios,
         resident_kib: median(runs.iter().map(|(run, _)| run.resident_kib)),
         written_bytes: written.map(|written| median(written.into_iter())),
+        processor_ns,
     }
 }
 
-fn once(workload: &Workload, tool: &Tool, scratch: &Path) -> Result<Run, String> {
+fn once(mut command: Command, tool: &Tool) -> Result<Run, String> {
     if let Some(folder) = &tool.output {
         std::fs::remove_dir_all(folder).and_then(|()| std::fs::create_dir_all(folder)).map_err(|e| e.to_string())?;
     }
-    let mut command = workload.command(tool, scratch);
+    let before = processor_of_children();
     let output = command.stderr(Stdio::null()).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+    let processor = processor_of_children().saturating_sub(before);
     let text = String::from_utf8_lossy(&output.stdout);
     // Some tools print to stdout, too.
     let mut figures = text.lines().filter_map(|line| line.trim().parse::<f64>().ok());
     match (output.status.success(), figures.next(), figures.next()) {
         (true, Some(figure), Some(resident_kib)) => {
             let written = tool.output.as_ref().map(|folder| size_of(folder) as f64);
-            Ok(Run { figure, resident_kib, written })
+            Ok(Run { figure, resident_kib, written, processor })
         }
         _ => Err(format!("{}, printed: {text}", output.status)),
     }
+}
+
+/// Processor time of all processes that have ended and been waited for, and of theirs.
+#[allow(unsafe_code)] // a C function that fills a structure
+fn processor_of_children() -> Duration {
+    // SAFETY: zeroes are a valid rusage, which getrusage writes over.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let time = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    time(usage.ru_utime) + time(usage.ru_stime)
 }
 
 fn size_of(folder: &Path) -> u64 {

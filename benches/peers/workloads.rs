@@ -37,8 +37,27 @@ pub const GROUPS: [&str; 3] = [MICRO, CALLS, MACRO];
 impl Workload {
     /// The command under a tool.
     pub fn command(&self, tool: &Tool, scratch: &Path) -> Command {
+        self.with_turns(self.turns_under(tool), tool, scratch)
+    }
+
+    /// The command under a tool, of which as little as can be is done, for what it takes to start and to end.
+    pub fn idle_command(&self, tool: &Tool, scratch: &Path) -> Command {
+        self.with_turns(1, tool, scratch)
+    }
+
+    fn turns_under(&self, tool: &Tool) -> u64 {
         let one_in = if self.group == MACRO { tool.one_in.div_ceil(10) } else { tool.one_in };
-        let turns = (self.turns / one_in).max(self.least);
+        (self.turns / one_in).max(self.least)
+    }
+
+    /// How many times malloc and free are called under a tool, by all threads; only of patterns.
+    pub fn pairs_under(&self, tool: &Tool) -> Option<f64> {
+        // Once and a half: each thread warms up (micro.c).
+        let threads = self.after.last().and_then(|word| word.parse::<f64>().ok());
+        threads.filter(|_| self.group == MICRO).map(|threads| self.turns_under(tool) as f64 * 1.5 * threads)
+    }
+
+    fn with_turns(&self, turns: u64, tool: &Tool, scratch: &Path) -> Command {
         let program = &self.after[usize::from(tool.is_interpreter)..];
         let words: Vec<String> = [self.before.as_slice(), &tool.prefix, program]
             .into_iter()
