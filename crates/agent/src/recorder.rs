@@ -193,7 +193,7 @@ impl Recorder {
         let session = &published.session;
         let stopwatch = thread.stopwatch(published.ladder.first());
         if stopwatch.calls().is_some() {
-            session.ring.for_next_place(prefetch);
+            session.ring.for_next_place(prefetch); // while the entry is looked for
         }
         let Some(entry) = session.live.take(address) else {
             return;

@@ -9,8 +9,8 @@
 //!   key:    generation (16) | address (47, bits 3-46 of it) | flags (3)      no address = empty
 //!   value:  size | birth_ms (48) interval code (16) | stack (32) epoch (32)
 //! ```
-//! The first half of an address's first bucket is filled before its second is thought of. So whoever finds a key that never was
-//! used in that half has seen all: one line for most look-ups, while the table is no fuller than that.
+//! The first six slots of an address's first bucket have all been used before its second is thought of. So whoever finds a key
+//! among them that never was used has seen all: one line instead of two, until six were in use at once some time.
 //!
 //! Flags: `RESERVED` while a value is being written, or read by whoever has just taken the entry; `BUSY` while a
 //! realloc of the block is under way. The generation tells a reader that a slot was emptied and filled again with the
@@ -42,9 +42,9 @@ const GENERATION_SHIFT: u32 = 48;
 const GENERATION: u64 = u64::MAX << GENERATION_SHIFT;
 /// The first empty slot of a bucket is what is taken, so behind a key that never was any none ever was.
 const NEVER_USED: u64 = 0;
-/// Slots of the first bucket that are used before any of the second. A segment is three quarters full then before an address
-/// finds no room in it; with all eight it would be two fifths.
-const FILLED_FIRST: usize = BUCKET / 2;
+/// Slots of the first bucket that are used before any of the second. With more of them a segment is less full when an address finds
+/// no room in it, with fewer churn uses them up sooner (docs/decisions.md).
+const USED_FIRST: usize = 6;
 
 /// A sampled live block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,7 +100,7 @@ struct Look {
     key: Option<u64>,
     /// Where that is, or else the first empty slot; [`BUCKET`] without one.
     at: usize,
-    /// How many slots were used ever, as far as was looked.
+    /// How many slots were used ever; without an entry.
     used: usize,
 }
 
@@ -164,7 +164,7 @@ impl<'a> Segment<'a> {
         if let Some(key) = in_first.key {
             return Survey::Standing { slot: slot(first, in_first.at), key };
         }
-        if in_first.used < FILLED_FIRST {
+        if in_first.used < USED_FIRST {
             return Survey::Absent { vacancy: Some(slot(first, in_first.at)) };
         }
         let in_second = look(second_keys, address);
@@ -268,7 +268,7 @@ impl<'a> LiveTable<'a> {
         self.insert_anywhere(address, hash, entry)
     }
 
-    /// Where the newest segment has no room, or another thread has just taken it.
+    /// Where the newest segment has no room, or another thread has just taken that, or the entry that stood.
     #[cold]
     #[inline(never)]
     fn insert_anywhere(&self, address: u64, hash: Hash, entry: &Entry) -> Inserted {
@@ -289,15 +289,16 @@ impl<'a> LiveTable<'a> {
     }
 
     /// Calls `visit` for the places where `address` will lie, most probably, so that the processor can be told beforehand:
-    /// the keys, and where `with_values` the values of the slots that are filled first.
+    /// the keys, and where `with_values` the value of the slot that is filled first.
     #[inline(always)]
     pub fn for_each_likely_place(&self, address: usize, with_values: bool, visit: impl Fn(&'a AtomicU64)) {
         let hash = Hash::of(address as u64);
         let open = self.open_segments();
         if let Some(segment) = self.newest_first(open).next() {
             let [first, second] = segment.candidates(hash);
-            let is_grown = open > 1;
-            for number in [Some(first), is_grown.then_some(second)].into_iter().flatten() {
+            // A table that has grown is fuller, and needs its second buckets more often.
+            let needs_second = with_values || open > 1;
+            for number in [Some(first), needs_second.then_some(second)].into_iter().flatten() {
                 if let Some([key, ..]) = segment.buckets.get(number) {
                     visit(key);
                 }
@@ -332,7 +333,7 @@ impl<'a> LiveTable<'a> {
     #[inline(never)]
     pub fn mark_busy(&self, address: usize) -> Option<Busy> {
         let (index, segment, slot, key) = self.find_address(address)?;
-        // Acquire: as in `find`. AcqRel because the entry is read after it.
+        // Acquire: as in `look`. AcqRel because the entry is read after it.
         segment.key(slot)?.compare_exchange(key, key | BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
         Some(Busy { segment: index, slot, key, entry: segment.read(slot) })
     }
@@ -347,7 +348,7 @@ impl<'a> LiveTable<'a> {
     /// The reallocation failed: the old block lives on.
     pub fn restore(&self, busy: Busy) {
         if let Some(key) = self.segment(busy.segment).and_then(|s| s.key(busy.slot)) {
-            // Release: pairs with the Acquire loads in `find` and `scan`.
+            // Release: pairs with the Acquire loads in `look` and `read_stable`.
             key.store(busy.key, Ordering::Release);
         }
     }
@@ -420,7 +421,7 @@ impl<'a> LiveTable<'a> {
     fn clear(&self, segment: &Segment<'a>, slot: usize) {
         if let Some(key) = segment.key(slot) {
             let generation = key.load(Ordering::Relaxed) & GENERATION;
-            // Release: pairs with the Acquire of the next `insert_into`.
+            // Release: pairs with the Acquire of the next `enter_at`.
             key.store(generation, Ordering::Release);
         }
     }
@@ -481,7 +482,8 @@ fn enter_bucket(segment: &Segment<'_>, number: usize, address: u64, entry: &Entr
 fn enter_at(segment: &Segment<'_>, slot: usize, address: u64, entry: &Entry) -> bool {
     let Some(key) = segment.key(slot) else { return false };
     let empty = key.load(Ordering::Relaxed);
-    // Acquire: pairs with the Release that emptied it: the last owner has finished reading the value.
+    // Acquire: pairs with the Release that emptied it: the last owner has finished reading the value. Not the weak exchange: a slot
+    // is passed over only if it was used.
     let is_ours = is_empty(empty)
         && key.compare_exchange(empty, empty | address | RESERVED, Ordering::Acquire, Ordering::Relaxed).is_ok();
     if is_ours {
@@ -500,7 +502,7 @@ fn fill(segment: &Segment<'_>, slot: usize, key: u64, address: u64, entry: &Entr
     if let Some(word) = segment.key(slot) {
         let next = (key & GENERATION).wrapping_add(1 << GENERATION_SHIFT);
         let generation = if next == NEVER_USED { 1 << GENERATION_SHIFT } else { next };
-        // Release: pairs with the Acquire loads in `Segment::find` and `read_stable`.
+        // Release: pairs with the Acquire loads in `look` and `read_stable`.
         word.store(generation | address, Ordering::Release);
     }
 }

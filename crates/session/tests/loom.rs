@@ -41,7 +41,12 @@ struct TableMemory {
 
 impl TableMemory {
     fn new(segments: usize) -> Arc<Self> {
-        let segments = (0..segments).map(|i| (words(BUCKET << i), words((BUCKET << i) * VALUE_WORDS))).collect();
+        Self::with_buckets(1, segments)
+    }
+    /// The first segment has so many buckets, each further one twice as many.
+    fn with_buckets(buckets: usize, segments: usize) -> Arc<Self> {
+        let slots = |i: usize| BUCKET * buckets << i;
+        let segments = (0..segments).map(|i| (words(slots(i)), words(slots(i) * VALUE_WORDS))).collect();
         Arc::new(Self { open: AtomicU32::new(1), segments })
     }
     fn table(&self) -> LiveTable<'_> {
@@ -219,6 +224,30 @@ fn table_growth_by_two_threads_at_once() {
         assert_eq!(memory.table().open_segments(), 2);
         assert_eq!(memory.table().take(0x3000), Some(entry(2)));
         assert_eq!(memory.table().take(0x4000), Some(entry(3)));
+    });
+}
+
+/// Two threads are given the same slot of a bucket that was hardly used: who loses it must stay in that bucket, where look-ups
+/// stop at a slot that never was used.
+#[test]
+fn table_a_lost_slot_is_replaced_in_the_same_bucket() {
+    check(|| {
+        let memory = TableMemory::with_buckets(2, 1);
+        // As `Hash` and `Segment::candidates` have it.
+        let is_first = |address: &usize| (*address as u64 >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32 & 1 == 0;
+        let mut addresses = (1..).map(|i: usize| i * 16).filter(is_first);
+        for address in addresses.by_ref().take(4) {
+            assert_eq!(memory.table().insert(address, &entry(1)), Inserted::Fresh);
+        }
+        let (own, others) = (addresses.next().unwrap(), addresses.next().unwrap());
+        let other = {
+            let memory = memory.clone();
+            thread::spawn(move || memory.table().insert(others, &entry(2)))
+        };
+        assert_eq!(memory.table().insert(own, &entry(3)), Inserted::Fresh);
+        assert_eq!(other.join().unwrap(), Inserted::Fresh);
+        assert_eq!(memory.table().take(others), Some(entry(2)));
+        assert_eq!(memory.table().take(own), Some(entry(3)));
     });
 }
 

@@ -81,8 +81,14 @@ fn grows_by_segments_and_says_when_it_is_full() {
     let slots = (2 + 4 + 8) * BUCKET;
     let mut entered = 0;
     for i in 0..slots * 2 {
+        let open = table.open_segments();
         if table.insert(0x1000 + i * 16, &entry(i as u64)) == Inserted::Fresh {
             entered += 1;
+        }
+        if table.open_segments() > open {
+            // The first of its segment, which no other insertion has prepared for look-ups.
+            assert_eq!(table.take(0x1000 + i * 16), Some(entry(i as u64)));
+            table.insert(0x1000 + i * 16, &entry(i as u64));
         }
     }
     assert_eq!(table.open_segments(), 3);
@@ -92,9 +98,9 @@ fn grows_by_segments_and_says_when_it_is_full() {
     assert_eq!(scanned, entered);
 }
 
-/// What look-ups rely on: they pass the second bucket over if half of the first was never used.
+/// What look-ups rely on: they pass the second bucket over if one of the first six slots was never used.
 #[test]
-fn the_second_bucket_is_used_after_half_of_the_first() {
+fn the_second_bucket_is_used_after_six_slots_of_the_first() {
     let memory = Memory::new(64, 1);
     let table = memory.table();
     let segment = table.segments[0];
@@ -116,9 +122,9 @@ fn the_second_bucket_is_used_after_half_of_the_first() {
         let used = segment.buckets[first].iter().filter(|key| key.load(Ordering::Relaxed) != NEVER_USED).count();
         assert_ne!(holds(first), holds(second));
         in_second += usize::from(holds(second));
-        assert!(holds(first) || used >= FILLED_FIRST, "{used} slots of the first bucket");
+        assert!(holds(first) || used >= USED_FIRST, "{used} slots of the first bucket");
     }
-    assert!(in_second > 500, "{in_second}: few needed their second bucket");
+    assert!(in_second > 200, "{in_second}: few needed their second bucket");
 }
 
 /// The design's figure: buckets first overflow at load 0.68-0.78.
