@@ -49,36 +49,32 @@ pub fn line(row: &Row, tools: &[Tool]) -> String {
 /// What each tool adds to what is resident and what it writes, in programs (patterns run shorter under slow tools), and what it
 /// takes of processors, in patterns.
 pub fn besides(rows: &[Row], tools: &[Tool]) -> String {
-    let table = |title: &str, of: &dyn Fn(&Cell, &Cell) -> Option<f64>| {
-        let names: Vec<&str> = tools.iter().skip(1).map(|tool| tool.name).collect();
-        let mut text = format!("\n## {title}\n\n| | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
-        for row in rows.iter().filter(|row| row.group == MACRO) {
-            let Some(plain) = &row.cells[0] else { continue };
-            let value = |cell: &Option<Cell>| cell.as_ref().and_then(|cell| of(cell, plain));
-            let cells =
-                row.cells.iter().skip(1).map(|cell| value(cell).map_or("–".to_owned(), |v| format!("{v:.1}")));
-            text.push_str(&format!("| {} | {} |\n", row.name, cells.collect::<Vec<_>>().join(" | ")));
-        }
-        text
-    };
-    table("MiB added to the target's resident memory at its highest", &|cell, plain| {
-        Some((cell.resident_kib - plain.resident_kib) / 1024.0)
-    }) + &table("MB written by such a run", &|cell, _| cell.written_bytes.map(|bytes| bytes / 1e6))
-        + &processor_times(rows, tools)
+    let resident =
+        |cell: &Cell, plain: &Cell| Some(format!("{:.1}", (cell.resident_kib - plain.resident_kib) / 1024.0));
+    let written = |cell: &Cell, _: &Cell| cell.written_bytes.map(|bytes| format!("{:.1}", bytes / 1e6));
+    // What the clock does not show where a profiler has processes of its own.
+    let processor = |cell: &Cell, _: &Cell| cell.processor_ns.map(figure);
+    let resident_title = "MiB added to the target's resident memory at its highest";
+    let processor_title = "Ns of processor time per malloc and free, of all processes";
+    further_table(resident_title, (rows, MACRO), (tools, 1), &resident)
+        + &further_table("MB written by such a run", (rows, MACRO), (tools, 1), &written)
+        + &further_table(processor_title, (rows, MICRO), (tools, 0), &processor)
         + &against(rows, tools, "leakscope exact", "heaptrack")
 }
 
-/// What the clock does not show where a profiler has processes of its own.
-fn processor_times(rows: &[Row], tools: &[Tool]) -> String {
-    let names: Vec<&str> = tools.iter().map(|tool| tool.name).collect();
-    let mut text = format!(
-        "\n## Ns of processor time per malloc and free, of all processes\n\n| | {} |\n|---|{}\n",
-        names.join(" | "),
-        "---|".repeat(names.len())
-    );
-    for row in rows.iter().filter(|row| row.group == MICRO) {
-        let value = |cell: &Option<Cell>| cell.as_ref().and_then(|cell| cell.processor_ns);
-        let cells = row.cells.iter().map(|cell| value(cell).map_or("–".to_owned(), figure));
+/// A table of the rows of one group, for the tools from one on; `of` tells a cell from it and plain's.
+fn further_table(
+    title: &str,
+    (rows, group): (&[Row], &str),
+    (tools, from): (&[Tool], usize),
+    of: &dyn Fn(&Cell, &Cell) -> Option<String>,
+) -> String {
+    let names: Vec<&str> = tools.iter().skip(from).map(|tool| tool.name).collect();
+    let mut text = format!("\n## {title}\n\n| | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
+    for row in rows.iter().filter(|row| row.group == group) {
+        let Some(plain) = &row.cells[0] else { continue };
+        let value = |cell: &Option<Cell>| cell.as_ref().and_then(|cell| of(cell, plain));
+        let cells = row.cells.iter().skip(from).map(|cell| value(cell).unwrap_or("–".to_owned()));
         text.push_str(&format!("| {} | {} |\n", row.name, cells.collect::<Vec<_>>().join(" | ")));
     }
     text

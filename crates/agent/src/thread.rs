@@ -13,6 +13,7 @@ use crate::stopwatch::Stopwatch;
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 use leakscope_sampling::{Interval, Rng, Sampler};
+use leakscope_session::jvm_threads::handles_references;
 use leakscope_session::losses::{Loss, Losses};
 use leakscope_unwind::{CachedBounds, StackBounds};
 
@@ -274,18 +275,8 @@ impl Drop for Guard {
 }
 
 fn class_of(name: &[u8; 16]) -> Class {
-    // `Secondary finalizer` is who helps the finalizer on request: on JDK 8 with each collection that jcmd asks for.
-    // Names that are too long for the kernel end early up to JDK 25, and lack their middle from 26 on.
-    const GC: [&[u8]; 7] = [
-        b"Reference Handl",
-        b"Referen..andler",
-        b"Finalizer\0",
-        b"Secondary final",
-        b"Seconda..alizer",
-        b"Common-Cleaner\0",
-        b"Cleaner-",
-    ];
-    if GC.iter().any(|prefix| name.starts_with(prefix)) { Class::Gc } else { Class::App }
+    let name = name.split(|byte| *byte == 0).next().unwrap_or(&[]);
+    if handles_references(name) { Class::Gc } else { Class::App }
 }
 
 #[cfg(test)]

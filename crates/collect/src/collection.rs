@@ -7,21 +7,11 @@
 
 use crate::attach::{AttachError, Attachment};
 use crate::liveness::stat_field;
+use leakscope_session::jvm_threads::handles_references;
 use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Beginnings of the kernel's names of the threads that release what a collection found; from JDK 26 on long ones lack their
-/// middle.
-const HANDLERS: [&str; 7] = [
-    "Reference Handl",
-    "Referen..andler",
-    "Finalizer",
-    "Secondary final",
-    "Seconda..alizer",
-    "Common-Cleaner",
-    "Cleaner-",
-];
 /// Between two looks at these threads.
 const LOOK: Duration = Duration::from_millis(5);
 /// Looks in a row at which all of them must wait: one hands over to the next.
@@ -76,8 +66,7 @@ fn handlers(pid: u32) -> impl Iterator<Item = u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     tasks.filter_map(|task| {
         let name = fs::read_to_string(task.path().join("comm")).ok()?;
-        let is_one = HANDLERS.iter().any(|handler| name.starts_with(handler));
-        is_one.then(|| task.file_name().to_str()?.parse().ok())?
+        handles_references(name.trim_end().as_bytes()).then(|| task.file_name().to_str()?.parse().ok())?
     })
 }
 

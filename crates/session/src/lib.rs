@@ -27,6 +27,7 @@ pub mod handshake;
 pub mod header;
 mod index;
 pub mod java;
+pub mod jvm_threads;
 pub mod live;
 pub mod losses;
 pub mod modules;

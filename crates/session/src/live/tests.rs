@@ -127,7 +127,7 @@ fn the_second_bucket_is_used_after_six_slots_of_the_first() {
     assert!(in_second > 200, "{in_second}: few needed their second bucket");
 }
 
-/// The design's figure: buckets first overflow at load 0.68-0.78.
+/// Addresses first find no room at load 0.65-0.73 (docs/decisions.md).
 #[test]
 fn a_segment_takes_two_thirds_before_the_next_is_opened() {
     let memory = Memory::new(512, 2);
