@@ -15,6 +15,8 @@
 //! not fit is counted in [`losses`]. The reader believes nothing: offsets are checked once when a view is made
 //! ([`view::Session::attach`]) and every index again when it is used.
 //!
+//! And the few things besides that target and collector must agree on ([`handshake`], [`jvm_threads`]).
+//!
 //! Deliberately absent: allocation, locks, system calls, panics.
 #![cfg_attr(not(any(test, leakscope_loom)), no_std)]
 
