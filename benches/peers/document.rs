@@ -69,8 +69,7 @@ fn further_table(
     (tools, from): (&[Tool], usize),
     of: &dyn Fn(&Cell, &Cell) -> Option<String>,
 ) -> String {
-    let names: Vec<&str> = tools.iter().skip(from).map(|tool| tool.name).collect();
-    let mut text = format!("\n## {title}\n\n| | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
+    let mut text = heading(title, tools.get(from..).unwrap_or(&[])) + "\n";
     for row in rows.iter().filter(|row| row.group == group) {
         let Some(plain) = &row.cells[0] else { continue };
         let value = |cell: &Option<Cell>| cell.as_ref().and_then(|cell| of(cell, plain));

@@ -147,6 +147,7 @@ pub fn alternate(workload: &Workload, tools: &[Tool], turns: usize, scratch: &Pa
     }
 }
 
+/// What the runs took of processors for each malloc and free; none where that is not what the program does.
 fn processor_ns(workload: &Workload, tool: &Tool, runs: &[(Run, f64)], scratch: &Path) -> Option<f64> {
     let pairs = workload.pairs_under(tool)?;
     let idle = (0..3).filter_map(|_| once(workload.idle_command(tool, scratch), tool).ok());

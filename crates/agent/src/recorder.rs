@@ -154,11 +154,8 @@ impl Recorder {
             return;
         }
         // They are far from the caches, and there while the stack is taken.
-        let is_rare = !block.interval.is_exact();
-        session.live.for_each_likely_place(block.address, is_rare, prefetch);
-        if is_rare {
-            session.ring.for_next_place(prefetch);
-        }
+        session.live.for_each_likely_place(block.address, !block.interval.is_exact(), prefetch);
+        fetch_ring(session, &stopwatch);
         let Some(stack) = self.stack_of(published, thread, caller) else {
             return;
         };
@@ -192,9 +189,7 @@ impl Recorder {
     pub(crate) fn leave(&self, published: &Published, thread: &ThreadBlock, address: usize) {
         let session = &published.session;
         let stopwatch = thread.stopwatch(published.ladder.first());
-        if stopwatch.calls().is_some() {
-            session.ring.for_next_place(prefetch); // while the entry is looked for
-        }
+        fetch_ring(session, &stopwatch);
         let Some(entry) = session.live.take(address) else {
             return;
         };
@@ -214,6 +209,14 @@ impl Recorder {
         if let Some(calls) = stopwatch.calls() {
             tell_free(published, thread, Class::App, address, &busy.entry, &stopwatch, calls);
         }
+    }
+}
+
+/// Has the ring's next slot fetched for a call that will tell of itself.
+#[inline(always)]
+fn fetch_ring(session: &Session<'_>, stopwatch: &Stopwatch) {
+    if stopwatch.calls().is_some() {
+        session.ring.for_next_place(prefetch);
     }
 }
 

@@ -51,10 +51,7 @@ impl Ladder {
 
     /// The step of an interval; 0 for one that is on no step.
     pub fn number_of(self, interval: Interval) -> u16 {
-        if interval == self.0 {
-            return 0; // nearly always
-        }
-        (1..STEPS).find(|number| self.step(*number) == interval).unwrap_or(0)
+        (0..STEPS).find(|number| self.step(*number) == interval).unwrap_or(0)
     }
 }
 

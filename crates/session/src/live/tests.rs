@@ -1,3 +1,4 @@
+use super::segment::{NEVER_USED, USED_FIRST};
 use super::*;
 use std::collections::HashMap;
 
