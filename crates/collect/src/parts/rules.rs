@@ -77,7 +77,7 @@ impl Surroundings<'_> {
     fn end_of_bss(&self, at: usize, range: &Range<u64>) -> Option<(u64, Class)> {
         let before = self.mappings.before(at).filter(|before| before.range.end == range.start)?;
         let is_data = before.backing == Backing::PrivateFile && before.access == Access::Data;
-        let is_ours = before.named == Named::Is(Class::Leakscope);
+        let class = if before.named == Named::Is(Class::Leakscope) { Class::Leakscope } else { Class::Files };
         let most = range.end.min(range.start + MOST_BSS);
         let end = if most - range.start < LEAST_CHUNK {
             most
@@ -85,7 +85,7 @@ impl Surroundings<'_> {
             let mut pages = self.memory.pages_in_memory(range.start..most).into_iter().flatten();
             pages.find(|page| self.chunk(*page, range.end).is_some()).unwrap_or(most)
         };
-        (is_data || is_ours).then_some((end, if is_ours { Class::Leakscope } else { Class::Files }))
+        is_data.then_some((end, class))
     }
 
     /// Readable and writable memory: a library's data or a stack first, blocks of glibc next, then the rest.

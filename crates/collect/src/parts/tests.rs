@@ -71,6 +71,18 @@ fn names_tell() {
     assert_eq!(divided(&mappings, None, &[], false), expected);
 }
 
+/// Uninitialised data follows a library; a session is none.
+#[test]
+fn what_lies_behind_the_session_is_not_leakscopes() {
+    let mappings = mappings(&[
+        "1000-2000 rw-p 5 /tmp/libleakscope-0123.so | 1",
+        "2000-3000 rw-p 0 | 2",
+        "5000-6000 rw-s 9 /memfd:leakscope (deleted) | 4",
+        "6000-7000 rw-p 0 | 8",
+    ]);
+    assert_eq!(divided(&mappings, None, &[], true), [(Class::Allocator, 8), (Class::Leakscope, 1 + 2 + 4)]);
+}
+
 #[test]
 fn layout_tells() {
     let mappings = mappings(&[
